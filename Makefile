@@ -1,0 +1,52 @@
+# `make demo` and `make test` are all a newcomer needs; each makes .venv by itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := __init__.py engine reducers store tools tests
+WORKERS ?= 2
+
+.PHONY: demo test crash check bench format clean
+
+demo: $(VENV)/installed
+	@$(BIN)/threadlog demo
+
+test: $(VENV)/developing
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+# Many processes and hundreds of kills: minutes, where `make test` spends seconds.
+crash: $(VENV)/developing
+	THREADLOG_LONG=1 $(BIN)/python -m pytest tests/test_processes.py
+
+bench: $(VENV)/developing
+	$(BIN)/python -m threadlog.tools.bench
+
+# On a regular install: what is typed and tested is what a user gets.
+check: $(VENV)/developing
+	rm -rf build
+	$(INSTALL) --force-reinstall --no-deps .
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy --strict -p threadlog
+	MYPYPATH=tests $(BIN)/mypy --strict --explicit-package-bases tests
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(MAKE) test
+	$(INSTALL) --no-deps --editable .
+
+format: $(VENV)/developing
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/developing: $(VENV)/installed
+	$(INSTALL) --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,289 @@
+"""What one append writes: the changeset and the records it is made of. Data only, frozen and closed."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""An integer that a column of the derived tables can hold."""
+
+Scope = Literal["thread", "run", "tool_call"]
+
+Reason = Literal[
+    "thread_created",
+    "run_started",
+    "user_message",
+    "assistant_turn",
+    "tool_results",
+    "run_finished",
+    "edited",
+]
+
+
+class Record(BaseModel):
+    """A piece of a changeset: nothing may be added to it, nothing changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class ToolCall(Record):
+    """A model's wish to have a tool called."""
+
+    name: str
+    """The tool's name, as offered to the model."""
+
+    arguments: JsonValue
+    """An object for every well-formed call; else whatever the model gave."""
+
+    id: str
+    """The provider's id of the call; the tool's answer names it. Empty until a run has given one."""
+
+    def __init__(self, name: str, arguments: JsonValue = None, id: str = "", **data: Any) -> None:
+        data |= {"name": name, "arguments": {} if arguments is None else arguments, "id": id}
+        super().__init__(**data)
+
+
+class Message(Record):
+    """One entry of the conversation."""
+
+    id: str
+    """Unique in the thread: a message whose id is there already is skipped by every reader."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    """Who speaks."""
+
+    content: str = ""
+    """The text; of a tool message, the JSON text of the tool's result."""
+
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What the assistant wants called, in order."""
+
+    tool_call_id: str | None = None
+    """The call that a tool message answers."""
+
+    visibility: Literal["all", "internal"] = "all"
+    """Internal messages go to the model and are hidden from people by default."""
+
+    run_id: str | None = None
+    """The run that wrote it."""
+
+    step: int | None = None
+    """The step of that run: 0 for its first inference."""
+
+    provider: str | None = None
+    """The provider's own response: JSON text, kept byte for byte, never read by a fold."""
+
+
+class ActionRecord(Record):
+    """The intent behind a change of state: enough to reduce it again."""
+
+    reducer: str
+    """The reducer's name: `generic`, one of the kernel's, or the user's."""
+
+    action: str
+    """The action's name: `Set`, `Increment`, … or the name of the user's class."""
+
+    payload: dict[str, JsonValue] = {}
+    """The action's own fields."""
+
+    scope: Scope = "thread"
+    """Which part of the state it is routed to."""
+
+    call_id: str | None = None
+    """The tool call whose part of the state is meant, in the scope `tool_call`."""
+
+    source: str
+    """Who asked: `agent_loop`, `behavior:<name>:<phase>`, `tool:<name>`."""
+
+
+class TrackedPatch(Record):
+    """An effect on the state, with who made it."""
+
+    operations: tuple[dict[str, JsonValue], ...]
+    """RFC 6902 operations, applied in order, all or none."""
+
+    source: str
+    """Who made it, as in the action."""
+
+    action: int | None = None
+    """The index in the changeset's actions of the one it came from; none for a patch made by hand."""
+
+
+class Termination(Record):
+    """Why a run ended or paused."""
+
+    type: Literal["natural_end", "behavior_requested", "stopped", "cancelled", "suspended", "error"]
+    """The kind of end."""
+
+    code: str | None = None
+    """Of `stopped`: which rule stopped it."""
+
+    detail: str | None = None
+    """The rest, in words: the error's message, the rule's reason."""
+
+
+class RunFacts(Record):
+    """Where a run stands, written when that changes."""
+
+    status: Literal["running", "waiting", "done"]
+    """`done` is final within an epoch."""
+
+    termination: Termination | None = None
+    """Set when the run is not running."""
+
+    input_tokens: Int64 = 0
+    """Tokens sent to models by this run so far."""
+
+    output_tokens: Int64 = 0
+    """Tokens received from models by this run so far."""
+
+
+class Executor(Record):
+    """The runtime that executes a run."""
+
+    id: str
+    """Of one open Runtime."""
+
+    host: str
+    """The machine's name."""
+
+    pid: int
+    """The process on that machine."""
+
+
+class AgentFacts(Record):
+    """The agent specification in force when a run started."""
+
+    name: str
+    """The agent's name in its registry."""
+
+    fingerprint: str
+    """SHA-256 of the specification's canonical JSON."""
+
+    specification: dict[str, JsonValue]
+    """Model, instructions, tools with their schemas, behaviors."""
+
+
+class ThreadFacts(Record):
+    """What is known of a thread apart from its history. A later record replaces an earlier one."""
+
+    parent: str | None = None
+    """The thread it was started from."""
+
+    owner: str | None = None
+    """Whose it is, in the application's own terms."""
+
+    labels: dict[str, str] = {}
+    """Free marks for finding threads again."""
+
+
+class Usage(Record):
+    """Tokens of one model call."""
+
+    input_tokens: int = 0
+    """Tokens sent, cached ones included."""
+
+    output_tokens: int = 0
+    """Tokens received."""
+
+    cache_read_tokens: int = 0
+    """Of the tokens sent, those the provider had kept."""
+
+    cache_write_tokens: int = 0
+    """Of the tokens sent, those the provider keeps from now on."""
+
+
+class Inference(Record):
+    """What one model call was and gave."""
+
+    model: str
+    """The model that answered."""
+
+    settings: dict[str, JsonValue] = {}
+    """Sampling settings, as asked for."""
+
+    usage: Usage = Usage()
+    """What it cost."""
+
+    finish_reason: str | None = None
+    """Why the model stopped: `stop`, `tool_calls`, `length`, …"""
+
+    latency: int = 0
+    """Microseconds from the request to the last part of the answer."""
+
+    request_digest: str = ""
+    """SHA-256 of the request's canonical JSON: messages, tools, settings."""
+
+
+class ToolOutcome(Record):
+    """What one tool call gave."""
+
+    call_id: str
+    """The call."""
+
+    name: str
+    """The tool."""
+
+    outcome: Literal["succeeded", "failed"]
+    """How it ended."""
+
+    result: JsonValue = None
+    """What the tool returned, or the text of its error."""
+
+    duration: int = 0
+    """Microseconds in the tool."""
+
+
+class Changeset(Record):
+    """Everything that became true together: it is in the log whole, or not at all."""
+
+    id: str
+    """Unique in the log, chosen by the writer: a failed append is answered by looking for it."""
+
+    thread_id: str
+    """The thread whose history this extends."""
+
+    version: int = 0
+    """1, 2, 3, … within the thread, without gaps, given by the append; 0 before it."""
+
+    reason: Reason
+    """What happened."""
+
+    at: Int64
+    """When it was written: microseconds since 1970, UTC, from the writer's clock."""
+
+    run_id: str | None = None
+    """The run it belongs to."""
+
+    parent_run_id: str | None = None
+    """The run that started that run."""
+
+    epoch: Int64 = 0
+    """Which start of the run: 1 for the first, one more for each resume; 0 outside a run."""
+
+    messages: tuple[Message, ...] = ()
+    """Appended to the conversation, in order."""
+
+    actions: tuple[ActionRecord, ...] = ()
+    """The intents, in order."""
+
+    patches: tuple[TrackedPatch, ...] = ()
+    """The effects, applied in order."""
+
+    run: RunFacts | None = None
+    """The run's status, when it changed."""
+
+    executor: Executor | None = None
+    """Who executes the run, when it starts."""
+
+    agent: AgentFacts | None = None
+    """The agent in force, when a run starts."""
+
+    thread: ThreadFacts | None = None
+    """The thread's facts, when they are set."""
+
+    inference: Inference | None = None
+    """The model call behind an assistant turn."""
+
+    tool_calls: tuple[ToolOutcome, ...] = ()
+    """The tool calls that ended with this changeset."""

@@ -1,0 +1,80 @@
+"""Changesets to canonical bytes and back, and the digests that chain them. Pure.
+
+A row's content is the changeset as canonical JSON without its version, which is the row's own. Fields
+at their default are left out, so a later format may add fields without touching old bytes.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from .changeset import Changeset
+from .document import dumps
+from .errors import ContentError, CorruptLog, NewerFormat
+
+FORMAT = 1
+"""The format this code writes. Every format ever released stays readable."""
+
+GENESIS = bytes(32)
+"""The digest before the first."""
+
+
+class Encoded(NamedTuple):
+    """A changeset as it is going to be written."""
+
+    content: bytes
+    """Its canonical bytes."""
+
+    patches: Sequence[dict[str, Any]]
+    """The patches in them, for whoever must apply them: values of their own, shared with nobody."""
+
+
+def encode(changeset: Changeset) -> bytes:
+    """The canonical bytes: changesets equal as JSON have equal bytes. The version is not in them.
+
+    Raises:
+        ContentError: a value in it would not come back as it is, or is too deep or too large.
+    """
+    return encoded(changeset).content
+
+
+def encoded(changeset: Changeset) -> Encoded:
+    """As `encode`, with the patches at hand."""
+    try:
+        fields = changeset.model_dump(exclude_defaults=True, warnings="error")
+    except PydanticSerializationError as err:
+        # `model_copy` and the dicts inside a record let in what no validation has seen.
+        raise ContentError(f"not what a changeset may hold: {err}") from err
+    fields.pop("version", None)
+    content = dumps(fields, record=True)
+    return Encoded(content, fields.get("patches", ()))
+
+
+def decode(content: bytes, *, version: int, format: int = FORMAT) -> Changeset:
+    """The changeset that `encode` made the bytes from, at its version.
+
+    Raises:
+        NewerFormat: a later threadlog wrote the bytes.
+        CorruptLog: they are no changeset.
+    """
+    if format > FORMAT:
+        raise NewerFormat(f"a changeset has format {format}; this threadlog reads up to {FORMAT}: upgrade it")
+    try:
+        changeset = Changeset.model_validate_json(content)
+    except (ValidationError, TypeError) as err:
+        # TypeError: a tool call without a name is refused by its __init__, as Python refuses it.
+        raise CorruptLog(f"the content of version {version} is no changeset: {err}") from err
+    return changeset.model_copy(update={"version": version})
+
+
+def row_digest(previous: bytes, *, version: int, format: int, content: bytes) -> bytes:
+    """The digest of a row: it seals the content (thread and id are in it), its place, and all before it."""
+    return sha256(previous + b"%d %d " % (format, version) + content).digest()
+
+
+def file_digest(previous: bytes, *, position: int, digest: bytes) -> bytes:
+    """The digest of the whole log up to a position."""
+    return sha256(previous + b"%d " % position + digest).digest()

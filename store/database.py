@@ -1,0 +1,227 @@
+"""Opening the file: SQLite connections for writing, beside a writer, and where nothing may be written.
+
+Two rules that cost data when broken. A process that has the log open never opens the same file by
+`open()` or by another SQLite library: closing it would drop SQLite's POSIX locks. And `immutable=1`
+is used only where there is no write-ahead log, because it would silently leave out what is in it.
+"""
+
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+# pysqlite3 where it is installed, else the standard library's: its exceptions are its own, too.
+from sqlite_utils.utils import sqlite3 as sqlite3
+
+from .codec import FORMAT
+from .errors import CorruptLog, LogError, LogNotFound, LogUnavailable, NewerFormat, NotALog
+
+Connection = Any  # pysqlite3 brings no types
+Durability = Literal["full", "normal"]
+
+SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What SQLite raises. In a damaged file even the text of its errors may be no text."""
+
+APPLICATION_ID = int.from_bytes(b"tlog", "big")
+BUSY_SECONDS = 30.0
+WAL_RESET_FIXED = (3, 51, 3)
+SCHEMA = (files("threadlog.store") / "schema.sql").read_text("utf-8")
+DERIVED = (files("threadlog.store") / "derived.sql").read_text("utf-8")
+
+
+class Opened(NamedTuple):
+    """A connection, and what the user should know of how it was made."""
+
+    connection: Connection
+    notice: str | None
+
+
+def open_writable(path: Path, durability: Durability) -> Connection:
+    """A connection that may write; the file becomes a log if it does not exist or is empty.
+
+    Raises:
+        NotALog, NewerFormat, CorruptLog, LogUnavailable: as their names say.
+    """
+    _warn_of_wal_reset()
+    with translated(path):
+        connection = _connect(path, "mode=rwc")
+        try:
+            if _identify(connection, path) == "empty":
+                _create(connection)
+            connection.execute(f"pragma synchronous = {durability}")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_readable(path: Path) -> Opened:
+    """A connection that only reads, beside any writer, and on a directory where nothing may be written.
+
+    Raises:
+        LogNotFound, NotALog, NewerFormat, CorruptLog, LogUnavailable: as their names say.
+    """
+    if not path.is_file():
+        raise LogNotFound(f"there is no file {str(path)!r}")
+    with translated(path):
+        try:
+            return Opened(_read_checked(path, "mode=ro"), None)
+        except sqlite3.OperationalError as err:
+            if (err.sqlite_errorcode or 0) & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise
+        return _open_unlockable(path)
+
+
+def _open_unlockable(path: Path) -> Opened:
+    # No -shm can be made here, so nobody has the file open and `open()` drops no lock of this process.
+    wal = path.with_name(path.name + "-wal")
+    if not wal.exists() or wal.stat().st_size == 0:
+        return Opened(_read_checked(path, "mode=ro&immutable=1"), None)
+    with tempfile.TemporaryDirectory(prefix="threadlog-") as folder:
+        copied = Path(folder) / path.name
+        shutil.copyfile(path, copied)
+        shutil.copyfile(wal, copied.with_name(wal.name))
+        connection = memory()
+        source = _read_checked(copied, "mode=rw")
+        try:
+            source.backup(connection)
+        finally:
+            source.close()
+    return Opened(
+        connection,
+        f"{str(path)!r} has commits in its write-ahead log and lies where no lock can be taken: "
+        "this is a copy made now",
+    )
+
+
+def _read_checked(path: Path, query: str) -> Connection:
+    connection = _connect(path, query)
+    try:
+        if _identify(connection, path) == "empty":
+            raise NotALog(f"{str(path)!r} is empty: no changeset was ever written to it")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(path: Path, query: str) -> Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{query}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def memory() -> Connection:
+    """A database of this process alone: for a copy, and to rebuild what is compared."""
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
+def _identify(connection: Connection, path: Path) -> Literal["log", "empty"]:
+    # One statement, one look: a second process may be creating the log at this moment.
+    application, written, tables = connection.execute(
+        "select (select application_id from pragma_application_id),"
+        " (select user_version from pragma_user_version), (select count(*) from sqlite_master)"
+    ).fetchone()
+    if application == APPLICATION_ID and written > FORMAT:
+        raise NewerFormat(
+            f"{str(path)!r} has format {written}; this threadlog reads up to {FORMAT}: upgrade it"
+        )
+    if application == APPLICATION_ID and tables:
+        return "log"
+    if application or tables:
+        raise NotALog(f"{str(path)!r} is an SQLite database, but not a threadlog log")
+    return "empty"
+
+
+def _create(connection: Connection) -> None:
+    _enter_wal_mode(connection)
+    # A second process may have done the same since the file was seen empty: only one creates.
+    connection.execute("begin immediate")
+    try:
+        if not connection.execute("select count(*) from sqlite_master").fetchone()[0]:
+            for statement in (*statements(SCHEMA), *statements(DERIVED)):
+                connection.execute(statement)
+            connection.execute(f"pragma application_id = {APPLICATION_ID}")
+            connection.execute(f"pragma user_version = {FORMAT}")
+        connection.execute("commit")
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _enter_wal_mode(connection: Connection) -> None:
+    # Changing the journal mode does not wait for other connections as every other statement does.
+    pause = threading.Event()
+    for left in range(int(BUSY_SECONDS * 100), -1, -1):
+        try:
+            connection.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as err:
+            if not left or (err.sqlite_errorcode or 0) & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            pause.wait(0.01)
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of an SQL script, one by one, so that they can run inside a transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def translated(path: Path | str) -> Iterator[None]:
+    """Turns SQLite's errors into ours, with what to do next."""
+    try:
+        yield
+    except SQLITE_ERRORS as err:
+        raise translation(err, path) from err
+
+
+def translation(err: Any, path: Path | str) -> LogError:
+    """Our error for one of SQLite's, with what to do next."""
+    match (getattr(err, "sqlite_errorcode", None) or 0) & 0xFF:
+        case sqlite3.SQLITE_NOTADB:
+            return NotALog(f"{str(path)!r} is not an SQLite database")
+        case sqlite3.SQLITE_CORRUPT:
+            return CorruptLog(f"{str(path)!r} is damaged ({err}): copy it, then run `threadlog verify`")
+        case sqlite3.SQLITE_FULL:
+            return LogUnavailable(f"no space is left for {str(path)!r}: free some and append again")
+        case sqlite3.SQLITE_READONLY:
+            return LogUnavailable(f"{str(path)!r} may not be written: open it with readonly=True to read it")
+        case sqlite3.SQLITE_BUSY:
+            return LogUnavailable(
+                f"another process has held {str(path)!r} for {BUSY_SECONDS:.0f} s: try again"
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            return LogUnavailable(f"{str(path)!r} cannot be opened: check the folder and its permissions")
+        case sqlite3.SQLITE_IOERR:
+            return LogUnavailable(f"{str(path)!r} could not be read or written: {err}")
+    return CorruptLog(f"{str(path)!r}: {err}")
+
+
+_warned = threading.Event()
+
+
+def _warn_of_wal_reset() -> None:
+    if sqlite3.sqlite_version_info >= WAL_RESET_FIXED or _warned.is_set():
+        return
+    _warned.set()
+    warnings.warn(
+        f"SQLite {sqlite3.sqlite_version} may lose commits when a second process writes to the same log "
+        "while it is reset; install pysqlite3, or keep to one process",
+        RuntimeWarning,
+        stacklevel=4,
+    )

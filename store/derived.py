@@ -1,0 +1,85 @@
+"""The tables made from the log: what an append adds to them, and how all of it is made again."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .changeset import Changeset, RunFacts
+from .database import DERIVED, Connection, statements
+from .document import dumps
+from .history import contents, tip
+from .state import SNAPSHOT_EVERY, Head
+
+TABLES = ("run", "message", "thread_facts", "snapshot")
+
+_RUN = """
+insert into run values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?11)
+on conflict do update set
+  parent = coalesce(parent, excluded.parent), agent = coalesce(excluded.agent, agent),
+  epoch = excluded.epoch, status = excluded.status, termination = excluded.termination,
+  input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+  updated_at = excluded.updated_at, last_version = excluded.last_version
+"""
+_MESSAGE = "insert or ignore into message values (?, ?, ?)"
+_THREAD_FACTS = "insert or replace into thread_facts values (?, ?, ?, ?)"
+_SNAPSHOT = "insert into snapshot values (?, ?, ?)"
+
+
+class Row(NamedTuple):
+    """A statement and its parameters: one change of a derived table."""
+
+    statement: str
+    parameters: tuple[Any, ...]
+
+
+def rows(thread: int, changeset: Changeset, head: Head) -> Iterator[Row]:
+    """What a changeset adds to the derived tables; `head` is its thread with the changeset applied."""
+    if changeset.run is not None and changeset.run_id is not None:
+        yield Row(_RUN, _run(thread, head.version, changeset, changeset.run))
+    for message in changeset.messages:
+        yield Row(_MESSAGE, (thread, message.id, head.version))
+    if changeset.thread is not None:
+        facts = changeset.thread
+        yield Row(_THREAD_FACTS, (thread, facts.parent, facts.owner, dumps(facts.labels).decode()))
+    if head.version % SNAPSHOT_EVERY == 0:
+        yield Row(_SNAPSHOT, (thread, head.version, dumps(head.document)))
+
+
+def _run(thread: int, version: int, changeset: Changeset, run: RunFacts) -> tuple[Any, ...]:
+    return (
+        changeset.run_id,
+        thread,
+        changeset.parent_run_id,
+        changeset.agent.name if changeset.agent else None,
+        changeset.epoch,
+        run.status,
+        run.termination.model_dump_json(exclude_none=True) if run.termination else None,
+        run.input_tokens,
+        run.output_tokens,
+        changeset.at,
+        version,
+    )
+
+
+def rebuild(log: Connection, target: Connection) -> None:
+    """Make every derived table anew in `target` (which may be `log` itself) from what `log` holds.
+
+    Must run inside a transaction of `target`; what stands in its derived tables is dropped.
+
+    Raises:
+        CorruptLog, PatchError: a changeset cannot be read or does not apply: see `threadlog verify`.
+    """
+    for table in TABLES:
+        target.execute(f"drop table if exists {table}")
+    for statement in statements(DERIVED):
+        target.execute(statement)
+    for row in _all_rows(log):
+        target.execute(*row)
+
+
+def _all_rows(log: Connection) -> Iterator[Row]:
+    """Thread by thread: one state document at a time is enough."""
+    for (thread,) in log.execute("select key from thread order by key").fetchall():
+        head = Head()
+        for written in contents(log, thread, 0, tip(log, thread).version):
+            head = head.advanced(written.encoded())
+            yield from rows(thread, written.changeset(), head)

@@ -1,0 +1,47 @@
+-- Everything here is made from the log and can be made again, byte for byte (`threadlog rebuild`). It is
+-- written in the transaction of the append it follows from, so a reader never finds it behind.
+--
+-- run           where each run stands: the last of its run facts, for each thread that has any
+-- message       at which version a message id entered its thread; later ones with that id are skipped
+-- thread_facts  the last facts of each thread that has any
+-- snapshot      the state document at every 100th version of a thread: a cache, never the truth
+
+create table run (
+  id            text not null,
+  thread        integer not null,
+  parent        text,
+  agent         text,
+  epoch         integer not null,
+  status        text not null,
+  termination   text,
+  input_tokens  integer not null,
+  output_tokens integer not null,
+  started_at    integer not null,
+  updated_at    integer not null,
+  first_version integer not null,
+  last_version  integer not null,
+  primary key (id, thread)
+) strict, without rowid;
+
+create index run_by_thread on run (thread, first_version);
+
+create table message (
+  thread  integer not null,
+  id      text not null,
+  version integer not null,
+  primary key (thread, id)
+) strict, without rowid;
+
+create table thread_facts (
+  thread integer primary key,
+  parent text,
+  owner  text,
+  labels text not null
+) strict;
+
+create table snapshot (
+  thread  integer not null,
+  version integer not null,
+  content blob not null,
+  primary key (thread, version)
+) strict, without rowid;

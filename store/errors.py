@@ -1,0 +1,145 @@
+"""Every error this package raises, as one tree: a class exists where a caller would act differently.
+
+ThreadlogError
+├── LogError                 the file
+│   ├── LogNotFound          there is no such file
+│   ├── NotALog              the file is something else: a text, an image, another database
+│   ├── NewerFormat          a later threadlog wrote it: upgrade
+│   ├── CorruptLog           the bytes are not what was written: run `threadlog verify`
+│   ├── LogUnavailable       it cannot be written now: disk full, read-only, held too long, closed
+│   ├── VersionConflict      another writer appended first: read what came between, decide again
+│   └── ChangesetExists      the id is taken by other content: ids name one changeset for ever
+├── NotFound                 no such thread, version or run
+├── ContentError             a value that would not come back from the log as it went in
+├── PatchError               a patch does not fit the document
+├── ActionError              an action does not fit the state it was made for
+├── PhaseError               an action is not legal in this phase
+├── BehaviorError            a behavior failed: its run ends with this error
+├── DefinitionError          an agent, tool or reducer is declared in a way that cannot work
+└── RunError                 a run cannot be started as asked
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .changeset import Changeset
+
+
+class ThreadlogError(Exception):
+    """Base of every error of this package."""
+
+
+class LogError(ThreadlogError):
+    """Something about the file."""
+
+
+class LogNotFound(LogError):
+    """There is no file at this path. A log is created by opening it for writing."""
+
+
+class NotALog(LogError):
+    """The file is not a threadlog log. Nothing was changed in it."""
+
+
+class NewerFormat(LogError):
+    """The file was written by a later version of threadlog. Upgrade to read it."""
+
+
+class CorruptLog(LogError):
+    """The bytes are not what was written. Stop writing, copy the file, run `threadlog verify`."""
+
+
+class LogUnavailable(LogError):
+    """The log cannot be written now. What was acknowledged before is safe; this append is not in it."""
+
+
+class VersionConflict(LogError):
+    """Another writer appended to the thread since it was read.
+
+    Nothing was written. `between` is what the others appended: read it and decide again; never retry
+    the same changeset.
+    """
+
+    def __init__(
+        self, thread_id: str, expected: int, actual: int, between: "Sequence[Changeset]" = ()
+    ) -> None:
+        super().__init__(thread_id, expected, actual, tuple(between))
+        self.thread_id = thread_id
+        self.expected = expected
+        self.actual = actual
+        self.between = tuple(between)
+
+    def __str__(self) -> str:
+        return (
+            f"thread {self.thread_id!r} is at version {self.actual}, not {self.expected}; "
+            "read what came between and decide again"
+        )
+
+
+class ChangesetExists(LogError):
+    """A changeset with this id is in the log already, with other content. Nothing was written."""
+
+
+class NotFound(ThreadlogError):
+    """No such thread, version or run in this log."""
+
+
+class ContentError(ThreadlogError):
+    """A value that would not come back from the log as it went in. Nothing was written.
+
+    `pointer` (RFC 6901) says where in the refused value.
+    """
+
+    def __init__(self, problem: str, pointer: str = "") -> None:
+        super().__init__(problem, pointer)
+        self.problem = problem
+        self.pointer = pointer
+
+    def __str__(self) -> str:
+        return f"{self.problem} at {self.pointer!r}" if self.pointer else self.problem
+
+
+class PatchError(ThreadlogError):
+    """An operation does not fit the document. The document is as it was.
+
+    `index` is the operation's place in its patch; `operation` the operation itself.
+    """
+
+    def __init__(self, problem: str, index: int = 0, operation: Any = None) -> None:
+        super().__init__(problem, index, operation)
+        self.problem = problem
+        self.index = index
+        self.operation = operation
+
+    def __str__(self) -> str:
+        return f"operation {self.index}: {self.problem}"
+
+
+class ActionError(ThreadlogError):
+    """An action does not fit the state it was made for. Nothing of it was applied."""
+
+
+class PhaseError(ThreadlogError):
+    """An action was returned in a phase where it is not legal. Nothing was written."""
+
+
+class BehaviorError(ThreadlogError):
+    """A behavior raised, or asked for what it may not. Its run ends with this error; others go on."""
+
+    def __init__(self, behavior: str, phase: str, problem: str) -> None:
+        super().__init__(behavior, phase, problem)
+        self.behavior = behavior
+        self.phase = phase
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"behavior {self.behavior!r} failed in {self.phase}: {self.problem}"
+
+
+class DefinitionError(ThreadlogError):
+    """An agent, tool, reducer or behavior is declared in a way that cannot work."""
+
+
+class RunError(ThreadlogError):
+    """A run cannot be started as asked. Nothing was written."""

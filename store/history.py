@@ -1,0 +1,135 @@
+"""Reading the log's rows: histories, states and digests. Every function here only selects."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from .changeset import Changeset
+from .codec import GENESIS, Encoded, decode
+from .database import Connection
+from .document import loads
+from .errors import ContentError, CorruptLog, PatchError
+from .patch import Draft
+
+_CHUNK = 500
+
+
+class Entry(NamedTuple):
+    """A changeset and its place in the whole log."""
+
+    position: int
+    changeset: Changeset
+
+
+class Tip(NamedTuple):
+    """The last row of a thread. Version 0 for a thread that is not there."""
+
+    version: int
+    digest: bytes
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Calls the log corrupt where reading it comes upon what no append could have written."""
+    try:
+        yield
+    except (ContentError, PatchError, ValueError, TypeError, LookupError, AttributeError) as err:
+        raise CorruptLog(f"the log is damaged ({err}): copy it, then run `threadlog verify`") from err
+
+
+def thread_key(connection: Connection, thread_id: str) -> int | None:
+    try:
+        found = connection.execute("select key from thread where name = ?", (thread_id,)).fetchone()
+    except UnicodeEncodeError:
+        # Half a surrogate pair: no thread was ever called that.
+        return None
+    return found and int(found[0])
+
+
+def tip(connection: Connection, thread: int | None) -> Tip:
+    found = connection.execute(
+        "select version, digest from changeset where thread = ? order by version desc limit 1", (thread,)
+    ).fetchone()
+    return Tip(int(found[0]), bytes(found[1])) if found else Tip(0, GENESIS)
+
+
+def file_tip(connection: Connection) -> tuple[int, bytes]:
+    """The last position, and the digest of the whole log there."""
+    found = connection.execute(
+        "select position, file_digest from changeset order by position desc limit 1"
+    ).fetchone()
+    with as_written():
+        return (int(found[0]), bytes(found[1])) if found else (0, GENESIS)
+
+
+class Content(NamedTuple):
+    """A changeset as it is written."""
+
+    version: int
+    format: int
+    content: bytes
+
+    def changeset(self) -> Changeset:
+        return decode(self.content, version=self.version, format=self.format)
+
+    def encoded(self) -> Encoded:
+        return Encoded(self.content, loads(self.content).get("patches", ()))
+
+
+def history(connection: Connection, thread: int | None, after: int, until: int) -> Iterator[Changeset]:
+    """The changesets of a thread with versions in (after, until], in order."""
+    return (written.changeset() for written in contents(connection, thread, after, until))
+
+
+def contents(connection: Connection, thread: int | None, after: int, until: int) -> Iterator[Content]:
+    """The same as they are written.
+
+    Read in chunks, each finished at once: a reader that pauses holds no lock and pins no write-ahead log.
+    """
+    while after < until:
+        rows = connection.execute(
+            "select version, format, content from changeset where thread = ? and version > ? and version <= ?"
+            f" order by version limit {_CHUNK}",
+            (thread, after, until),
+        ).fetchall()
+        if not rows:
+            return
+        yield from map(Content._make, rows)
+        after = rows[-1][0]
+
+
+def entries(connection: Connection, after: int) -> list[Entry]:
+    """The next entries behind a position, over all threads, in order; empty at the end of the log."""
+    rows = connection.execute(
+        f"select position, version, format, content from changeset where position > ? order by position"
+        f" limit {_CHUNK}",
+        (after,),
+    ).fetchall()
+    return [Entry(position, Content(*written).changeset()) for position, *written in rows]
+
+
+def state_at(connection: Connection, thread: int | None, version: int) -> Any:
+    """The state document of a thread at a version: the last snapshot before it, and the patches since.
+
+    The patches are taken from the content as they are: to validate them again would double the cost of
+    a fold, and `verify` does that.
+    """
+    start, document = _snapshot(connection, thread, version)
+    rows = connection.execute(
+        "select content from changeset where thread = ? and version > ? and version <= ? order by version",
+        (thread, start, version),
+    )
+    draft = Draft(document)
+    for (content,) in rows.fetchall():
+        for patch in loads(content).get("patches", ()):
+            draft.apply(patch["operations"])
+    return draft.document
+
+
+def _snapshot(connection: Connection, thread: int | None, version: int) -> tuple[int, Any]:
+    found = connection.execute(
+        "select version, content from snapshot where thread = ? and version <= ?"
+        " order by version desc limit 1",
+        (thread, version),
+    ).fetchone()
+    return (found[0], loads(found[1])) if found else (0, {})

@@ -1,0 +1,320 @@
+"""The log: open, append behind an expected version, read, follow. One SQLite file, many processes."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from itertools import chain
+from os import PathLike
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, NamedTuple, Self
+
+from . import derived
+from .changeset import Changeset, Termination
+from .database import Connection, Durability, open_readable, open_writable, translated
+from .document import loads
+from .errors import LogUnavailable, NotFound
+from .history import Entry, as_written, entries, file_tip, history, state_at, thread_key, tip
+from .verify import Finding, Heads, heads, verify
+from .writer import Expected, Writer, request
+
+POLL_SECONDS = 0.05
+"""How soon a follower sees what another process appended. Appends of this process wake it at once."""
+
+
+class ThreadRow(NamedTuple):
+    """A thread at its head. Times are microseconds since 1970, UTC."""
+
+    thread_id: str
+    version: int
+    messages: int
+    updated_at: int
+    parent: str | None
+    owner: str | None
+    labels: dict[str, str]
+
+
+class RunRow(NamedTuple):
+    """A run as its last facts have it. Times are microseconds since 1970, UTC."""
+
+    run_id: str
+    thread_id: str
+    parent_run_id: str | None
+    agent: str | None
+    epoch: int
+    status: str
+    termination: Termination | None
+    input_tokens: int
+    output_tokens: int
+    started_at: int
+    updated_at: int
+    first_version: int
+    last_version: int
+
+
+class Log:
+    """An open log. Appends may come from any thread; reads never wait for them.
+
+    What a read returned never changes, and no read writes anything.
+    """
+
+    def __init__(self, path: Path, reader: Connection, writer: Connection | None, notice: str | None) -> None:
+        self.path = path
+        self.notice = notice
+        """What the user should know of how the file was opened, if anything."""
+        self._reader = reader
+        # Held by every read while it is under way: to close a connection under a read crashes the process.
+        self._read = Lock()
+        self._closed = False
+        self._listeners: set[Callable[[], None]] = set()
+        self.writer = Writer(writer, path, self._tell) if writer else None
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], durability: Durability = "full", readonly: bool = False) -> Self:
+        """Open a log; the file is made if there is none. Other processes may have it open, or open it now.
+
+        With `durability="full"` an acknowledged append survives power loss; with `"normal"` it survives
+        the death of the process, and power loss may take the last ones.
+
+        Raises:
+            LogNotFound: there is no such file, and it is opened to be read only.
+            NotALog, NewerFormat, CorruptLog, LogUnavailable: as their names say; the file is unchanged.
+        """
+        place = Path(path)
+        with ExitStack() as opened:
+            writer = None if readonly else opened.enter_context(closing(open_writable(place, durability)))
+            reader, notice = open_readable(place)
+            opened.enter_context(closing(reader))
+            with translated(place):
+                log = cls(place, reader, writer, notice)
+            opened.pop_all()
+        return log
+
+    def append(
+        self,
+        changesets: Changeset | Iterable[Changeset],
+        expected_version: Expected,
+        *,
+        heads: Mapping[str, int] | None = None,
+    ) -> int:
+        """Append changesets of one thread, all or none: the thread's new version. Durable on return.
+
+        Appending again what is there already, id and content, changes nothing and gives its version.
+        `heads` names versions that other threads must have.
+
+        Raises:
+            VersionConflict: the thread, or one of `heads`, is at another version.
+            ChangesetExists: an id is taken by other content.
+            ContentError, PatchError: something in it cannot be kept, or does not fit the state.
+            LogUnavailable: it cannot be written now.
+        """
+        return self.writable().append(request(changesets, expected_version, heads))
+
+    def writable(self) -> Writer:
+        """The writer.
+
+        Raises:
+            LogUnavailable: the log was opened to be read only.
+        """
+        if self.writer is None:
+            raise LogUnavailable(f"{str(self.path)!r} was opened to be read only")
+        return self.writer
+
+    def read(self, thread: str, after: int = 0, until: int | None = None) -> Iterator[Changeset]:
+        """The changesets of a thread with versions in (after, until], in order; none of an unknown thread."""
+        with self._reading() as reader:
+            key = thread_key(reader, thread)
+            end = tip(reader, key).version
+        return self._one_by_one(history(reader, key, after, end if until is None else min(until, end)))
+
+    def read_run(self, run_id: str) -> Iterator[Changeset]:
+        """The changesets of a run, in order; if it is in several threads, thread by thread.
+
+        Raises:
+            NotFound: no such run.
+        """
+        with self._reading() as reader:
+            found = reader.execute(_RUN_BEGINNINGS, (run_id,)).fetchall()
+            if not found:
+                raise NotFound(f"there is no run {run_id!r} in this log")
+            parts = [history(reader, key, first - 1, tip(reader, key).version) for key, first in found]
+        changesets = self._one_by_one(chain.from_iterable(parts))
+        return (changeset for changeset in changesets if changeset.run_id == run_id)
+
+    def entries(self, after: int = 0) -> Iterator[Entry]:
+        """All changesets behind a position, over all threads, in the order of appending, to the end now."""
+        with self._reading() as reader:
+            end, _ = file_tip(reader)
+        while after < end:
+            for entry in self.entries_after(after):
+                if entry.position > end:
+                    return
+                yield entry
+                after = entry.position
+
+    def entries_after(self, after: int) -> list[Entry]:
+        """The next entries behind a position, as many as are well read at once; none at the end."""
+        with self._reading() as reader:
+            return entries(reader, after)
+
+    def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Entry]:
+        """All changesets behind a position, and then those to come, in order, without gap or repeat.
+
+        Waits for more until the log is closed, or until nothing has come for `timeout` seconds.
+        """
+        news = Event()
+        unlisten = self.listen(news.set)
+        waited = 0.0
+        try:
+            while timeout is None or waited < timeout:
+                news.clear()
+                if found := self._entries_while_open(after):
+                    yield from found
+                    after, waited = found[-1].position, 0.0
+                elif self._closed:
+                    return
+                elif not news.wait(POLL_SECONDS):
+                    waited += POLL_SECONDS
+        finally:
+            unlisten()
+
+    def _entries_while_open(self, after: int) -> list[Entry]:
+        try:
+            return self.entries_after(after)
+        except LogUnavailable:
+            if not self._closed:
+                raise
+            return []
+
+    def position(self) -> int:
+        """The last position of the log; 0 while nothing is in it."""
+        with self._reading() as reader:
+            return file_tip(reader)[0]
+
+    def head(self, thread: str) -> int:
+        """The version of a thread: how many changesets it has; 0 of an unknown one."""
+        with self._reading() as reader:
+            return tip(reader, thread_key(reader, thread)).version
+
+    def state(self, thread: str, at: int | None = None) -> Any:
+        """The state document of a thread, at its head or at a version: a value of the caller's own.
+
+        Raises:
+            NotFound: no such thread, or it has no such version.
+        """
+        with self._reading() as reader:
+            key = thread_key(reader, thread)
+            if key is None:
+                raise NotFound(f"there is no thread {thread!r} in this log")
+            end = tip(reader, key).version
+            version = end if at is None else at
+            if not 0 <= version <= end:
+                raise NotFound(f"thread {thread!r} has versions 0 to {end}, not {version}")
+            return state_at(reader, key, version)
+
+    def threads(self) -> list[ThreadRow]:
+        """Every thread, in the order in which they began."""
+        with self._reading() as reader:
+            return [
+                ThreadRow(
+                    name, version, messages, loads(content)["at"], parent, owner, loads(labels or b"{}")
+                )
+                for name, version, messages, content, parent, owner, labels in reader.execute(_THREADS)
+            ]
+
+    def runs(self, thread: str | None = None) -> list[RunRow]:
+        """Every run, or those of a thread, in the order in which they began."""
+        with self._reading() as reader:
+            rows = reader.execute(_RUNS, (thread,)).fetchall()
+            return [RunRow._make((*row[:6], _termination(row[6]), *row[7:])) for row in rows]
+
+    def heads(self) -> Heads:
+        """The ends of the log now. Keep them elsewhere; `verify(heads)` finds a truncated file by them."""
+        with translated(self.path), closing(open_readable(self.path).connection) as reader, as_written():
+            return heads(reader)
+
+    def verify(self, heads: Heads | None = None) -> list[Finding]:
+        """Everything in the file that is not as it was written; none if all is well. Reads all of it."""
+        with translated(self.path), closing(open_readable(self.path).connection) as reader:
+            return list(verify(reader, heads))
+
+    def rebuild(self) -> None:
+        """Make every derived table anew from the log, in one transaction. Appends wait for it.
+
+        Raises:
+            CorruptLog: the log itself is damaged: see `verify`.
+        """
+        with as_written():
+            self.writable().exclusively(lambda connection: derived.rebuild(connection, connection))
+
+    def close(self) -> None:
+        """Close the file. What was acknowledged is durable; followers end."""
+        with self._read:
+            self._closed = True
+            self._reader.close()
+        # The writer last: only a connection that may write folds the write-ahead log into the file.
+        if self.writer:
+            self.writer.close()
+        self._tell()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        how = "closed" if self._closed else "open" if self.writer else "read only"
+        return f"<Log {str(self.path)!r} {how}>"
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have `listener` called after every commit of this process, from the committing thread.
+
+        Returns how to end that.
+        """
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._read, translated(self.path), as_written():
+            if self._closed:
+                raise LogUnavailable(f"{str(self.path)!r} was closed: open it again")
+            yield self._reader
+
+    def _one_by_one(self, changesets: Iterator[Changeset]) -> Iterator[Changeset]:
+        # Nothing is held while the caller looks at a changeset.
+        while True:
+            with self._reading():
+                changeset = next(changesets, None)
+            if changeset is None:
+                return
+            yield changeset
+
+
+def _termination(written: str | None) -> Termination | None:
+    return Termination.model_validate_json(written) if written else None
+
+
+_THREADS = """
+select name, version, (select count(*) from message where message.thread = key) as messages, content,
+  parent, owner, labels
+from thread
+join changeset on changeset.thread = key
+  and version = (select max(version) from changeset as last where last.thread = key)
+left join thread_facts on thread_facts.thread = key
+order by key
+"""
+
+_RUN_BEGINNINGS = "select thread, first_version from run where id = ? order by thread"
+
+_RUNS = """
+select id, name, parent, agent, epoch, status, termination, input_tokens, output_tokens,
+  started_at, updated_at, first_version, last_version
+from run join thread on key = thread
+where ?1 is null or name = ?1
+order by started_at, id, thread
+"""

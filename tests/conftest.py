@@ -1,0 +1,39 @@
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+if importlib.util.find_spec("threadlog") is None:
+    root = Path(__file__).parent.parent
+    spec = importlib.util.spec_from_file_location("threadlog", root / "__init__.py")
+    assert spec
+    assert spec.loader
+    sys.modules["threadlog"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["threadlog"])
+
+from threadlog.store import Log
+
+settings.register_profile("dev", deadline=None, max_examples=25)
+settings.register_profile("ci", deadline=None, max_examples=100, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log.db"
+
+
+@pytest.fixture
+def log(path: Path) -> Iterator[Log]:
+    with Log.open(path, durability="normal") as log:
+        yield log
+
+
+@pytest.fixture
+def snapshots_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snapshots after a few versions: the same for all examples of a law."""
+    monkeypatch.setattr("threadlog.store.derived.SNAPSHOT_EVERY", 3)

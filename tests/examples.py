@@ -1,0 +1,83 @@
+"""Changesets to append, and ways to look into a log's file and to tamper with it."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from threadlog.store import Changeset, Log, TrackedPatch
+from threadlog.store.database import SCHEMA, Connection, sqlite3, statements
+from threadlog.store.patch import Operation
+
+LOG_TABLES = ("thread", "changeset")
+DERIVED_TABLES = ("run", "message", "thread_facts", "snapshot")
+
+
+def changeset(id: str = "c1", thread_id: str = "t1", **fields: Any) -> Changeset:
+    return Changeset(**{"id": id, "thread_id": thread_id, "reason": "edited", "at": 0, **fields})
+
+
+def patched(*operations: Operation, id: str = "c1", thread_id: str = "t1") -> Changeset:
+    return changeset(id, thread_id, patches=(TrackedPatch(operations=operations, source="test"),))
+
+
+def setting(path: str, value: Any, *, id: str = "c1", thread_id: str = "t1") -> Changeset:
+    return patched({"op": "add", "path": path, "value": value}, id=id, thread_id=thread_id)
+
+
+def append_all(log: Log, history: Iterable[Changeset]) -> None:
+    for item in history:
+        log.append(item, log.head(item.thread_id))
+
+
+def by_thread(history: Iterable[Changeset]) -> dict[str, list[Changeset]]:
+    """The histories of the threads, with the versions that appending gives."""
+    found: dict[str, list[Changeset]] = {}
+    for item in history:
+        own = found.setdefault(item.thread_id, [])
+        own.append(item.model_copy(update={"version": len(own) + 1}))
+    return found
+
+
+@contextmanager
+def fresh_log() -> Iterator[Log]:
+    """A log of its own for every example of a law."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Log.open(Path(folder) / "log.db", durability="normal") as log,
+    ):
+        yield log
+
+
+@contextmanager
+def raw(path: Path) -> Iterator[Connection]:
+    """SQLite itself, past everything the log does. Of the same library, else its locks are lost."""
+    connection = sqlite3.connect(str(path), isolation_level=None)
+    connection.execute("pragma foreign_keys = off")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def tampering(path: Path) -> Iterator[Connection]:
+    """As `raw`, with the triggers away while it lasts, and back as they were after it."""
+    with raw(path) as connection:
+        triggers = [s for s in statements(SCHEMA) if "create trigger" in s]
+        names = connection.execute("select name from sqlite_master where type = 'trigger'").fetchall()
+        for (name,) in names:
+            connection.execute(f"drop trigger {name}")
+        yield connection
+        for trigger in triggers:
+            connection.execute(trigger)
+
+
+def dump(path: Path) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    with raw(path) as connection:
+        return {
+            table: sorted(connection.execute(f"select * from {table}").fetchall(), key=repr)
+            for table in (*LOG_TABLES, *DERIVED_TABLES)
+        }

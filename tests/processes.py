@@ -1,0 +1,46 @@
+"""Processes of `appender.py`: started, begun together, and what they said."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+Process = subprocess.Popen[str]
+
+
+@contextmanager
+def started(*arguments: object) -> Iterator[Process]:
+    """A process that is ready and waits for its line."""
+    command = [sys.executable, str(Path(__file__).with_name("appender.py")), *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1) as process:
+        yield process
+        process.kill()
+
+
+def ready(process: Process) -> Process:
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def go(process: Process) -> None:
+    assert process.stdin
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def together(*commands: tuple[object, ...]) -> list[list[str]]:
+    """What the processes said, all begun at the same moment. None fails."""
+    with ExitStack() as stack:
+        processes = [stack.enter_context(started(*command)) for command in commands]
+        for process in processes:
+            ready(process)
+        for process in processes:
+            go(process)
+        said = [process.communicate() for process in processes]
+        assert [
+            (process.returncode, errors) for process, (_, errors) in zip(processes, said, strict=True)
+        ] == [(0, "") for _ in processes]
+    return [output.splitlines() for output, _ in said]

@@ -1,0 +1,112 @@
+"""Reducing a log again: do today's reducers make of the logged actions what is in the log? Pure."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from ..store.changeset import ActionRecord, Changeset, TrackedPatch
+from ..store.document import same
+from ..store.errors import ActionError, PatchError
+from ..store.patch import MISSING, Operation, apply, diff, find
+from .reduce import Reducers
+
+
+class Divergence(NamedTuple):
+    """A place where the logged effect of an action is not what today's reducer makes of it.
+
+    `logged` and `reduced` are the values there, or in words that there is nothing, or why it was refused.
+    """
+
+    thread_id: str
+    version: int
+    action: int
+    reducer: str
+    pointer: str
+    logged: Any
+    reduced: Any
+
+    def __str__(self) -> str:
+        return (
+            f"thread {self.thread_id!r}, version {self.version}: action {self.action} of {self.reducer!r} "
+            f"gives {self.reduced!r} at {self.pointer!r}, the log has {self.logged!r}"
+        )
+
+
+class NotChecked(NamedTuple):
+    """An effect that cannot be checked: its reducer is not here, or no action stands behind it."""
+
+    thread_id: str
+    version: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"thread {self.thread_id!r}, version {self.version}: {self.what}"
+
+
+def check_reducers(
+    changesets: Iterable[Changeset], reducers: Reducers, state: Any = MISSING
+) -> Iterator[Divergence | NotChecked]:
+    """Every difference, in order. The state goes on as it was logged, so one difference is found once.
+
+    `state` is the state before the first of the changesets: none for a thread from its beginning.
+
+    Raises:
+        PatchError: a logged patch does not apply: see `verify`.
+    """
+    document = {} if state is MISSING else state
+    for changeset in changesets:
+        # In the order of the log: a patch that does not come where its action does has none behind it.
+        patches = deque(changeset.patches)
+        for index, record in enumerate(changeset.actions):
+            while patches and (patches[0].action is None or patches[0].action < index):
+                yield _without_action(changeset, patches[0])
+                document = apply(document, patches.popleft().operations)
+            logged = patches.popleft() if patches and patches[0].action == index else None
+            yield from _check(changeset, index, record, logged, document, reducers)
+            document = apply(document, logged.operations) if logged else document
+        for patch in patches:
+            yield _without_action(changeset, patch)
+            document = apply(document, patch.operations)
+
+
+def _without_action(changeset: Changeset, patch: TrackedPatch) -> NotChecked:
+    return NotChecked(changeset.thread_id, changeset.version, f"a patch of {patch.source!r} has no action")
+
+
+def _check(
+    changeset: Changeset,
+    index: int,
+    record: ActionRecord,
+    logged: TrackedPatch | None,
+    document: Any,
+    reducers: Reducers,
+) -> Iterator[Divergence | NotChecked]:
+    place = (changeset.thread_id, changeset.version)
+    if record.reducer not in reducers:
+        yield NotChecked(*place, f"the reducer {record.reducer!r} is not here")
+        return
+    operations = list(logged.operations) if logged else []
+    try:
+        reduced = reducers.operations(document, record)
+    except ActionError as err:
+        path = str(operations[0]["path"]) if operations else ""
+        yield Divergence(*place, index, record.reducer, path, operations, f"a refusal: {err}")
+        return
+    if not same(operations, reduced):
+        yield Divergence(*place, index, record.reducer, *_difference(document, operations, reduced))
+
+
+def _difference(document: Any, logged: list[Operation], reduced: list[Operation]) -> tuple[str, Any, Any]:
+    """The first place where the two leave different states; if there is none, the operations as such."""
+    try:
+        there, here = apply(document, logged), apply(document, reduced)
+    except PatchError:
+        return "", logged, reduced
+    for operation in diff(there, here):
+        path = str(operation["path"])
+        return path, _shown(there, path), _shown(here, path)
+    return str((logged or reduced)[0]["path"]), logged, reduced
+
+
+def _shown(document: Any, path: str) -> Any:
+    return "(nothing)" if (found := find(document, path)) is MISSING else found

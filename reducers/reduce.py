@@ -1,0 +1,141 @@
+"""Actions to records, records to patches. Pure.
+
+    action -> ActionRecord          the intent as data: it is in the log
+    (state, ActionRecord) -> patch  the same function live and when a log is checked
+
+A batch is reduced on a rolling state, all or nothing: each action sees what the one before it did.
+"""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ..store.changeset import ActionRecord, Scope, TrackedPatch
+from ..store.document import dumps
+from ..store.errors import ActionError, ContentError, DefinitionError
+from ..store.patch import Draft, Operation
+from .generic import GENERIC_ACTIONS, GenericAction, reduce_generic
+from .reducer import Action, Reducer
+from .run import RUN_REDUCER
+from .scope import route
+from .tool_call import TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER
+
+GENERIC = "generic"
+StateAction = Action | GenericAction
+
+
+class Reduction(NamedTuple):
+    """What a batch of actions is, does, and leaves."""
+
+    actions: tuple[ActionRecord, ...]
+    patches: tuple[TrackedPatch, ...]
+    state: Any
+
+
+class Reducers:
+    """The reducers in force: threadlog's own and a user's, by name and by the actions they understand."""
+
+    def __init__(self, reducers: Iterable[Reducer] = ()) -> None:
+        self._by_name: dict[str, Reducer] = {}
+        self._by_action: dict[type[Action], Reducer] = {}
+        for reducer in (RUN_REDUCER, TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER, *reducers):
+            self._add(reducer)
+
+    def _add(self, reducer: Reducer) -> None:
+        known = self._by_name.setdefault(reducer.name, reducer)
+        if known is not reducer or reducer.name == GENERIC:
+            raise DefinitionError(f"two reducers are called {reducer.name!r}: name one of them differently")
+        for action in reducer.actions:
+            if self._by_action.setdefault(action, reducer) is not reducer:
+                raise DefinitionError(f"two reducers want {action.__name__}: give each actions of its own")
+
+    def __contains__(self, name: object) -> bool:
+        return name == GENERIC or name in self._by_name
+
+    def names(self) -> list[str]:
+        """The users' and threadlog's own, in the order they were given."""
+        return list(self._by_name)
+
+    def record(self, action: StateAction, *, source: str, call_id: str | None = None) -> ActionRecord:
+        """The action as data. `call_id` is the tool call in whose phases it was asked for, if any.
+
+        Raises:
+            ActionError: no reducer here understands it, or it holds what is not JSON.
+        """
+        name, scope = self._route(action, source)
+        try:
+            payload = _payload(action)
+            dumps(payload)
+            return ActionRecord(
+                reducer=name,
+                action=type(action).__name__,
+                payload=payload,
+                scope=scope,
+                call_id=call_id if scope == "tool_call" else None,
+                source=source,
+            )
+        except (ValueError, ContentError) as err:
+            raise ActionError(f"the log cannot keep {action!r}: {err}") from err
+
+    def _route(self, action: StateAction, source: str) -> tuple[str, Scope]:
+        """The name of the reducer that understands the action, and the scope it is for."""
+        if isinstance(action, GenericAction):
+            return GENERIC, action.scope
+        reducer = self._by_action.get(type(action))
+        if reducer is None:
+            raise ActionError(f"no reducer here understands {type(action).__name__}: add it to the agent's")
+        if reducer.reserved and source.startswith(("behavior:", "tool:")):
+            raise ActionError(f"{type(action).__name__} is an action of threadlog itself")
+        return reducer.name, reducer.scope
+
+    def operations(self, state: Any, record: ActionRecord) -> list[Operation]:
+        """What a recorded action does to a state; none when it changes nothing.
+
+        Raises:
+            ActionError: it is not understood here, or does not fit the state.
+        """
+        if record.reducer == GENERIC:
+            generic = _generic(record)
+            return reduce_generic(state, generic, route(record.scope, generic.path, record.call_id))
+        reducer = self._by_name.get(record.reducer)
+        if reducer is None:
+            raise ActionError(f"unknown reducer: {record.reducer!r}")
+        kinds = {kind.__name__: kind for kind in reducer.actions}
+        if record.action not in kinds:
+            raise ActionError(f"reducer {record.reducer!r} does not understand {record.action!r}")
+        try:
+            action = kinds[record.action].model_validate(record.payload)
+        except ValidationError as err:
+            raise ActionError(f"the payload of {record.action!r} does not fit today's class: {err}") from err
+        return reducer.operations(state, action, record.call_id)
+
+    def reduce(self, state: Any, records: Iterable[ActionRecord], *, first: int = 0) -> Reduction:
+        """Reduce a batch on a rolling state, all or nothing. `first` is the index of the first action.
+
+        Raises:
+            ActionError: one of them does not fit; `state` is as it was.
+        """
+        actions, patches, draft = tuple(records), [], Draft(state)
+        for index, record in enumerate(actions, first):
+            operations = self.operations(draft.document, record)
+            if operations:
+                patch = TrackedPatch(operations=tuple(operations), source=record.source, action=index)
+                draft.apply(patch.operations)
+                patches.append(patch)
+        return Reduction(actions, tuple(patches), draft.document)
+
+
+def _payload(action: StateAction) -> dict[str, Any]:
+    if isinstance(action, Action):
+        return action.model_dump(mode="json", by_alias=True)
+    return {field.name: getattr(action, field.name) for field in fields(action) if field.name != "scope"}
+
+
+def _generic(record: ActionRecord) -> GenericAction:
+    payload: dict[str, Any] = record.payload
+    try:
+        return GENERIC_ACTIONS[record.action](**payload, scope=record.scope)
+    except (KeyError, TypeError) as err:
+        raise ActionError(f"unknown generic action {record.action!r}: {err}") from err

@@ -1,0 +1,54 @@
+"""History to thread: the fold that everything else is a view of. Pure.
+
+replay(history) == replay(history[n:], base=replay(history[:n]))        at every n
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..store.changeset import Changeset, Message, RunFacts, ThreadFacts
+from ..store.errors import CorruptLog
+from ..store.patch import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread at a version."""
+
+    version: int = 0
+    state: Any = field(default_factory=dict)
+
+    messages: tuple[Message, ...] = ()
+    """The conversation. Ids are unique: a message whose id came before was skipped."""
+
+    runs: Mapping[str, RunFacts] = field(default_factory=dict)
+    """Where each run of the thread stands, in the order in which they began."""
+
+    facts: ThreadFacts = field(default_factory=ThreadFacts)
+    """Parent, owner and labels, as last set."""
+
+
+def replay(changesets: Iterable[Changeset], base: Thread | None = None) -> Thread:
+    """The thread that a history makes, starting from nothing or from where `base` stands.
+
+    Raises:
+        CorruptLog: a version is missing, or repeated.
+        PatchError: a patch does not apply.
+    """
+    start = base or Thread()
+    version, facts, draft = start.version, start.facts, Draft(start.state)
+    messages = {message.id: message for message in start.messages}
+    runs = dict(start.runs)
+    for changeset in changesets:
+        if changeset.version != version + 1:
+            raise CorruptLog(f"version {changeset.version} of {changeset.thread_id!r} comes behind {version}")
+        version = changeset.version
+        for patch in changeset.patches:
+            draft.apply(patch.operations)
+        for message in changeset.messages:
+            messages.setdefault(message.id, message)
+        if changeset.run and changeset.run_id:
+            runs[changeset.run_id] = changeset.run
+        facts = changeset.thread or facts
+    return Thread(version, draft.document, tuple(messages.values()), runs, facts)

@@ -1,0 +1,140 @@
+import time
+from pathlib import Path
+
+import pytest
+from calls import Called, assert_refused, bytes_of, call, run
+
+from threadlog.store import Log
+
+OWN = """date,merchant,amount
+2026-03-01,Flight Oslo-Rome,"1200.05"
+2026-03-01,Trattoria da Enzo,-3
+2026-03-02,Flight Rome-Oslo,0.95
+2026-03-02,Città del gusto [red],7
+2026-03-03,Museum of Rome,12.5
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "made"
+
+
+@pytest.fixture(scope="module")
+def shown(folder: Path) -> Called:
+    """The demo, as a newcomer runs it."""
+    return run("demo --folder", folder)
+
+
+def test_the_demo_shows_the_run_its_log_its_states_and_its_audit(shown: Called) -> None:
+    assert (shown.code, shown.err) == (0, "")
+    for text in (
+        "→ read_expenses(",
+        "All filed. 824.60 in all; the report is report.md.",
+        "the log: all of it, and nothing else",
+        "19  ",
+        "the state between version 9 and version 19",
+        "~ /ledger/filed  9 → 12",
+        "+ /ledger/totals/culture  950",
+        "✓ verified  19 changesets on 1 threads",
+        "✓ expenses  19 versions",
+    ):
+        assert text in shown.out
+
+
+def test_the_demo_leaves_its_expenses_its_report_and_its_log(shown: Called, folder: Path) -> None:
+    assert {"expenses.csv", "report.md"} <= {file.name for file in folder.iterdir()}
+    assert set(bytes_of(folder / "demo.db")) == {"demo.db"}
+    assert "| lodging | 424.00 |" in (folder / "report.md").read_text()
+    assert "| **all** | **824.60** |" in (folder / "report.md").read_text()
+
+
+def test_every_call_that_the_demo_names_works(shown: Called) -> None:
+    named = [line.split("threadlog ")[1] for line in shown.out.splitlines() if " threadlog " in f" {line}"]
+
+    assert [call(command).code for command in named] == [0] * 5
+
+
+def test_the_log_of_the_demo_is_intact_and_reduced_again_it_is_the_same(
+    shown: Called, folder: Path, tmp_path: Path
+) -> None:
+    agents = tmp_path / "agents.py"
+    agents.write_text("from threadlog.tools.demo.expenses import ledger")
+
+    assert call("verify --db", folder / "demo.db").code == 0
+    assert call("replay --level reducers --agents", agents, "--db", folder / "demo.db").code == 0
+
+
+def test_the_demo_takes_less_than_five_seconds(tmp_path: Path) -> None:
+    before = time.monotonic()
+
+    assert run("demo --folder", tmp_path).code == 0
+
+    assert time.monotonic() - before < 5
+
+
+def test_the_demo_makes_a_folder_of_its_own_each_time(tmp_path: Path) -> None:
+    first, second = (run("demo --json", TMPDIR=str(tmp_path)).json() for _ in range(2))
+
+    assert Path(first["db"]).is_file()
+    assert Path(first["db"]).parent != Path(second["db"]).parent
+
+
+@pytest.mark.parametrize("command", ["demo --json", "--json demo"])
+def test_the_demo_as_json_is_its_result(tmp_path: Path, command: str) -> None:
+    result = call(command, "--folder", tmp_path).json()
+
+    assert (result["status"], result["termination"], result["version"]) == (
+        "done",
+        {"type": "natural_end"},
+        19,
+    )
+    assert result["findings"] == []
+    assert result["state"]["ledger"] == {
+        "filed": 12,
+        "totals": {
+            "travel": 30260,
+            "lodging": 42400,
+            "food": 4340,
+            "culture": 950,
+            "office": 3100,
+            "other": 1410,
+        },
+    }
+
+
+def test_the_demo_files_the_users_own_expenses(tmp_path: Path) -> None:
+    source, folder = tmp_path / "mine.csv", tmp_path / "demo"
+    source.write_text(OWN, "utf-8")
+
+    shown = call("demo --input", source, "--folder", folder)
+
+    assert shown.code == 0
+    with Log.open(folder / "demo.db", readonly=True) as log:
+        assert log.state("expenses")["ledger"] == {
+            "filed": 5,
+            "totals": {"travel": 120100, "other": 400, "culture": 1250},
+        }
+    assert "| **all** | **1,217.50** |" in (folder / "report.md").read_text()
+    assert source.read_text("utf-8") == OWN
+
+
+@pytest.mark.parametrize(
+    "text", ["date,merchant,amount\n", "\ufeffdate,merchant,amount,card\n2026-03-01,Bus,0,x\n"]
+)
+def test_expenses_may_be_none_and_come_from_a_spreadsheet(tmp_path: Path, text: str) -> None:
+    source = tmp_path / "mine.csv"
+    source.write_text(text, "utf-8")
+
+    assert call("demo --json --folder", tmp_path / "demo", "--input", source).code == 0
+
+
+def test_a_second_demo_in_the_same_folder_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    call("demo --folder", tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    refused = call("demo --folder", tmp_path)
+
+    assert_refused(refused, 2)
+    assert "give another --folder" in refused.err
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

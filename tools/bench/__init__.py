@@ -1,0 +1,1 @@
+"""Figures against raw SQLite, in one run: `make bench`."""

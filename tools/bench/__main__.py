@@ -1,0 +1,59 @@
+"""`make bench`: the store against raw SQLite at the same durability, interleaved in one run.
+
+Every figure is a ratio within a round, the median of the rounds: machines are shared and drift. "Raw" is
+INSERT + COMMIT of the same bytes, encoded beforehand, into a table with the same key.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from .store import Figures, measure_appends, measure_growth, measure_loading
+
+ROUNDS = 5
+
+
+def main() -> None:
+    """Measure and print. The folder to write in may be given: fsync is the disk's."""
+    place = sys.argv[1] if len(sys.argv) > 1 else "."
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=place))
+    try:
+        rounds = [measure_appends(folder / str(n)) for n in range(ROUNDS)]
+        table = Table(title=f"threadlog against raw SQLite ({ROUNDS} rounds)", title_justify="left")
+        for column in ("figure", "here", "aim"):
+            table.add_column(column)
+        for name, aim in AIMS.items():
+            table.add_row(name, _median(rounds, name), aim)
+        for name, value, aim in (*measure_loading(folder / "loading"), *measure_growth(folder / "growth")):
+            table.add_row(name, value, aim)
+        Console(width=110).print(table)
+    finally:
+        shutil.rmtree(folder)
+
+
+AIMS = {
+    "raw FULL, µs per append": "",
+    "raw NORMAL, µs per append": "",
+    "append FULL ÷ raw rate": "≥ 0.75",
+    "append NORMAL ÷ raw rate": "",
+    "await append, one in flight, FULL ÷ raw rate": "≥ 0.55",
+    "100 concurrent, FULL ÷ raw rate": "≥ 2.5",
+    "100 concurrent ÷ one in flight": "",
+    "p50 / p99 of append FULL, µs": "",
+}
+
+
+def _median(rounds: list[Figures], name: str) -> str:
+    values = [figures[name] for figures in rounds]
+    if isinstance(values[0], tuple):
+        return " / ".join(f"{median(part):.0f}" for part in zip(*values, strict=True))
+    return f"{median(values):.2f}" if "÷" in name else f"{median(values):.0f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,12 @@
 """The state document of a thread at its head, as the writer keeps it, and its bounds."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .codec import GENESIS, Encoded
 from .document import MAX_BYTES, MAX_DEPTH, depth, dumps
-from .errors import ContentError
-from .patch import Draft
+from .errors import ContentError, PatchError
+from .patch import Draft, Operation
 
 SNAPSHOT_EVERY = 100
 """Snapshots stand at the multiples of this, in every thread: fixed places, so a rebuild finds the same."""
@@ -31,18 +32,21 @@ class Head(NamedTuple):
             PatchError: a patch does not apply.
             ContentError: the document would become larger or deeper than a log may hold.
         """
-        draft, level, copies = Draft(self.document), self.depth, False
+        draft, level, moved = Draft(self.document), self.depth, False
         for patch in encoded.patches:
             operations = patch["operations"]
-            draft.apply(operations)
+            if any(operation["op"] == "copy" for operation in operations):
+                _apply_measuring(draft, operations)
+            else:
+                draft.apply(operations)
             for operation in operations:
                 level = max(level, operation["path"].count("/") + depth(operation.get("value")))
-                copies = copies or operation["op"] in _COPIES
+                moved = moved or operation["op"] in ("copy", "move")
         # A document grows by no more bytes than were written of it, and reaches no deeper than what was put
         # into it, except by a copy or a move. So it is measured only when these bounds no longer vouch for
         # it, and an append costs the same however large the document is.
         head = Head(self.version + 1, digest, draft.document, self.size + len(encoded.content), level)
-        return head.measured() if copies or head.size > MAX_BYTES or level > MAX_DEPTH else head
+        return head.measured() if moved or head.size > MAX_BYTES or level > MAX_DEPTH else head
 
     def measured(self) -> "Head":
         """The same with exact bounds.
@@ -57,4 +61,12 @@ class Head(NamedTuple):
         return self._replace(size=size, depth=level)
 
 
-_COPIES = frozenset({"copy", "move"})
+def _apply_measuring(draft: Draft, operations: Sequence[Operation]) -> None:
+    """Apply operations that copy: each may double the document, so each is held against the limit."""
+    for index, operation in enumerate(operations):
+        try:
+            draft.apply((operation,))
+        except PatchError as err:
+            raise PatchError(err.problem, index, operation) from None
+        if operation["op"] == "copy":
+            dumps(draft.document, limit=MAX_BYTES)

@@ -1,7 +1,8 @@
 import threading
 from _thread import interrupt_main
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -243,16 +244,16 @@ def test_a_failed_append_leaves_no_trace(
     assert log.verify() == []
 
 
-def interrupted_after(log: Log, steps: int) -> AbstractContextManager[None]:
+@contextmanager
+def interrupted_after(log: Log, steps: int) -> Iterator[None]:
     """A Ctrl-C that comes once, when SQLite has taken so many steps."""
     connection = log.writable()._connection
     # Nothing but C: what is raised in a function of Python would be lost in SQLite.
     strokes = chain(repeat(0, steps), map(interrupt_main, [SIGINT]))
     connection.set_progress_handler(partial(next, strokes, 0), 1)
-    stack = ExitStack()
-    stack.callback(connection.set_progress_handler, None, 1)
-    stack.enter_context(suppress(KeyboardInterrupt))
-    return stack
+    with suppress(KeyboardInterrupt):
+        yield
+    connection.set_progress_handler(None, 1)
 
 
 @pytest.mark.parametrize("steps", [*range(8), *range(8, 230, 11)])

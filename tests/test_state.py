@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examples import DERIVED_TABLES, append_all, by_thread, changeset, dump, fresh_log, raw, setting
+from examples import DERIVED_TABLES, append_all, by_thread, changeset, dump, fresh_log, patched, raw, setting
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import histories
@@ -11,6 +11,7 @@ from threadlog.store import Changeset, Log, Message
 from threadlog.store.changeset import RunFacts
 from threadlog.store.codec import encoded
 from threadlog.store.document import depth, dumps, same
+from threadlog.store.errors import ContentError
 from threadlog.store.patch import apply
 from threadlog.store.state import Head
 
@@ -173,3 +174,13 @@ def test_a_rebuild_makes_the_derived_tables_as_they_were(
         log.rebuild()
 
         assert dump(log.path) == before
+
+
+def test_copies_that_double_the_state_are_refused_where_they_pass_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("threadlog.store.state.MAX_BYTES", 10_000)
+    copies = [{"op": "copy", "from": "", "path": f"/{n}"} for n in range(1, 60)]
+
+    with fresh_log() as log, pytest.raises(ContentError, match="more than the limit"):
+        log.append(patched({"op": "add", "path": "/0", "value": "x" * 100}, *copies), 0)

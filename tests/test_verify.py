@@ -2,7 +2,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from examples import DERIVED_TABLES, changeset, fresh_log, tampering
+from examples import DERIVED_TABLES, append_all, changeset, fresh_log, tampering
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import histories
@@ -14,8 +14,6 @@ from threadlog.store.database import Connection
 pytestmark = pytest.mark.usefixtures("snapshots_often")
 
 COLUMNS = ("position", "thread", "version", "id", "format", "content", "digest", "file_digest")
-
-
 positions = st.integers(1, 14)
 
 

@@ -100,8 +100,11 @@ class Draft:
         if not path:
             self.document = value
             return
-        parent = self._parent(path)
-        parent[_key(parent, path[-1], path)] = value
+        parent, token = self._parent(path), path[-1]
+        if type(parent) is dict and token in parent:
+            parent[token] = value
+        else:
+            parent[_key(parent, token, path)] = value
 
     def _remove(self, operation: Operation) -> None:
         self._take(tokens(operation["path"]))
@@ -145,7 +148,9 @@ class Draft:
         if id(parent) not in owned:
             parent = self.document = self._own(parent, path)
         for token in path[:-1]:
-            key = _key(parent, token, path)
+            key: Any = token
+            if type(parent) is not dict or token not in parent:
+                key = _key(parent, token, path)
             child = parent[key]
             if id(child) not in owned:
                 child = parent[key] = self._own(child, path)

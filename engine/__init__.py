@@ -3,23 +3,58 @@
 effects     time, ids, model and tool calls
 model       what a model is: requests in, typed parts out
 scripted    a model that says what it was told to say
-provider    real models by name, over pydantic-ai (provider_client asks, provider_messages converts)
 tool        plain functions that a model may call
 behavior    how a user takes part in a run
 agent       name, model, instructions, tools, behaviors
 workspace   reduce, queue, commit: the one place from which a run writes
 publish     from commits to events
-loop        the run loop
+loop        the run loop (step.py, round.py, phases.py: its parts)
+inbox       decisions on their way to the calls they are for
+replay      a recorded run executed again
 run         the handle of a run
 runtime     an open log, its agents, the runs that go on
+
+permission  a behavior: calls that are allowed, refused, or asked about (rule.py: which ones)
+prompts     behaviors: texts that stay in the request, and reminders
+handoff     a behavior: another agent takes over on the same thread
+compaction  a behavior: a summary in the place of old messages (excerpt.py: what is shown)
+output      the structured output of a run
 """
 
 from ..store.changeset import ToolCall
+from .actions import (
+    AddContextMessage,
+    AddMessage,
+    AddRequestTransform,
+    Block,
+    ExcludeTool,
+    IncludeOnlyTools,
+    OverrideInference,
+    OverrideModel,
+    SetToolResult,
+    State,
+    Suspend,
+    Terminate,
+)
 from .agent import Agent
-from .behavior import Behavior, Context, State
+from .behavior import Behavior, Context
+from .compaction import Compaction
+from .decision import Decision
 from .effects import Effects
 from .events import RunResult
-from .model import Model, ModelRequest, Turn
+from .handoff import Handoff
+from .inference import RetryPolicy
+from .model import Model, ModelError, ModelRequest, Turn
+from .permission import Permission, RemovePermission, SetPermission
+from .prompts import (
+    ClearPrompts,
+    Prompts,
+    PromptSegment,
+    PutPrompt,
+    Reminder,
+    RemovePrompt,
+    RemovePrompts,
+)
 from .provider import ProviderModel
 from .run import Run
 from .runtime import Runtime
@@ -40,6 +75,32 @@ __all__ = [
     "Behavior",
     "Context",
     "State",
+    "AddContextMessage",
+    "AddMessage",
+    "AddRequestTransform",
+    "Block",
+    "ExcludeTool",
+    "IncludeOnlyTools",
+    "OverrideInference",
+    "OverrideModel",
+    "SetToolResult",
+    "Suspend",
+    "Terminate",
+    "Permission",
+    "SetPermission",
+    "RemovePermission",
+    "Prompts",
+    "PromptSegment",
+    "PutPrompt",
+    "RemovePrompt",
+    "RemovePrompts",
+    "ClearPrompts",
+    "Reminder",
+    "Handoff",
+    "Compaction",
+    "Decision",
+    "RetryPolicy",
+    "ModelError",
     "Model",
     "ModelRequest",
     "Turn",

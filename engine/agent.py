@@ -1,9 +1,12 @@
 """Agents: values that say how a run goes. Running one is the runtime's work."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from ..reducers.reduce import Reducers
 from ..reducers.reducer import Reducer
@@ -11,8 +14,15 @@ from ..store.changeset import AgentFacts
 from ..store.document import dumps
 from ..store.errors import DefinitionError
 from .behavior import Behavior
+from .inference import RetryPolicy
 from .model import Model
+from .output import OutputTool
+from .phases import ordered
+from .provider import ProviderModel
+from .stop import MaxRounds, StopPolicy
 from .tool import Tool
+
+ToolExecution = Literal["sequential", "parallel", "parallel_batch_approval"]
 
 
 @dataclass(frozen=True)
@@ -20,47 +30,117 @@ class Agent:
     """A name, a model, and what the model may do. Plain functions among the tools become tools.
 
     Raises:
-        DefinitionError: two tools, behaviors or reducers have the same name.
+        DefinitionError: two tools, behaviors or reducers have the same name, or the model is none.
     """
 
     name: str
-    model: Model
+    model: Model | str
+    """A model, or the name of one: `openai:gpt-5`, `anthropic:claude-…`."""
+
     instructions: str = ""
     tools: Sequence[Tool | Callable[..., Any]] = ()
     behaviors: Sequence[Behavior] = ()
     reducers: Sequence[Reducer] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """For the model: `temperature`, `max_tokens`, `top_p`, `reasoning_effort`."""
+
+    fallbacks: Sequence[Model | str] = ()
+    """Models to ask when the first does not answer."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    tool_execution: ToolExecution = "parallel"
+    max_rounds: int = 10
+    """Of model and tools in one run; 0 is no limit."""
+
+    stop_when: Sequence[StopPolicy] = ()
+    """Asked in order when a round is complete, behind `max_rounds`."""
+
+    output_type: type[BaseModel] | None = None
+    """What a run's output is an instance of; without it the output is the text of the last answer."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, Model):
+        if not isinstance(self.model, Model | str):
             raise DefinitionError(
                 f"the model of agent {self.name!r} has no name and stream(): {self.model!r}"
             )
-        _unique("tools", self.name, [tool.name for tool in self.toolbox().values()], len(self.tools))
-        _unique("behaviors", self.name, [behavior.name for behavior in self.behaviors], len(self.behaviors))
-        Reducers(self.reducers)
+        _unique("tools", self.name, [tool.name for tool in self._tools])
+        _unique("behaviors", self.name, [behavior.name for behavior in self.behaviors])
+        ordered(self.behaviors)
+        Reducers(self.all_reducers())
+
+    @cached_property
+    def _own_tools(self) -> tuple[Tool, ...]:
+        return tuple(given if isinstance(given, Tool) else Tool(given) for given in self.tools)
+
+    @cached_property
+    def _tools(self) -> tuple[Tool, ...]:
+        made = list(self._own_tools)
+        for tool in (tool for behavior in self.behaviors for tool in behavior.tools):
+            # The same function may come from several sides: the agent's own comes first.
+            if all(tool.function is not known.function for known in made):
+                made.append(tool)
+        return (*made, OutputTool(self.output_type)) if self.output_type else tuple(made)
+
+    def own_tools(self) -> tuple[Tool, ...]:
+        """The tools it was given itself, those aside that its behaviors bring."""
+        return self._own_tools
+
+    @cached_property
+    def _providers(self) -> dict[str, ProviderModel]:
+        return {}
+
+    def model_named(self, model: Model | str) -> Model:
+        """A model as it is; a name as the provider's model, the same one whenever it is asked for."""
+        if not isinstance(model, str):
+            return model
+        if model not in self._providers:
+            self._providers[model] = ProviderModel(model)
+        return self._providers[model]
+
+    def models(self) -> list[Model]:
+        """The agent's model, and its fallbacks.
+
+        Raises:
+            DefinitionError: a name is not a provider's, or its extra is not installed.
+        """
+        return [self.model_named(model) for model in (self.model, *self.fallbacks)]
 
     def toolbox(self) -> dict[str, Tool]:
-        """The tools by name."""
-        tools = [given if isinstance(given, Tool) else Tool(given) for given in self.tools]
-        return {tool.name: tool for tool in tools}
+        """The tools by name: a dictionary of the caller's own."""
+        return {tool.name: tool for tool in self._tools}
+
+    def policies(self) -> tuple[StopPolicy, ...]:
+        """What may stop a run of this agent, in the order of asking."""
+        own = (MaxRounds(self.max_rounds),) if self.max_rounds else ()
+        return (*own, *self.stop_when)
+
+    def all_reducers(self) -> tuple[Reducer, ...]:
+        """The agent's own reducers, and those that its behaviors bring."""
+        brought = [reducer for behavior in self.behaviors for reducer in behavior.reducers]
+        return tuple(dict.fromkeys((*self.reducers, *brought)))
 
     def facts(self) -> AgentFacts:
         """The specification in force, with its fingerprint: equal specifications have equal ones."""
-        specs = [tool.spec() for tool in self.toolbox().values()]
         specification: dict[str, Any] = {
-            "model": self.model.name,
+            "model": _named(self.model),
+            "fallbacks": [_named(model) for model in self.fallbacks],
             "instructions": self.instructions,
-            "tools": [
-                {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
-                for spec in specs
-            ],
+            "settings": dict(self.settings),
+            "tools": [asdict(tool.spec()) for tool in self._tools],
+            "tool_execution": self.tool_execution,
             "behaviors": [behavior.name for behavior in self.behaviors],
-            "reducers": [reducer.name for reducer in self.reducers],
+            "reducers": [reducer.name for reducer in self.all_reducers()],
+            "retry": asdict(self.retry),
+            "stop_when": [repr(policy) for policy in self.policies()],
         }
         fingerprint = sha256(dumps(specification)).hexdigest()
         return AgentFacts(name=self.name, fingerprint=fingerprint, specification=specification)
 
 
-def _unique(what: str, agent: str, names: list[str], expected: int) -> None:
-    if len(set(names)) != expected:
+def _named(model: Model | str) -> str:
+    return model if isinstance(model, str) else model.name
+
+
+def _unique(what: str, agent: str, names: list[str]) -> None:
+    if len(set(names)) < len(names):
         raise DefinitionError(f"two {what} of agent {agent!r} have the same name: {sorted(names)}")

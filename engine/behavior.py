@@ -2,32 +2,25 @@
 
 A behavior acts through the actions it returns and in no other way. Behaviors of an agent are asked in
 order, and each sees the state as the one before it left it.
+
+Methods are plain functions. One that must ask the world is an `async def` and does so through
+`await context.effect(name, call)`: the answer is in the log, and is served from there in a replay.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..reducers.phase import Phase
-from ..reducers.reduce import StateAction
+from ..reducers.reducer import Reducer
+from ..reducers.tool_call import DecisionRecord
 from ..store.changeset import Message, ToolCall, ToolOutcome
-from ..store.errors import PhaseError
+from .actions import PhaseAction
 from .model import Turn
-from .tool import copied
+from .tool import Tool, copied
 
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Change state: legal in every phase."""
-
-    action: StateAction
-
-
-PhaseAction = State
 Wanted = PhaseAction | Iterable[PhaseAction] | None
-
-LEGAL: dict[Phase, tuple[type[PhaseAction], ...]] = dict.fromkeys(Phase, (State,))
-"""Which actions may be returned in which phase."""
+Returned = Wanted | Awaitable[Wanted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +37,14 @@ class Context:
     messages: Sequence[Message]
     """The conversation so far, this run's own messages included."""
 
+    tools: Collection[str]
+    """Names of the tools that the agent itself was given, those aside that its behaviors bring."""
+
     turn: Turn | None = None
     """The model's answer: from `after_inference` to `step_end`."""
+
+    error: str | None = None
+    """Why no model answered, in the same phases."""
 
     call: ToolCall | None = None
     """The tool call: in its two phases."""
@@ -53,41 +52,53 @@ class Context:
     outcome: ToolOutcome | None = None
     """What the call gave: in `after_tool_execute`."""
 
+    decision: DecisionRecord | None = None
+    """What a person decided about this very call: in `before_tool_execute`, when it goes on."""
+
     _state: Any = field(default=None, repr=False)
+    _ask: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None = field(
+        default=None, repr=False
+    )
 
     def read(self, path: str = "", default: Any = None) -> Any:
         """The value at a JSON pointer of the thread's state: a copy."""
         return copied(self._state, path, default)
 
+    async def effect(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Ask the world: what `call` gives, as JSON. It is in the log under the name; a replay serves it.
+
+        Raises:
+            EffectError: `call` raised, or gave what is not JSON.
+        """
+        assert self._ask
+        return await self._ask(name, call)
+
 
 class Behavior:
     """Subclass it, and write the methods of the phases you want to take part in."""
+
+    after: Sequence[str] = ()
+    """Names of behaviors that are asked before this one, wherever they stand."""
+
+    before: Sequence[str] = ()
+    """Names of behaviors that are asked after this one, wherever they stand."""
+
+    reducers: Sequence[Reducer] = ()
+    """Reducers of the state it keeps: an agent that has the behavior has them too."""
+
+    tools: Sequence[Tool] = ()
+    """Tools it brings: an agent that has the behavior has them too, behind its own."""
 
     @property
     def name(self) -> str:
         """Unique among the behaviors of an agent; in the log with every action it asks for."""
         return type(self).__name__
 
-    def run_start(self, context: Context) -> Wanted: ...
-    def step_start(self, context: Context) -> Wanted: ...
-    def before_inference(self, context: Context) -> Wanted: ...
-    def after_inference(self, context: Context) -> Wanted: ...
-    def before_tool_execute(self, context: Context) -> Wanted: ...
-    def after_tool_execute(self, context: Context) -> Wanted: ...
-    def step_end(self, context: Context) -> Wanted: ...
-    def run_end(self, context: Context) -> Wanted: ...
-
-
-def wanted(behavior: Behavior, context: Context) -> tuple[PhaseAction, ...]:
-    """The actions a behavior asks for in the context's phase.
-
-    Raises:
-        PhaseError: one of them is not legal in this phase.
-        Exception: whatever the behavior raises.
-    """
-    returned = getattr(behavior, context.phase.value)(context)
-    actions = (returned,) if isinstance(returned, PhaseAction) else tuple(returned or ())
-    for action in actions:
-        if not isinstance(action, LEGAL[context.phase]):
-            raise PhaseError(f"{type(action).__name__} is not legal in the phase {context.phase.value!r}")
-    return actions
+    def run_start(self, context: Context) -> Returned: ...
+    def step_start(self, context: Context) -> Returned: ...
+    def before_inference(self, context: Context) -> Returned: ...
+    def after_inference(self, context: Context) -> Returned: ...
+    def before_tool_execute(self, context: Context) -> Returned: ...
+    def after_tool_execute(self, context: Context) -> Returned: ...
+    def step_end(self, context: Context) -> Returned: ...
+    def run_end(self, context: Context) -> Returned: ...

@@ -1,7 +1,7 @@
-"""What a run tells while it goes on. Every event but `TextDelta` is a fact: its commit is durable."""
+"""What a run tells while it goes on. Events with a version are facts: their commit is durable."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..store.changeset import Message, Termination, ToolOutcome, Usage
 
@@ -16,10 +16,35 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class RunResumed:
+    """A run that waited goes on."""
+
+    run_id: str
+    thread_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the text the model is writing. Not a fact: the turn may yet fail."""
+    """A piece of the text the model is writing. The turn may yet fail."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of the arguments of a call the model is writing."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A model did not answer; it, or another one, may be asked again."""
+
+    model: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +56,74 @@ class AssistantTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool is being called."""
+
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResumed:
+    """A call goes on that a person has decided about."""
+
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """What a tool tells while it works."""
+
+    call_id: str
+    name: str
+    progress: Any
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call has ended."""
+    """A tool call has ended, or is suspended."""
 
     outcome: ToolOutcome
-    message: Message
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended."""
+    """How an epoch of a run ended."""
 
     run_id: str
     thread_id: str
-    status: str
+    status: Literal["waiting", "done"]
     termination: Termination
     output: Any
-    """The text of the last turn, if the run came to its natural end."""
+    """What the run came to, if it came to its end by itself."""
 
     usage: Usage
     """Of all model calls together."""
 
     version: int
-    """The thread's version at the end of the run."""
+    """The thread's version then."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run is over."""
+    """The run is over, or waits for a person."""
 
     result: RunResult
     version: int
 
 
-Event = RunStarted | TextDelta | AssistantTurn | ToolFinished | RunFinished
+Event = (
+    RunStarted
+    | RunResumed
+    | TextDelta
+    | ToolCallDelta
+    | AttemptFailed
+    | AssistantTurn
+    | ToolStarted
+    | ToolResumed
+    | ToolProgress
+    | ToolFinished
+    | RunFinished
+)

@@ -1,57 +1,79 @@
 """The run loop: model, tools, model, until the model wants no more tools. Phases in order.
 
-    run_start                                                  commit run_started
+    run_start                                                         commit run_started, run_resumed
+    [decided calls go on]                                             commit tool_results, each
     step_start, before_inference
-      the model answers
-    after_inference, [message], step_end                       commit assistant_turn
-      for each call: before_tool_execute, tool, after_tool_execute   commit tool_results
-    run_end                                                    commit run_finished
+      the model answers; it is asked again, or another one, if it fails (inference.py)
+    after_inference, [message], step_end                              commit assistant_turn
+      the round of tools (round.py)                                   commit tool_results, each
+    run_end                                                           commit run_finished, run_suspended
 
-Everything comes in through `Effects`, everything goes out through the `Workspace`.
+Everything comes in through `Effects` and `Control`, everything goes out through the `Workspace`.
 """
 
 import logging
-from collections.abc import Sequence
-from copy import deepcopy
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
-from anyio import get_cancelled_exc_class
+from anyio import CancelScope, get_cancelled_exc_class
+from pydantic import BaseModel
 
 from ..reducers.phase import Phase
 from ..reducers.run import RunMoved, RunStarted, done_reason
-from ..reducers.tool_call import ToolCallMoved, ToolCallsForgotten
-from ..store.async_log import Pending
-from ..store.changeset import (
-    Executor,
-    Inference,
-    Message,
-    RunFacts,
-    Termination,
-    ThreadFacts,
-    ToolCall,
-    ToolOutcome,
-    Usage,
+from ..reducers.run import Status as RunStatus
+from ..reducers.tool_call import (
+    DecisionRecord,
+    ToolCallMoved,
+    ToolCallsForgotten,
+    ToolCallState,
+    calls,
+    pending,
 )
-from ..store.document import dumps
-from ..store.errors import ActionError, BehaviorError, ContentError
+from ..store.async_log import Pending
+from ..store.changeset import Executor, Message, RunFacts, Termination, ThreadFacts, ToolCall
+from ..store.errors import BehaviorError, ContentError, in_words
 from . import events
 from .agent import Agent
-from .behavior import Context, wanted
+from .control import Control, Interrupted
 from .effects import Effects
-from .model import Collector, ModelRequest, TextPart, Turn
+from .inbox import Inbox
+from .inference import InferenceFailed
+from .output import NOT_GIVEN, given_output
+from .phases import Phases
 from .publish import Publisher
-from .tool import ToolContext, ToolError, ToolResult
-from .workspace import Workspace
-
-LOOP = "agent_loop"
-"""The source of what the loop itself does."""
+from .round import Round
+from .step import Step
+from .stop import Progress, rounds, stopped
+from .stop import Round as Past
+from .workspace import LOOP, Workspace
 
 log = logging.getLogger(__name__)
 
+INTERRUPTED = {
+    "inference": "This run was cancelled while the model was answering. Go on from here when asked to.",
+    "tools": "This run was cancelled while tools were at work. Go on from here when asked to.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A new run."""
+
+    messages: Sequence[Message]
+    facts: ThreadFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The next epoch of a run that waits. What was decided comes through `Control`."""
+
+    usage: RunFacts
+
 
 class Loop:
-    """One run, from its first commit to its last."""
+    """One epoch of a run, from its first commit to its last."""
 
     def __init__(
         self,
@@ -60,266 +82,277 @@ class Loop:
         effects: Effects,
         executor: Executor,
         publisher: Publisher,
+        control: Control,
     ) -> None:
         self._agent = agent
         self._work = workspace
         self._effects = effects
         self._executor = executor
         self._publisher = publisher
-        self._tools = agent.toolbox()
-        self._usage = Usage()
-        self._step = 0
-        self._output: str | None = None
-        self._started = False
+        self._control = control
+        self._inbox = Inbox(workspace, control)
+        own = frozenset(tool.name for tool in agent.own_tools())
+        self._phases = Phases(agent.name, agent.behaviors, own, workspace)
+        self._step = Step(agent, workspace, effects, self._phases, publisher)
+        self._past: list[Past] = []
+        self._started_at = 0
+        self._output: Any = None
+        self._given: BaseModel | None = None
 
-    async def run(self, messages: Sequence[Message], facts: ThreadFacts | None) -> None:
+    async def run(self, opening: Start | Resume) -> None:
         """Run to the end, however it comes; the log says which.
 
         Raises:
             ContentError: what it starts with cannot be kept; nothing was written.
         """
         try:
-            self._start(messages, facts)
-            termination = await self._steps()
+            await self._open(opening)
+            termination = await self._go()
         except get_cancelled_exc_class():
-            if not self._publisher.failure:
-                self._finish(Termination(type="cancelled"))
+            if not self._publisher.failure and self._work.is_open:
+                await self._finish(self._cancelled(self._control.interrupted))
             raise
+        except Interrupted as err:
+            termination = self._cancelled(err.where)
         except Exception as err:
-            if not self._started:
+            if not self._work.is_open:
                 raise
             log.debug("run %s failed", self._work.identity.run_id, exc_info=True)
-            termination = Termination(type="error", detail=str(err) or repr(err))
-        self._finish(termination)
+            termination = Termination(type="error", detail=in_words(err))
+        await self._finish(termination)
 
-    def _start(self, messages: Sequence[Message], facts: ThreadFacts | None) -> None:
+    async def _open(self, opening: Start | Resume) -> None:
         work, identity = self._work, self._work.identity
-        work.act([RunStarted(run_id=identity.run_id)], source=LOOP)
-        if any(message.role == "user" and message.content.strip() for message in messages):
-            work.act([ToolCallsForgotten()], source=LOOP)
-        for message in messages:
-            work.say(message)
+        if isinstance(opening, Start):
+            work.act([RunStarted(run_id=identity.run_id)], source=LOOP)
+            if any(message.role == "user" and message.content.strip() for message in opening.messages):
+                work.act([ToolCallsForgotten()], source=LOOP)
+            for message in opening.messages:
+                work.say(message)
+        else:
+            work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
+            self._step.resume(opening.usage)
+            self._past = rounds(work.messages, calls(work.state), identity.run_id)
+            self._inbox.take_in()
         try:
-            self._phase(Phase.RUN_START)
+            if isinstance(opening, Start):
+                await self._phases.run(Phase.RUN_START, 0)
         finally:
-            pending = work.commit(
-                "run_started",
-                run=RunFacts(status="running"),
-                executor=self._executor,
-                agent=self._agent.facts(),
-                thread=facts,
-            )
-            self._started = True
-            started = events.RunStarted(identity.run_id, identity.thread_id, work.version)
-            self._publisher.tell(started, after=pending)
+            self._commit_opening(opening)
 
-    async def _steps(self) -> Termination:
-        while True:
-            message, pending = await self._inference()
-            if not message.tool_calls:
-                self._output = message.content
-                return Termination(type="natural_end")
-            # A tool may change the world: that it was asked for must be in the log before it starts.
-            await pending.result()
-            for call in message.tool_calls:
-                await self._tool_call(call)
-            self._step += 1
-
-    async def _inference(self) -> tuple[Message, Pending]:
-        self._phase(Phase.STEP_START)
-        self._phase(Phase.BEFORE_INFERENCE)
-        request = self._request()
-        before = self._effects.now()
-        turn = await self._ask(request)
-        inference = Inference(
-            model=self._agent.model.name,
-            usage=turn.usage,
-            finish_reason=turn.finish_reason,
-            latency=self._effects.now() - before,
-            request_digest=_digest(request),
+    def _commit_opening(self, opening: Start | Resume) -> None:
+        started = isinstance(opening, Start)
+        pending = self._work.commit(
+            "run_started" if started else "run_resumed",
+            run=self._facts("running"),
+            executor=self._executor,
+            agent=self._agent.facts(),
+            thread=opening.facts if isinstance(opening, Start) else None,
         )
-        self._usage = _sum(self._usage, turn.usage)
-        self._phase(Phase.AFTER_INFERENCE, turn=turn)
-        message = self._say_turn(turn)
-        self._phase(Phase.STEP_END, turn=turn)
-        pending = self._work.commit("assistant_turn", inference=inference)
-        self._publisher.tell(events.AssistantTurn(message, self._work.version), after=pending)
-        return message, pending
-
-    def _request(self) -> ModelRequest:
-        prompt = [Message(id="instructions", role="system", content=self._agent.instructions)]
-        return ModelRequest(
-            messages=(*(prompt if self._agent.instructions else ()), *self._work.messages),
-            tools=tuple(tool.spec() for tool in self._tools.values()),
-        )
-
-    async def _ask(self, request: ModelRequest) -> Turn:
-        collector = Collector()
-        async for part in self._effects.infer(self._agent.model, request):
-            collector.add(part)
-            if isinstance(part, TextPart):
-                self._publisher.tell(events.TextDelta(part.text))
-        return collector.turn()
-
-    def _say_turn(self, turn: Turn) -> Message:
-        identity, id = self._work.identity, self._work.new_id()
-        message = Message(
-            id=id,
-            role="assistant",
-            content=turn.text,
-            tool_calls=_identified(turn.tool_calls, id),
-            run_id=identity.run_id,
-            step=self._step,
-            provider=turn.provider,
-        )
-        self._work.say(message)
-        for call in message.tool_calls:
-            self._move(call, "new")
-        return message
-
-    async def _tool_call(self, call: ToolCall) -> None:
-        self._phase(Phase.BEFORE_TOOL_EXECUTE, call=call)
-        before = self._effects.now()
-        outcome, result = await self._outcome(call)
-        outcome = outcome.model_copy(update={"duration": self._effects.now() - before})
-        outcome = self._act_for(call, outcome, result)
-        self._move(call, outcome.outcome)
-        message = Message(
-            id=self._work.new_id(),
-            role="tool",
-            content=_text(outcome),
-            tool_call_id=call.id,
-            run_id=self._work.identity.run_id,
-            step=self._step,
-        )
-        self._work.say(message)
-        self._phase(Phase.AFTER_TOOL_EXECUTE, call=call, outcome=outcome)
-        pending = self._work.commit("tool_results", tool_calls=(outcome,))
-        self._publisher.tell(events.ToolFinished(outcome, message, self._work.version), after=pending)
-
-    async def _outcome(self, call: ToolCall) -> tuple[ToolOutcome, ToolResult]:
-        tool, identity = self._tools.get(call.name), self._work.identity
-        context = ToolContext(
-            identity.run_id, identity.thread_id, call.id, self._agent.name, self._work.state
-        )
-        try:
-            if tool is None:
-                raise ToolError(f"Tool {call.name!r} not found")
-            # A copy: what the tool does with its arguments must not reach the conversation.
-            result = await self._effects.call(tool, context, deepcopy(call.arguments))
-        except ToolError as err:
-            return _failed(call, str(err)), ToolResult(None)
-        except Exception as err:
-            return _failed(call, f"Execution failed: {str(err) or repr(err)}"), ToolResult(None)
-        return ToolOutcome(call_id=call.id, name=call.name, outcome="succeeded", result=result.output), result
-
-    def _act_for(self, call: ToolCall, outcome: ToolOutcome, result: ToolResult) -> ToolOutcome:
-        """The tool's own actions; if they are refused the call has failed, though the tool did run."""
-        try:
-            with self._work.attempt():
-                self._work.act(result.actions, source=f"tool:{call.name}", call_id=call.id)
-        except ActionError as err:
-            told = {"error": f"the tool was executed, but its state change was refused: {err}"}
-            refused: dict[str, Any] = told | {"result": outcome.result}
-            return outcome.model_copy(update={"outcome": "failed", "result": refused})
-        return outcome
-
-    def _move(self, call: ToolCall, status: Literal["new", "succeeded", "failed"]) -> None:
-        moved = ToolCallMoved(call_id=call.id, name=call.name, arguments=call.arguments, status=status)
-        self._work.act([moved], source=LOOP, call_id=call.id)
-
-    def _phase(
-        self,
-        phase: Phase,
-        *,
-        turn: Turn | None = None,
-        call: ToolCall | None = None,
-        outcome: ToolOutcome | None = None,
-    ) -> None:
-        """Ask every behavior, in order. If one fails, nothing of the phase is kept."""
+        self._started_at = self._work.at
+        event = events.RunStarted if started else events.RunResumed
         identity = self._work.identity
-        with self._work.attempt():
-            for behavior in self._agent.behaviors:
-                context = Context(
-                    phase,
-                    identity.run_id,
-                    identity.thread_id,
-                    self._agent.name,
-                    self._step,
-                    tuple(self._work.messages),
-                    *deepcopy((turn, call, outcome)),
-                    self._work.state,
-                )
-                source = f"behavior:{behavior.name}:{phase.value}"
-                try:
-                    actions = [action.action for action in wanted(behavior, context)]
-                    self._work.act(actions, source=source, call_id=call.id if call else None)
-                except Exception as err:
-                    raise BehaviorError(behavior.name, phase.value, str(err) or repr(err)) from err
+        self._publisher.tell(event(identity.run_id, identity.thread_id, self._work.version), after=pending)
 
-    def _finish(self, termination: Termination) -> None:
-        work, identity = self._work, self._work.identity
+    async def _go(self) -> Termination:
+        """Step after step, until there is a reason to end. That it was cancelled is the first of them."""
+        while not self._control.should_stop():
+            if await self._went_on_with_decided():
+                continue
+            if self._given is None and self._waits_for_all():
+                return Termination(type="suspended")
+            if end := await self._take_step():
+                return self._cancelled() if self._control.should_stop() else end
+        return self._cancelled()
+
+    async def _take_step(self) -> Termination | None:
+        if self._given is not None:
+            self._output = self._given
+            return await self._or_suspended(Termination(type="natural_end"))
         try:
-            pending = self._commit_end(termination)
-        except ContentError as err:
-            # What waited cannot be kept: the end must be, and says why. Nobody may add to it once more.
-            work.discard()
-            termination = Termination(type="error", detail=str(err))
-            pending = self._commit_end(termination, ask=False)
+            with self._control.interruptible("inference"):
+                plan = await self._step.plan()
+                answer = None if plan.termination else await self._step.ask(plan)
+        except InferenceFailed as err:
+            await self._step.give_up(str(err))
+            return Termination(type="error", detail=in_words(err))
+        if answer is None:
+            self._output = self._said(self._last_text())
+            return await self._or_suspended(plan.termination)
+        taken = await self._step.take(plan, answer)
+        if taken.is_unfinished:
+            return None
+        if taken.message.tool_calls and (not taken.termination or taken.termination.type == "stopped"):
+            end = await self._round(taken.message, taken.pending) or taken.termination
+        else:
+            self._output = self._said(self._step.output)
+            end = taken.termination or self._end_of_text()
+        return await self._or_suspended(end)
+
+    async def _round(self, message: Message, pending_turn: Pending) -> Termination | None:
+        # A tool may change the world: that it was asked for must be in the log before it starts.
+        await pending_turn.result()
+        if self._control.should_stop():
+            return self._cancelled()
+        round = self._new_round(self._step.number - 1)
+        await self._call_tools(round, message.tool_calls)
+        return self._after(round, message)
+
+    async def _call_tools(
+        self, round: Round, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord] | None = None
+    ) -> None:
+        try:
+            with self._control.interruptible("tools"):
+                await round.run(calls, decided)
+        except Interrupted:
+            # Not if it came behind the last of them: then nothing was cut off.
+            if len(round.outcomes) < len(calls):
+                raise
+
+    def _new_round(self, step: int) -> Round:
+        return Round(self._agent, self._work, self._effects, self._phases, self._publisher, step)
+
+    def _after(self, round: Round, message: Message) -> Termination | None:
+        outcomes = [outcome.outcome for outcome in round.outcomes]
+        self._past.append(
+            Past(
+                text=message.content,
+                tools=tuple(call.name for call in message.tool_calls),
+                failed=bool(outcomes) and set(outcomes) == {"failed"},
+            )
+        )
+        self._note_output(round)
+        if self._given is not None or set(outcomes) == {"suspended"}:
+            return None
+        usage = self._step.usage
+        tokens = usage.input_tokens + usage.output_tokens
+        return stopped(self._agent.policies(), Progress(self._past, tokens, self._work.at - self._started_at))
+
+    async def _went_on_with_decided(self) -> bool:
+        """Take in what was decided, and let the decided calls go on, if there are any."""
+        self._inbox.take_in()
+        decided = [call for call in calls(self._work.state) if call.status == "resuming" and call.decision]
+        if not decided or (
+            self._agent.tool_execution == "parallel_batch_approval" and pending(self._work.state)
+        ):
+            return False
+        # As with the calls themselves: what allows a tool to start must be in the log before it does.
+        await self._work.settled("decision")
+        if self._control.should_stop():
+            return True
+        for call in decided:
+            self._publisher.tell(events.ToolResumed(call.call_id, call.name))
+        again = [ToolCall(call.name, call.arguments, call.call_id) for call in decided]
+        answers = {call.call_id: call.decision for call in decided if call.decision}
+        round = self._new_round(max(self._step.number - 1, 0))
+        await self._call_tools(round, again, answers)
+        self._note_output(round)
+        return True
+
+    def _waits_for_all(self) -> bool:
+        """Whether a person must decide before the model has anything new to answer to."""
+        news = takewhile(lambda message: message.role != "assistant", reversed(self._work.messages))
+        return bool(self._waiting()) and not any(message.role in ("user", "tool") for message in news)
+
+    async def _or_suspended(self, termination: Termination | None) -> Termination | None:
+        """The end; a run for which a person must decide waits instead, and goes on if one just has."""
+        if not termination or termination.type in ("error", "cancelled") or not self._waiting():
+            return termination
+        return None if await self._went_on_with_decided() else Termination(type="suspended")
+
+    def _waiting(self) -> list[ToolCallState]:
+        """The calls that wait for a person, or for the decisions about others."""
+        return [call for call in calls(self._work.state) if call.status in ("suspended", "resuming")]
+
+    def _note_output(self, round: Round) -> None:
+        """Keep the structured output that a round has given: with it the run comes to its end."""
+        if self._agent.output_type and self._given is None:
+            self._given = given_output(self._agent.output_type, round.outcomes)
+
+    def _said(self, text: str | None) -> str | None:
+        """A text as the run's output: none where that is structured."""
+        return None if self._agent.output_type else text
+
+    def _end_of_text(self) -> Termination:
+        """How a run ends with a text, which is no output where that is structured."""
+        if self._agent.output_type and not self._waiting():
+            return Termination(type="error", detail=NOT_GIVEN)
+        return Termination(type="natural_end")
+
+    def _last_text(self) -> str | None:
+        run_id = self._work.identity.run_id
+        own = (m for m in reversed(self._work.messages) if m.role == "assistant" and m.run_id == run_id)
+        return next((message.content for message in own), None) or None
+
+    def _cancelled(self, where: str | None = None) -> Termination:
+        """The end of a cancelled run. The model is told, if it was cut off in what it waited for."""
+        work = self._work
+        if where:
+            told = INTERRUPTED[where]
+            work.say(Message(id=work.new_id(), role="user", content=told, run_id=work.identity.run_id))
+        return Termination(type="cancelled", detail=where)
+
+    async def _finish(self, termination: Termination) -> None:
+        """Say how it ended: whole, even if the run is being cancelled."""
+        work, identity = self._work, self._work.identity
+        self._control.close()
+        with CancelScope(shield=True):
+            try:
+                pending = await self._commit_end(termination)
+            except ContentError as err:
+                # What waited cannot be kept: the end must be, and says why. Nobody may add to it once more.
+                work.discard()
+                termination = Termination(type="error", detail=str(err))
+                pending = await self._commit_end(termination, is_second=True)
         result = events.RunResult(
             run_id=identity.run_id,
             thread_id=identity.thread_id,
-            status="done",
+            status=_status(termination),
             termination=termination,
-            output=self._output if termination.type == "natural_end" else None,
-            usage=self._usage,
+            output=self._output if termination.type in ("natural_end", "behavior_requested") else None,
+            usage=self._step.usage,
             version=work.version,
         )
         self._publisher.tell(events.RunFinished(result, work.version), after=pending)
 
-    def _commit_end(self, termination: Termination, *, ask: bool = True) -> Pending:
-        moved = RunMoved(
-            run_id=self._work.identity.run_id, status="done", done_reason=done_reason(termination)
-        )
-        self._work.act([moved], source=LOOP)
+    async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> Pending:
+        work, status = self._work, _status(termination)
+        self._close_calls(termination)
+        moved = RunMoved(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
+        work.act([moved], source=LOOP)
         try:
-            if ask:
-                self._phase(Phase.RUN_END)
+            if not is_second:
+                await self._phases.run(Phase.RUN_END, self._step.number)
         except BehaviorError as err:
             # The run has ended; what somebody wanted to add to that cannot change how.
-            log.warning("run %s: %s", self._work.identity.run_id, err)
-        facts = RunFacts(
-            status="done",
-            termination=termination,
-            input_tokens=self._usage.input_tokens,
-            output_tokens=self._usage.output_tokens,
+            log.warning("run %s: %s", work.identity.run_id, err)
+        return work.commit(
+            "run_finished" if status == "done" else "run_suspended",
+            run=self._facts(status, termination),
+            inference=None if is_second else self._step.unanswered(),
         )
-        return self._work.commit("run_finished", run=facts)
+
+    def _close_calls(self, termination: Termination) -> None:
+        """What a cancelled run has not answered is cancelled with it, decisions for nothing are dropped."""
+        if _status(termination) == "waiting":
+            return
+        for call in calls(self._work.state):
+            if call.status in ("new", "running", "suspended", "resuming"):
+                moved = ToolCallMoved(
+                    call_id=call.call_id, name=call.name, arguments=call.arguments, status="cancelled"
+                )
+                self._work.act([moved], source=LOOP, call_id=call.call_id)
+        self._inbox.close()
+
+    def _facts(self, status: RunStatus, termination: Termination | None = None) -> RunFacts:
+        usage = self._step.usage
+        return RunFacts(
+            status=status,
+            termination=termination,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+        )
 
 
-def _identified(calls: Sequence[ToolCall], message_id: str) -> tuple[ToolCall, ...]:
-    """The calls with ids of their own: without one, or with that of an earlier one, a call gets a new id."""
-    made: dict[str, ToolCall] = {}
-    for index, call in enumerate(calls):
-        id = call.id if call.id and call.id not in made else f"{message_id}:{index}"
-        made[id] = call.model_copy(update={"id": id})
-    return tuple(made.values())
-
-
-def _failed(call: ToolCall, text: str) -> ToolOutcome:
-    return ToolOutcome(call_id=call.id, name=call.name, outcome="failed", result={"error": text})
-
-
-def _text(outcome: ToolOutcome) -> str:
-    """What the model is told: a text as it is, everything else as JSON."""
-    return outcome.result if isinstance(outcome.result, str) else dumps(outcome.result).decode()
-
-
-def _digest(request: ModelRequest) -> str:
-    messages = [message.model_dump(exclude_defaults=True) for message in request.messages]
-    tools = [(tool.name, tool.description, tool.parameters) for tool in request.tools]
-    return sha256(dumps([messages, tools], record=True)).hexdigest()
-
-
-def _sum(a: Usage, b: Usage) -> Usage:
-    return Usage(**{name: getattr(a, name) + getattr(b, name) for name in Usage.model_fields})
+def _status(termination: Termination) -> Literal["waiting", "done"]:
+    return "waiting" if termination.type == "suspended" else "done"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from ..store.changeset import Message, ToolCall, Usage
+from ..store.document import dumps, loads
 from ..store.errors import ThreadlogError
 
 
@@ -134,17 +135,26 @@ class Collector:
     _text: list[str] = field(default_factory=list)
     _calls: list[ToolCall] = field(default_factory=list)
     _finish: FinishPart = field(default_factory=FinishPart)
+    called: bool = False
+    """Whether a tool call has begun to come."""
+
+    is_empty: bool = True
+    """Whether nothing has come at all."""
 
     def add(self, part: Part) -> None:
+        self.is_empty = False
         match part:
             case TextPart(text):
                 self._text.append(text)
             case ToolCallPart(call):
-                self._calls.append(call)
+                self.called = True
+                # As it comes back from the log: its keys in order, so that a replay sees the same.
+                arguments = loads(dumps(call.arguments))
+                self._calls.append(call.model_copy(update={"arguments": arguments}))
             case FinishPart():
                 self._finish = part
             case ToolCallDelta():
-                pass
+                self.called = True
 
     def turn(self) -> Turn:
         return Turn(

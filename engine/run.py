@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
+from .control import Control
 from .events import Event, RunFinished, RunResult
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ class Run:
     The events so far are kept: a listener that comes late misses nothing.
     """
 
-    def __init__(self, identity: "RunIdentity") -> None:
+    def __init__(self, identity: "RunIdentity", control: Control) -> None:
         self.run_id = identity.run_id
         self.thread_id = identity.thread_id
+        self.control = control
+        """Through which the run is cancelled, and told decisions."""
         self._events: list[Event] = []
         self._news = anyio.Event()
         self._over = False
@@ -54,6 +57,11 @@ class Run:
             await self._news.wait()
         if self._failure and not self._events:
             raise self._failure
+
+    async def over(self) -> None:
+        """Return once nothing more will be told, however it ended."""
+        while not self._over:
+            await self._news.wait()
 
     def tell(self, event: Event) -> None:
         """For the loop: tell everybody."""

@@ -12,7 +12,7 @@ Scripts and notebooks: `with Runtime.open(...) as runtime: runtime.run_sync("pla
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from os import PathLike
 from typing import Any, Self
 
@@ -21,15 +21,18 @@ from anyio.from_thread import start_blocking_portal
 
 from ..reducers.reduce import Reducers
 from ..reducers.replay import replay
+from ..reducers.tool_call import ToolCallState, pending
 from ..store.async_log import AsyncLog
 from ..store.changeset import Executor, Message, ThreadFacts
 from ..store.database import Durability
-from ..store.errors import DefinitionError, RunError
-from ..store.log import Log
+from ..store.errors import ChangesetExists, DefinitionError, NotFound, RunError
+from ..store.log import Log, RunRow
 from .agent import Agent
+from .control import Control
+from .decision import Answers, Decision, refuse_unknown
 from .effects import Effects
 from .events import RunResult
-from .loop import Loop
+from .loop import Loop, Resume, Start
 from .publish import Publisher
 from .run import Run
 from .workspace import RunIdentity, Workspace
@@ -86,20 +89,88 @@ class Runtime:
         `thread` is made if it is new; without it the run gets a thread of its own.
 
         Raises:
-            RunError: there is no such agent, or a run goes on on this thread.
+            RunError: there is no such agent, or a run goes on or waits on this thread.
             ContentError: a message cannot be kept; nothing was written.
             VersionConflict: another process has written to the thread at this moment.
         """
-        if agent not in self._agents:
-            raise RunError(f"there is no agent {agent!r} here; there are {sorted(self._agents)}")
+        found = self._agent(agent)
         thread_id = thread or self._effects.new_id()
-        if active := self._active.get(thread_id):
-            raise RunError(f"run {active.run_id!r} goes on on thread {thread_id!r}: wait for it")
+        self._refuse_busy(thread_id)
         identity = RunIdentity(self._effects.new_id(), thread_id, epoch=1)
-        run = self._active[thread_id] = Run(identity)
-        self._tasks.start_soon(self._run, run, identity, self._agents[agent], prompt, facts)
-        await run.started()
-        return run
+        if isinstance(prompt, str):
+            id = f"{identity.run_id}:prompt"
+            prompt = [Message(id=id, role="user", content=prompt, run_id=identity.run_id)]
+        return await self._launch(identity, found, Start(tuple(prompt), facts), Control())
+
+    async def resume(
+        self, run_id: str, decisions: Sequence[Decision] = (), *, is_cancelled: bool = False
+    ) -> Run:
+        """Let a run that waits go on, in its next epoch: also one that another process has started.
+
+        `is_cancelled` lets it go on to its end only.
+
+        Raises:
+            NotFound: there is no such run.
+            RunError: it does not wait, a decision is for none of its calls, its agent is not here, or
+                somebody else has resumed it at this moment.
+            VersionConflict: another process has written to its thread at this moment.
+        """
+        row = self._waiting(run_id)
+        self._refuse_active(row.thread_id)
+        thread = replay(self.log.read(row.thread_id))
+        refuse_unknown(decisions, thread.state, run_id)
+        identity = RunIdentity(run_id, row.thread_id, epoch=row.epoch + 1)
+        control = Control(decisions)
+        if is_cancelled:
+            control.cancel()
+        opening = Resume(thread.runs[run_id])
+        return await self._launch(identity, self._agent(row.agent or ""), opening, control)
+
+    async def decide(self, run_id: str, decisions: Sequence[Decision]) -> Run | None:
+        """Answer suspended calls of a run; if it waits, it goes on. The same answer twice counts once.
+
+        A run that goes on here takes the decisions in at its next step; one for a call that does not ask
+        yet is kept until it does. None if all was decided before, and the run does not go on here.
+
+        Raises:
+            NotFound, RunError, VersionConflict: as `resume`; a different answer to a decided call, too.
+            ContentError: a decision cannot be kept. Whatever is raised, nothing was written.
+        """
+        answers = Answers(self.log.read_run(run_id))
+        active = self._active_run(run_id)
+        if active:
+            answers.new(active.control.waiting())
+        new = answers.new(decisions)
+        if not new or (active and active.control.decide(new)):
+            return active
+        if active:
+            await active.over()
+        return await self.resume(run_id, new)
+
+    async def cancel(self, run_id: str) -> bool:
+        """Cancel a run that goes on here, or waits. False if it is over already.
+
+        Returns when a waiting run's end is durable; a run that goes on ends as soon as it can.
+
+        Raises:
+            NotFound: there is no such run.
+            RunError: it goes on elsewhere.
+        """
+        if active := self._active_run(run_id):
+            active.control.cancel()
+            return True
+        if self._row(run_id).status == "done":
+            return False
+        await (await self.resume(run_id, is_cancelled=True)).result()
+        return True
+
+    def pending(self, run_id: str) -> list[ToolCallState]:
+        """The calls of a run that wait for a person, each with its question and ticket.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return pending(self.log.state(self._row(run_id).thread_id))
 
     def run_sync(
         self, agent: str, prompt: str | Sequence[Message], *, thread: str | None = None
@@ -123,17 +194,55 @@ class Runtime:
         """The conversation of a thread; none of an unknown one."""
         return replay(self.log.read(thread)).messages
 
-    async def _run(
-        self,
-        run: Run,
-        identity: RunIdentity,
-        agent: Agent,
-        prompt: str | Sequence[Message],
-        facts: ThreadFacts | None,
-    ) -> None:
+    def _agent(self, name: str) -> Agent:
+        if name not in self._agents:
+            raise RunError(f"there is no agent {name!r} here; there are {sorted(self._agents)}")
+        return self._agents[name]
+
+    def _row(self, run_id: str) -> RunRow:
+        found = next((row for row in self.log.runs() if row.run_id == run_id), None)
+        if found is None:
+            raise NotFound(f"there is no run {run_id!r} in this log")
+        return found
+
+    def _waiting(self, run_id: str) -> RunRow:
+        row = self._row(run_id)
+        if row.status != "waiting":
+            raise RunError(f"run {run_id!r} does not wait: it is {row.status}")
+        return row
+
+    def _active_run(self, run_id: str) -> Run | None:
+        return next((run for run in self._active.values() if run.run_id == run_id), None)
+
+    def _refuse_active(self, thread_id: str) -> None:
+        if active := self._active.get(thread_id):
+            raise RunError(f"run {active.run_id!r} goes on on thread {thread_id!r}: wait for it")
+
+    def _refuse_busy(self, thread_id: str) -> None:
+        self._refuse_active(thread_id)
+        waiting = next((row for row in self.log.runs(thread_id) if row.status == "waiting"), None)
+        if waiting:
+            tickets = [call.suspension.ticket for call in self.pending(waiting.run_id) if call.suspension]
+            raise RunError(
+                f"run {waiting.run_id!r} waits on thread {thread_id!r} for {tickets}: decide or cancel it"
+            )
+
+    async def _launch(
+        self, identity: RunIdentity, agent: Agent, opening: Start | Resume, control: Control
+    ) -> Run:
+        run = self._active[identity.thread_id] = Run(identity, control)
+        self._tasks.start_soon(self._run, run, identity, agent, opening)
+        try:
+            await run.started()
+        except ChangesetExists as err:
+            # Both would be the same epoch: the ids of its changesets are made from it.
+            raise RunError(f"run {run.run_id!r} was resumed by somebody else at this moment") from err
+        return run
+
+    async def _run(self, run: Run, identity: RunIdentity, agent: Agent, opening: Start | Resume) -> None:
         failure = None
         try:
-            await self._execute(run, identity, agent, prompt, facts)
+            await self._execute(run, identity, agent, opening)
         except Exception as err:
             # Whatever it is, it belongs to this run alone: the others go on.
             failure = err
@@ -141,26 +250,17 @@ class Runtime:
             del self._active[identity.thread_id]
             run.end(failure)
 
-    async def _execute(
-        self,
-        run: Run,
-        identity: RunIdentity,
-        agent: Agent,
-        prompt: str | Sequence[Message],
-        facts: ThreadFacts | None,
-    ) -> None:
-        thread = replay(self.log.read(identity.thread_id))
-        work = Workspace(self._async_log, self._effects, Reducers(agent.reducers), identity, thread)
-        if isinstance(prompt, str):
-            prompt = [Message(id=work.new_id(), role="user", content=prompt, run_id=identity.run_id)]
+    async def _execute(self, run: Run, identity: RunIdentity, agent: Agent, opening: Start | Resume) -> None:
+        thread, reducers = replay(self.log.read(identity.thread_id)), Reducers(agent.all_reducers())
+        work = Workspace(self._async_log, self._effects, reducers, identity, thread)
         publisher, scope = Publisher(run), anyio.CancelScope()
-        loop = Loop(agent, work, self._effects, self._executor, publisher)
+        loop = Loop(agent, work, self._effects, self._executor, publisher, run.control)
         failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(publisher.publish, scope)
             with publisher, scope:
                 try:
-                    await loop.run(prompt, facts)
+                    await loop.run(opening)
                 except Exception as err:
                     # Raised in here it would come out wrapped in a group.
                     failure = err
@@ -168,18 +268,27 @@ class Runtime:
             raise failure
 
     async def __aenter__(self) -> Self:
-        self._async_log = await AsyncLog(self.log).__aenter__()
-        self._tasks = await anyio.create_task_group().__aenter__()
+        async with AsyncExitStack() as opening:
+            opening.callback(self.log.close)
+            self._async_log = await opening.enter_async_context(AsyncLog(self.log))
+            for model in {
+                id(model): model for agent in self._agents.values() for model in agent.models()
+            }.values():
+                # One that keeps connections keeps them as long as the runtime is open.
+                if isinstance(model, AbstractAsyncContextManager):
+                    await opening.enter_async_context(model)
+            self._tasks = await anyio.create_task_group().__aenter__()
+            self._opened = opening.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for run in self._active.values():
+            run.control.cancel()
         try:
             # An error of the block itself is not handed in: it would come out wrapped in a group.
-            self._tasks.cancel_scope.cancel()
             await self._tasks.__aexit__(None, None, None)
         finally:
-            await self._async_log.__aexit__()
-            self.log.close()
+            await self._opened.aclose()
 
     def __enter__(self) -> Self:
         self._threads = ExitStack()

@@ -10,10 +10,12 @@ gets the context. A plain function runs in a worker thread, so it may block.
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, get_type_hints, overload
+from typing import Any, Literal, get_type_hints, overload
 
+from anyio import NoEventLoopError, fail_after, from_thread
 from anyio.to_thread import run_sync
 from docstring_parser import parse
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
@@ -21,9 +23,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from ..reducers.reduce import StateAction
+from ..reducers.tool_call import DecisionRecord
 from ..store.document import dumps, loads
-from ..store.errors import ContentError, DefinitionError, ThreadlogError
+from ..store.errors import ContentError, DefinitionError, ThreadlogError, in_words
 from ..store.patch import MISSING, find
+from .actions import AddMessage, Suspend
 from .model import ToolSpec
 
 
@@ -39,34 +43,92 @@ class ToolContext:
     thread_id: str
     call_id: str
     agent: str
-    _state: Any = field(repr=False)
+    idempotency_key: str
+    """The same whenever this very call is made again: hand it to whatever must not do things twice."""
+
+    decision: DecisionRecord | None = None
+    """What a person decided about the call, if one had to."""
+
+    _state: Any = field(default=None, repr=False)
+    _tell: Callable[[Any], None] = field(default=print, repr=False)
 
     def read(self, path: str = "", default: Any = None) -> Any:
         """The value at a JSON pointer of the thread's state, as it was when the call began: a copy."""
         return copied(self._state, path, default)
 
+    def progress(self, value: Any) -> None:
+        """Tell how far the work is, to whoever follows the run. It is not kept."""
+        try:
+            from_thread.run_sync(self._tell, value)
+        except NoEventLoopError:
+            self._tell(value)
+
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool gives when it also changes state: state is changed by actions only."""
+    """What a tool gives when it does more than answer: state is changed by actions only."""
 
-    output: Any
+    output: Any = None
     """For the model: JSON, or whatever pydantic makes JSON of."""
 
     actions: Sequence[StateAction] = ()
     """Reduced in order when the call has succeeded, all or none."""
 
+    messages: Sequence[AddMessage] = ()
+    """Put into the conversation behind the tool's answer."""
+
+    suspend: Suspend | None = None
+    """Set: the call is not done; a person must decide first."""
+
+
+Outcome = Literal["succeeded", "failed", "suspended", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """What came of a call, as data."""
+
+    outcome: Outcome
+    result: Any = None
+    actions: Sequence[StateAction] = ()
+    messages: Sequence[AddMessage] = ()
+    suspend: Suspend | None = None
+    duration: int = 0
+    """Microseconds."""
+
+    called: bool = False
+    """Whether the tool itself gave it."""
+
+    @classmethod
+    def failed(cls, problem: str) -> "ToolAnswer":
+        """A call that failed, with what the model is told."""
+        return cls("failed", {"error": problem})
+
+    def lasting(self, duration: int) -> "ToolAnswer":
+        """The same, as the tool gave it, and how long that took."""
+        return replace(self, duration=duration, called=True)
+
 
 class Tool:
     """A function with the schema of its arguments."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        needs_approval: bool | Callable[[dict[str, Any]], bool] = False,
+        idempotent: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         described = parse(inspect.getdoc(function) or "")
         self.name = function.__name__
         self.description = "\n\n".join(
             filter(None, [described.short_description, described.long_description])
         )
-        self._function = function
+        self.is_idempotent = idempotent
+        self.timeout = timeout
+        self._needs_approval = needs_approval
+        self.function = function
         texts = {param.arg_name: param.description for param in described.params}
         try:
             self._context, fields = _parameters(function)
@@ -81,8 +143,40 @@ class Tool:
         """How a model sees it."""
         return self._spec
 
+    def problem_with(self, arguments: Any) -> str | None:
+        """Why the arguments do not fit, as the model is told; None if they do."""
+        try:
+            self._validated(arguments)
+        except ToolError as err:
+            return str(err)
+        return None
+
+    def wants_approval(self, arguments: Any) -> bool:
+        """Whether a person must say yes before a call with these arguments."""
+        wanted = self._needs_approval
+        return wanted(deepcopy(arguments)) if callable(wanted) else wanted
+
+    async def answer(self, context: ToolContext, arguments: Any) -> ToolAnswer:
+        """Call the function: what came of it. Whatever it raises is an answer for the model."""
+        try:
+            with fail_after(self.timeout):
+                result = await self.call(context, arguments)
+        except ToolError as err:
+            return ToolAnswer.failed(in_words(err))
+        except TimeoutError as err:
+            late = f"no answer within {self.timeout} seconds" if self.timeout else in_words(err)
+            return ToolAnswer.failed(f"Execution failed: {late}")
+        except Exception as err:
+            return ToolAnswer.failed(f"Execution failed: {in_words(err)}")
+        if result.suspend:
+            return ToolAnswer("suspended", suspend=result.suspend)
+        return ToolAnswer("succeeded", result.output, result.actions, result.messages)
+
     async def call(self, context: ToolContext, arguments: Any) -> ToolResult:
         """Call the function with arguments as the model gave them.
+
+        A plain function that blocks cannot be stopped: when the call is cancelled or late it is left behind
+        in its thread, and what it returns is dropped.
 
         Raises:
             ToolError: the arguments do not fit the schema, or what it returned is not JSON.
@@ -91,18 +185,18 @@ class Tool:
         given = self._validated(arguments)
         if self._context:
             given = {self._context: context} | given
-        if inspect.iscoroutinefunction(self._function):
-            returned = await self._function(**given)
+        if inspect.iscoroutinefunction(self.function):
+            returned = await self.function(**given)
         else:
-            returned = await run_sync(partial(self._function, **given))
+            returned = await run_sync(partial(self.function, **given), abandon_on_cancel=True)
         result = returned if isinstance(returned, ToolResult) else ToolResult(returned)
-        return ToolResult(_json(result.output, self.name), tuple(result.actions))
+        return replace(result, output=_json(result.output, self.name))
 
     def _validated(self, arguments: Any) -> dict[str, Any]:
         try:
             model = self._arguments.model_validate(arguments)
         except ValidationError as err:
-            raise ToolError(f"Invalid arguments: {_brief(err)}") from err
+            raise ToolError(f"Invalid arguments: {brief(err)}") from err
         return {field.alias or "": getattr(model, name) for name, field in type(model).model_fields.items()}
 
     def __repr__(self) -> str:
@@ -112,15 +206,31 @@ class Tool:
 @overload
 def tool(function: Callable[..., Any]) -> Tool: ...
 @overload
-def tool() -> Callable[[Callable[..., Any]], Tool]: ...
-def tool(function: Callable[..., Any] | None = None) -> Tool | Callable[[Callable[..., Any]], Tool]:
+def tool(
+    *,
+    needs_approval: bool | Callable[[dict[str, Any]], bool] = False,
+    idempotent: bool = False,
+    timeout: float | None = None,
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    *,
+    needs_approval: bool | Callable[[dict[str, Any]], bool] = False,
+    idempotent: bool = False,
+    timeout: float | None = None,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Makes a function a tool; also works with parentheses.
+
+    `needs_approval`, or a function of the arguments that says so, puts each call before a person first.
+    `idempotent` says that calling it again with the same key does no harm: after a crash it may be.
+    `timeout` is in seconds.
 
     Raises:
         DefinitionError: a parameter has no type hint, or one without a JSON schema, or it is variadic or
             positional-only, or it is the `ToolContext` and not the first.
     """
-    return Tool(function) if function else Tool
+    made = partial(Tool, needs_approval=needs_approval, idempotent=idempotent, timeout=timeout)
+    return made(function) if function else made
 
 
 def copied(document: Any, path: str, default: Any) -> Any:
@@ -175,7 +285,8 @@ def _json(output: Any, name: str) -> Any:
         raise ToolError(f"the result of {name!r} cannot be kept: {err}") from err
 
 
-def _brief(err: ValidationError) -> str:
+def brief(err: ValidationError) -> str:
+    """What is wrong, in a line: each place and its problem."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}" for problem in err.errors()
     )

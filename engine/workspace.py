@@ -6,16 +6,33 @@ State, messages and version are those after everything queued: a commit that fai
 one ever sees them otherwise.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from ..reducers.reduce import Reducers, StateAction
+from pydantic_core import to_jsonable_python
+
+from ..reducers.reduce import Reducers, Reduction, StateAction
 from ..reducers.replay import Thread
-from ..store.async_log import AsyncLog, Pending
-from ..store.changeset import ActionRecord, Changeset, Message, Reason, TrackedPatch
+from ..store.async_log import Pending
+from ..store.changeset import ActionRecord, Changeset, EffectRecord, Message, Reason, TrackedPatch
+from ..store.codec import encoded
+from ..store.document import dumps, loads
+from ..store.errors import EffectError, in_words
+from ..store.state import Head
 from .effects import Effects
+
+LOOP = "agent_loop"
+"""The source of what the loop itself does."""
+
+
+class Journal(Protocol):
+    """Where changesets go: the log behind `await`, or a rehearsal that compares them with a log."""
+
+    def submit(self, changesets: Changeset, expected_version: int, *, behind: Pending | None) -> Pending:
+        """Queue an append; the answer is awaited later."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +48,44 @@ class Workspace:
     """The one place from which a run writes."""
 
     def __init__(
-        self, log: AsyncLog, effects: Effects, reducers: Reducers, identity: RunIdentity, thread: Thread
+        self, journal: Journal, effects: Effects, reducers: Reducers, identity: RunIdentity, thread: Thread
     ) -> None:
         self.identity = identity
         self.state: Any = thread.state
-        self._committed: Any = thread.state
         self.version = thread.version
         self.messages: list[Message] = list(thread.messages)
-        self._log = log
+        self.at = 0
+        """The moment of the last changeset; 0 before the first of this epoch."""
+        self._committed: Any = thread.state
+        self._head = Head(document=thread.state).measured()
+        self._journal = journal
         self._effects = effects
         self._reducers = reducers
+        self._known = {message.id for message in thread.messages}
         self._last: Pending | None = None
         self._ids = 0
         self._actions: list[ActionRecord] = []
         self._patches: list[TrackedPatch] = []
+        self._asked: list[EffectRecord] = []
         self._said = 0
         """How many of the messages wait for the next commit."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this epoch has begun in the log."""
+        return self.at > 0
+
+    @property
+    def waiting(self) -> int:
+        """How many actions wait for the next commit."""
+        return len(self._actions)
 
     def new_id(self) -> str:
         """The next id of this epoch, for a message or a changeset: the same whenever the run is repeated."""
         self._ids += 1
         return f"{self.identity.run_id}:{self.identity.epoch}:{self._ids}"
 
-    def act(self, actions: Iterable[StateAction], *, source: str, call_id: str | None = None) -> None:
+    def act(self, actions: Iterable[StateAction], *, source: str, call_id: str | None = None) -> Reduction:
         """Change the state by actions, all or none.
 
         Raises:
@@ -64,52 +96,90 @@ class Workspace:
         self.state = reduction.state
         self._actions.extend(reduction.actions)
         self._patches.extend(reduction.patches)
+        return reduction
 
     def say(self, message: Message) -> None:
         """Put a message into the conversation; one whose id is there already is skipped."""
-        if all(message.id != earlier.id for earlier in self.messages):
+        if message.id not in self._known:
+            self._known.add(message.id)
             self.messages.append(message)
             self._said += 1
 
+    async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Ask the world for a behavior. The answer, made JSON, goes into the log with the next commit.
+
+        Raises:
+            EffectError: there was none, or it cannot be kept. That is in the log, too.
+        """
+        try:
+            answer = loads(dumps(to_jsonable_python(await self._effects.ask(name, call))))
+        except Exception as err:
+            self._asked.append(EffectRecord(name=name, error=in_words(err)))
+            raise EffectError(in_words(err)) from err
+        self._asked.append(EffectRecord(name=name, answer=answer))
+        return answer
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Whatever is done inside is undone if it raises."""
+        """Whatever is done inside is undone if it raises; what the world has answered is kept."""
         state, actions, patches, said = self.state, len(self._actions), len(self._patches), self._said
         try:
             yield
         except BaseException:
-            del self.messages[len(self.messages) - (self._said - said) :]
-            self.state, self._said = state, said
+            self._unsay(self._said - said)
+            self.state = state
             del self._actions[actions:], self._patches[patches:]
             raise
 
     def discard(self) -> None:
         """Forget all that waits."""
+        self._unsay(self._said)
         self.state = self._committed
-        del self.messages[len(self.messages) - self._said :]
-        self._actions, self._patches, self._said = [], [], 0
+        self._actions, self._patches, self._asked = [], [], []
+
+    def _unsay(self, count: int) -> None:
+        for _ in range(count):
+            self._known.discard(self.messages.pop().id)
+        self._said -= count
+
+    async def settled(self, reason: Reason) -> None:
+        """Return once all that was done is durable; what waits is committed for the reason.
+
+        Raises:
+            ContentError: as `commit`.
+            LogError: a commit failed.
+        """
+        if self._actions or self._asked or self._said:
+            self.commit(reason)
+        if self._last:
+            await self._last.result()
 
     def commit(self, reason: Reason, **facts: Any) -> Pending:
         """Queue all that waits as one changeset, with further fields of it.
 
         Raises:
-            ContentError: something in it cannot be kept. It still waits.
+            ContentError: something in it cannot be kept, or the state would be too large. It still waits.
         """
+        at = self._effects.now()
         changeset = Changeset(
             id=self.new_id(),
             thread_id=self.identity.thread_id,
             run_id=self.identity.run_id,
             epoch=self.identity.epoch,
             reason=reason,
-            at=self._effects.now(),
+            at=at,
             messages=tuple(self.messages[len(self.messages) - self._said :]),
             actions=tuple(self._actions),
             patches=tuple(self._patches),
+            effects=tuple(self._asked),
             **facts,
         )
-        pending = self._log.submit(changeset, self.version, behind=self._last)
+        # Here, not by the writer: what is refused there is refused when the run has gone on.
+        self._head = self._head.advanced(encoded(changeset))
+        pending = self._journal.submit(changeset, self.version, behind=self._last)
         self._last = pending
         self.version += 1
-        self._actions, self._patches, self._said = [], [], 0
+        self.at = at
+        self._actions, self._patches, self._asked, self._said = [], [], [], 0
         self._committed = self.state
         return pending

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from ..store.changeset import ActionRecord, Scope, TrackedPatch
-from ..store.document import dumps
+from ..store.document import dumps, loads
 from ..store.errors import ActionError, ContentError, DefinitionError
 from ..store.patch import Draft, Operation
+from .decision import DECISION_REDUCER
 from .generic import GENERIC_ACTIONS, GenericAction, reduce_generic
 from .reducer import Action, Reducer
 from .run import RUN_REDUCER
@@ -24,6 +25,9 @@ from .tool_call import TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER
 
 GENERIC = "generic"
 StateAction = Action | GenericAction
+
+_KERNEL = (RUN_REDUCER, TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER, DECISION_REDUCER)
+"""The loop's own: nobody else may ask for their actions."""
 
 
 class Reduction(NamedTuple):
@@ -40,7 +44,7 @@ class Reducers:
     def __init__(self, reducers: Iterable[Reducer] = ()) -> None:
         self._by_name: dict[str, Reducer] = {}
         self._by_action: dict[type[Action], Reducer] = {}
-        for reducer in (RUN_REDUCER, TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER, *reducers):
+        for reducer in (*_KERNEL, *reducers):
             self._add(reducer)
 
     def _add(self, reducer: Reducer) -> None:
@@ -66,8 +70,8 @@ class Reducers:
         """
         name, scope = self._route(action, source)
         try:
-            payload = _payload(action)
-            dumps(payload)
+            # As it comes back from the log: its keys in order, so that a reducer is always given the same.
+            payload = loads(dumps(_payload(action)))
             return ActionRecord(
                 reducer=name,
                 action=type(action).__name__,
@@ -86,19 +90,18 @@ class Reducers:
         reducer = self._by_action.get(type(action))
         if reducer is None:
             raise ActionError(f"no reducer here understands {type(action).__name__}: add it to the agent's")
-        if reducer.reserved and source.startswith(("behavior:", "tool:")):
+        if reducer in _KERNEL and source.startswith(("behavior:", "tool:")):
             raise ActionError(f"{type(action).__name__} is an action of threadlog itself")
         return reducer.name, reducer.scope
 
-    def operations(self, state: Any, record: ActionRecord) -> list[Operation]:
-        """What a recorded action does to a state; none when it changes nothing.
+    def action(self, record: ActionRecord) -> StateAction:
+        """The action that a record is of.
 
         Raises:
-            ActionError: it is not understood here, or does not fit the state.
+            ActionError: it is not understood here.
         """
         if record.reducer == GENERIC:
-            generic = _generic(record)
-            return reduce_generic(state, generic, route(record.scope, generic.path, record.call_id))
+            return _generic(record)
         reducer = self._by_name.get(record.reducer)
         if reducer is None:
             raise ActionError(f"unknown reducer: {record.reducer!r}")
@@ -106,10 +109,20 @@ class Reducers:
         if record.action not in kinds:
             raise ActionError(f"reducer {record.reducer!r} does not understand {record.action!r}")
         try:
-            action = kinds[record.action].model_validate(record.payload)
+            return kinds[record.action].model_validate(record.payload)
         except ValidationError as err:
             raise ActionError(f"the payload of {record.action!r} does not fit today's class: {err}") from err
-        return reducer.operations(state, action, record.call_id)
+
+    def operations(self, state: Any, record: ActionRecord) -> list[Operation]:
+        """What a recorded action does to a state; none when it changes nothing.
+
+        Raises:
+            ActionError: it is not understood here, or does not fit the state.
+        """
+        action = self.action(record)
+        if isinstance(action, GenericAction):
+            return reduce_generic(state, action, route(record.scope, action.path, record.call_id))
+        return self._by_name[record.reducer].operations(state, action, record.call_id)
 
     def reduce(self, state: Any, records: Iterable[ActionRecord], *, first: int = 0) -> Reduction:
         """Reduce a batch on a rolling state, all or nothing. `first` is the index of the first action.

@@ -15,6 +15,9 @@ Reason = Literal[
     "user_message",
     "assistant_turn",
     "tool_results",
+    "decision",
+    "run_suspended",
+    "run_resumed",
     "run_finished",
     "edited",
 ]
@@ -193,6 +196,37 @@ class Usage(Record):
     """Of the tokens sent, those the provider keeps from now on."""
 
 
+class Attempt(Record):
+    """A model call that gave no turn, or only a part of one."""
+
+    model: str
+    """The model that was asked."""
+
+    outcome: Literal["failed", "cancelled"]
+    """How it ended."""
+
+    kind: str | None = None
+    """What kind of error: `rate_limit`, `timeout`, `connection`, …"""
+
+    error: str | None = None
+    """The error, in words."""
+
+    retry_after: float | None = None
+    """Seconds that the provider asked to wait."""
+
+    text: str = ""
+    """What had come of the answer's text."""
+
+    called: bool = False
+    """Whether a tool call had begun to come."""
+
+    latency: int = 0
+    """Microseconds from the request to its end."""
+
+    wait: int = 0
+    """Microseconds waited before the next attempt."""
+
+
 class Inference(Record):
     """What one model call was and gave."""
 
@@ -214,6 +248,9 @@ class Inference(Record):
     request_digest: str = ""
     """SHA-256 of the request's canonical JSON: messages, tools, settings."""
 
+    attempts: tuple[Attempt, ...] = ()
+    """The attempts that failed before."""
+
 
 class ToolOutcome(Record):
     """What one tool call gave."""
@@ -224,14 +261,33 @@ class ToolOutcome(Record):
     name: str
     """The tool."""
 
-    outcome: Literal["succeeded", "failed"]
-    """How it ended."""
+    outcome: Literal["succeeded", "failed", "suspended", "cancelled"]
+    """How it ended, or that a person must decide first."""
 
     result: JsonValue = None
     """What the tool returned, or the text of its error."""
 
     duration: int = 0
     """Microseconds in the tool."""
+
+    said: int = 0
+    """How many messages the tool itself put behind its answer."""
+
+    called: bool = True
+    """Whether the tool itself was called; else it was answered for, refused, or suspended before."""
+
+
+class EffectRecord(Record):
+    """What a behavior asked the world, and was answered."""
+
+    name: str
+    """The behavior's name and its name for the question."""
+
+    answer: JsonValue = None
+    """The answer."""
+
+    error: str | None = None
+    """Why there was none, in words."""
 
 
 class Changeset(Record):
@@ -287,3 +343,6 @@ class Changeset(Record):
 
     tool_calls: tuple[ToolOutcome, ...] = ()
     """The tool calls that ended with this changeset."""
+
+    effects: tuple[EffectRecord, ...] = ()
+    """What behaviors asked the world since the last one, in order."""

@@ -15,6 +15,7 @@ ThreadlogError
 ├── ActionError              an action does not fit the state it was made for
 ├── PhaseError               an action is not legal in this phase
 ├── BehaviorError            a behavior failed: its run ends with this error
+├── EffectError              what a behavior asked the world was not answered
 ├── DefinitionError          an agent, tool or reducer is declared in a way that cannot work
 └── RunError                 a run cannot be started as asked
 """
@@ -137,9 +138,23 @@ class BehaviorError(ThreadlogError):
         return f"behavior {self.behavior!r} failed in {self.phase}: {self.problem}"
 
 
+class EffectError(ThreadlogError):
+    """What a behavior asked the world was not answered, or not with what the log can keep."""
+
+
 class DefinitionError(ThreadlogError):
     """An agent, tool, reducer or behavior is declared in a way that cannot work."""
 
 
 class RunError(ThreadlogError):
     """A run cannot be started as asked. Nothing was written."""
+
+
+def in_words(err: BaseException) -> str:
+    """What an error says, as the log can keep it; its name where it says nothing."""
+    return keepable(str(err) or repr(err))
+
+
+def keepable(text: str) -> str:
+    """A text with every half of a surrogate pair replaced: the log keeps none."""
+    return text.encode(errors="replace").decode()

@@ -42,7 +42,13 @@ SCRIPT = (
     [ToolCall("book", {"city": "Nara", "price": 80}), ToolCall("forget", {})],
     Turn(text="Two nights are booked.", usage=Usage(input_tokens=30, output_tokens=4)),
 )
-PLANNER = Agent("planner", ScriptedModel(*SCRIPT), tools=[book, forget], reducers=[budget])
+PLANNER = Agent(
+    "planner",
+    ScriptedModel(*SCRIPT),
+    tools=[book, forget],
+    reducers=[budget],
+    tool_execution="sequential",
+)
 TALKER = Agent("talker", ScriptedModel())
 
 

@@ -7,6 +7,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from strategies import json, keys, places
@@ -16,6 +18,7 @@ from threadlog.engine import (
     Behavior,
     Context,
     Effects,
+    ModelRequest,
     Runtime,
     ScriptedModel,
     State,
@@ -24,6 +27,7 @@ from threadlog.engine import (
 )
 from threadlog.engine.behavior import Wanted
 from threadlog.engine.events import RunResult
+from threadlog.engine.scripted import Answer, Script
 from threadlog.reducers import (
     Action,
     Append,
@@ -42,6 +46,7 @@ from threadlog.reducers import (
     replay,
 )
 from threadlog.reducers.phase import Phase
+from threadlog.reducers.tool_call import calls
 from threadlog.store import Changeset, Log
 from threadlog.store.changeset import Scope
 from threadlog.store.codec import decode, encode
@@ -51,17 +56,32 @@ from threadlog.store.patch import MISSING, find
 
 
 class CountedEffects(Effects):
-    """A clock that goes on one microsecond with every look, and ids that are counted."""
+    """A clock that goes on one microsecond with every look, counted ids, and sleep that takes no time."""
 
     def __init__(self) -> None:
+        self.slept: list[float] = []
+        """The seconds of every sleep."""
         self._times = count(1_700_000_000_000_000)
         self._ids = count(1)
 
     def now(self) -> int:
         return next(self._times)
 
+    def mark(self, what: str) -> int:
+        return 0
+
+    def since(self, what: str, mark: int) -> int:
+        return 1
+
     def new_id(self) -> str:
         return f"id{next(self._ids)}"
+
+    def jittered(self, seconds: float, part: float) -> float:
+        return seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await anyio.lowlevel.checkpoint()
 
 
 class Asking(Behavior):
@@ -85,6 +105,11 @@ class Asking(Behavior):
 def asking(phase: str, *actions: StateAction, name: str = "asking") -> Asking:
     """Asks for the actions in one phase."""
     return Asking(lambda context: map(State, actions) if context.phase == phase else None, name)
+
+
+def wanting(phase: str, *actions: Any, name: str = "wanting") -> Asking:
+    """Asks for actions of any kind in one phase."""
+    return Asking(lambda context: actions if context.phase == phase else None, name)
 
 
 def failing(phase: str, name: str = "failing") -> Asking:
@@ -151,6 +176,12 @@ def spend(amount: int) -> ToolResult:
     return ToolResult(f"spent {amount}", [Spend(amount=amount), Set("/note", "spent", scope="tool_call")])
 
 
+@tool(needs_approval=True)
+def erase(amount: int = 0) -> str:
+    """Erase."""
+    return "erased"
+
+
 TOOLS = (add, fail, spend)
 REDUCERS: Sequence[Reducer] = (budget, counter)
 
@@ -159,6 +190,35 @@ def agent(*turns: Any, **fields: Any) -> Agent:
     """A planner with these tools and reducers, whose model answers with the turns."""
     given = {"name": "planner", "model": ScriptedModel(*turns), "tools": TOOLS, "reducers": REDUCERS}
     return Agent(**{**given, **fields})
+
+
+def hearing(requests: list[ModelRequest], turn: Script) -> Callable[[ModelRequest], Answer]:
+    """A turn that notes the request it answers."""
+
+    def answer(request: ModelRequest) -> Answer:
+        requests.append(request)
+        return turn(request) if callable(turn) else turn
+
+    return answer
+
+
+def said(request: ModelRequest) -> list[tuple[str, str]]:
+    """The messages of a request: who speaks, and what."""
+    return [(message.role, message.content) for message in request.messages]
+
+
+def told(path: Path) -> list[str]:
+    """What the model was told of its calls, in the order of the log."""
+    return [message.content for message in replay(history(path)).messages if message.role == "tool"]
+
+
+def statuses(path: Path) -> dict[str, str]:
+    """Where each call stands."""
+    return {call.call_id: call.status for call in calls(replay(history(path)).state)}
+
+
+def reasons(path: Path) -> list[str]:
+    return [changeset.reason for changeset in history(path)]
 
 
 def assert_sound(path: Path, reducers: Sequence[Reducer] = REDUCERS) -> None:

@@ -111,8 +111,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(texts, values(arguments[1]), max_size=2)
     if issubclass(annotation, Record):
         return records(annotation)
-    simple = {str: texts, int: st.integers(0, 2**63 - 1), bool: st.booleans(), type(None): st.none()}
-    return simple[annotation]
+    simple = {str: texts, int: st.integers(0, 2**63 - 1), float: floats, bool: st.booleans()}
+    return simple.get(annotation, st.none())
 
 
 def records(record: type[Record], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

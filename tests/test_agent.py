@@ -5,7 +5,8 @@ import pytest
 from pydantic import BaseModel
 from runs import Asking, Budget, Spend, add, budget, counter, fail
 
-from threadlog.engine import Agent, ScriptedModel
+from threadlog.engine import Agent, RetryPolicy, ScriptedModel
+from threadlog.engine.stop import StopOnTool
 from threadlog.reducers import Reducer
 from threadlog.store.document import dumps
 from threadlog.store.errors import DefinitionError
@@ -31,7 +32,9 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
     assert facts.name == "planner"
     assert facts.specification == {
         "model": "scripted",
+        "fallbacks": [],
         "instructions": "Be kind.",
+        "settings": {},
         "tools": [
             {
                 "name": "described",
@@ -44,8 +47,11 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
                 },
             }
         ],
+        "tool_execution": "parallel",
         "behaviors": ["asking"],
         "reducers": ["budget", "run counter"],
+        "retry": {"attempts": 2, "backoff": 0.25, "max_backoff": 2.0, "jitter": 0.2, "budget": 10.0},
+        "stop_when": ["MaxRounds(rounds=10)"],
     }
     assert facts.fingerprint == sha256(dumps(facts.specification)).hexdigest()
 
@@ -59,6 +65,15 @@ DIFFERENT: list[dict[str, Any]] = [
     {"behaviors": [Asking(nothing)]},
     {"behaviors": [Asking(nothing, "other")]},
     {"reducers": [budget]},
+    {"model": ScriptedModel(), "fallbacks": [ScriptedModel()]},
+    {"settings": {"temperature": 0.5}},
+    {"tool_execution": "sequential"},
+    {"tool_execution": "parallel_batch_approval"},
+    {"max_rounds": 9},
+    {"max_rounds": 0},
+    {"stop_when": [StopOnTool("add")]},
+    {"stop_when": [StopOnTool("fail")]},
+    {"retry": RetryPolicy(attempts=3)},
 ]
 
 
@@ -78,7 +93,7 @@ class Other(BaseModel):
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"model": "openai"}, "the model of agent 'planner' has no name and stream()"),
+    ({"model": 5}, "the model of agent 'planner' has no name and stream()"),
     ({"tools": [add, add]}, "two tools of agent 'planner' have the same name"),
     ({"tools": [lambda n: n]}, "annotate the parameter 'n'"),
     (

@@ -66,7 +66,7 @@ def within(folder: str) -> list[Import]:
 
 def test_the_files_are_found() -> None:
     assert {named(path).split("/")[0] for path in FILES} == set(FOLDERS)
-    assert Import("engine/loop.py", "store.document", True) in IMPORTS
+    assert Import("engine/loop.py", "store.changeset", True) in IMPORTS
     assert Import("store/log.py", "store.derived", True) in IMPORTS
 
 
@@ -94,8 +94,8 @@ def test_the_reducers_know_what_is_pure_and_nothing_else() -> None:
 
 ONLY: list[tuple[set[str], tuple[str, ...]]] = [
     ({"sqlite_utils", "sqlite3", "pysqlite3"}, ("store/database.py",)),
-    # The demo and the benchmarks stand where a user's own program stands.
-    ({"anyio"}, ("engine/", "store/async_log.py", "tools/demo/", "tools/bench/")),
+    # The tools stand where a user's own program stands: it begins the event loop.
+    ({"anyio"}, ("engine/", "store/async_log.py", "tools/")),
     (CLOCKS, ("engine/effects.py", "tools/")),
     ({"asyncio", "trio"}, ()),
 ]

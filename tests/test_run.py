@@ -25,13 +25,12 @@ pytestmark = pytest.mark.anyio
 
 CALLS = [ToolCall("add", {"a": 1, "b": 2}, "c1"), ToolCall("fail", {}, "c2")]
 STEP = ["step_start", "before_inference", "after_inference", "step_end"]
-TOOL_CALL = ["before_tool_execute", "after_tool_execute"]
 
 
-async def contexts(path: Path, *turns: Any) -> list[Context]:
+async def contexts(path: Path, *turns: Any, **fields: Any) -> list[Context]:
     """What a behavior is given, in order, when the model answers with these turns."""
     seen: list[Context] = []
-    await run(path, agent(*turns, behaviors=[Asking(seen.append)]))
+    await run(path, agent(*turns, behaviors=[Asking(seen.append)], **fields))
     return seen
 
 
@@ -41,14 +40,22 @@ async def test_the_phases_of_a_plain_answer(path: Path) -> None:
     assert [context.phase for context in seen] == ["run_start", *STEP, "run_end"]
 
 
-async def test_the_phases_of_two_tool_calls_and_an_answer(path: Path) -> None:
-    seen = await contexts(path, CALLS, "hello")
+ROUNDS = [
+    ("sequential", ["before_tool_execute", "after_tool_execute"] * 2),
+    ("parallel", ["before_tool_execute"] * 2 + ["after_tool_execute"] * 2),
+]
+
+
+@pytest.mark.parametrize(("execution", "tools"), ROUNDS)
+async def test_the_phases_of_two_tool_calls_and_an_answer(
+    path: Path, execution: str, tools: list[str]
+) -> None:
+    seen = await contexts(path, CALLS, "hello", tool_execution=execution)
 
     assert [context.phase for context in seen] == [
         "run_start",
         *STEP,
-        *TOOL_CALL,
-        *TOOL_CALL,
+        *tools,
         *STEP,
         "run_end",
     ]
@@ -73,7 +80,7 @@ async def test_a_context_has_what_its_phase_is_about(path: Path) -> None:
         (1, False, None, False),
         (1, True, None, False),
         (1, True, None, False),
-        (1, False, None, False),
+        (2, False, None, False),
     ]
 
 
@@ -234,6 +241,8 @@ async def test_the_state_has_a_record_of_every_call(path: Path) -> None:
         "name": "fail",
         "arguments": {},
         "status": "new",
+        "suspension": None,
+        "decision": None,
     }
 
 
@@ -346,7 +355,7 @@ def repeatable() -> Agent:
         ToolCall("none", {}),
         ValueError("no"),
     ]
-    return agent(*turns, behaviors=behaviors)
+    return agent(*turns, behaviors=behaviors, tool_execution="sequential")
 
 
 async def repeated(path: Path) -> list[bytes]:

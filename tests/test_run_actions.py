@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import PHASES, TOOLS, Asking, Count, Spend, agent, asking, history, run, state
+from runs import PHASES, TOOLS, Asking, Count, Spend, agent, asking, history, run, state, told
 
 from threadlog.engine import Behavior, Context, State, ToolCall, ToolContext, ToolResult
 from threadlog.reducers import Append, Increment, Insert, Set, StateAction, replay
@@ -10,11 +10,6 @@ from threadlog.reducers import Append, Increment, Insert, Set, StateAction, repl
 pytestmark = pytest.mark.anyio
 
 SPEND = ToolCall("spend", {"amount": 3}, "c1")
-
-
-def told(path: Path) -> list[str]:
-    """What the model was told of its calls."""
-    return [message.content for message in replay(history(path)).messages if message.role == "tool"]
 
 
 def sources(path: Path) -> list[tuple[str, str, str]]:
@@ -134,7 +129,8 @@ async def test_a_tool_sees_the_state_as_the_tool_before_it_left_it(path: Path) -
         n = context.read("/n", 0) + 1
         return ToolResult(n, [Set("/n", n)])
 
-    await run(path, agent([ToolCall("next_number"), ToolCall("next_number")], tools=[next_number]))
+    calls = [ToolCall("next_number"), ToolCall("next_number")]
+    await run(path, agent(calls, tools=[next_number], tool_execution="sequential"))
 
     assert told(path) == ["1", "2"]
 
@@ -159,7 +155,8 @@ async def test_a_tool_whose_actions_are_refused_has_failed_but_was_executed(
         return ToolResult({"booked": "A"}, actions)
 
     start = asking("run_start", Set("/list", [1]))
-    result = await run(path, agent([ToolCall("act"), SPEND], "hello", tools=[act, *TOOLS], behaviors=[start]))
+    fields: dict[str, Any] = {"tools": [act, *TOOLS], "behaviors": [start], "tool_execution": "sequential"}
+    result = await run(path, agent([ToolCall("act"), SPEND], "hello", **fields))
 
     (outcome,) = history(path)[2].tool_calls
     assert outcome.outcome == "failed"

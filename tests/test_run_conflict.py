@@ -6,10 +6,10 @@ from pathlib import Path
 import anyio
 import pytest
 from examples import changeset
-from runs import Asking, asking, history, running
+from runs import Asking, asking, reasons, running
 
 from threadlog.engine import Agent, Context, ModelRequest, ScriptedModel, ToolCall
-from threadlog.engine.events import AssistantTurn, Event, RunStarted
+from threadlog.engine.events import AssistantTurn, Event, RunStarted, ToolStarted
 from threadlog.engine.model import FinishPart, Part, ToolCallPart
 from threadlog.reducers import Set
 from threadlog.store import ANY, Log, VersionConflict
@@ -55,10 +55,6 @@ async def fenced(path: Path, agent: Agent) -> list[Event]:
         return [event async for event in going]
 
 
-def reasons(path: Path) -> list[str]:
-    return [one.reason for one in history(path)]
-
-
 @pytest.mark.parametrize("number", [1, 2, 3])
 async def test_a_run_stops_when_another_writer_appends_while_a_tool_is_called(
     path: Path, number: int
@@ -69,7 +65,7 @@ async def test_a_run_stops_when_another_writer_appends_while_a_tool_is_called(
     told = await fenced(path, Agent("planner", ScriptedModel(ToolCall("book"), "hello"), tools=[book]))
 
     assert reasons(path) == ["run_started", "assistant_turn", *["edited"] * number]
-    assert [type(event) for event in told] == [RunStarted, AssistantTurn]
+    assert [type(event) for event in told] == [RunStarted, AssistantTurn, ToolStarted]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

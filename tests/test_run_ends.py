@@ -11,6 +11,7 @@ from runs import (
     assert_sound,
     failing,
     history,
+    reasons,
     run,
     running,
     state,
@@ -31,10 +32,6 @@ CALL = ToolCall("add", {"a": 1, "b": 2}, "c1")
 
 def error(detail: str) -> Termination:
     return Termination(type="error", detail=detail)
-
-
-def reasons(path: Path) -> list[str]:
-    return [changeset.reason for changeset in history(path)]
 
 
 def assert_ended(path: Path, result: RunResult, termination: Termination) -> None:
@@ -149,7 +146,7 @@ async def test_the_actions_of_the_loop_are_not_for_users(path: Path, action: Act
 async def test_a_model_that_raises_ends_the_run_with_its_error(path: Path) -> None:
     result = await run(path, agent(CALL, ValueError("overloaded")))
 
-    assert_ended(path, result, error("overloaded"))
+    assert_ended(path, result, error("model='scripted' attempt=1/2: unknown: overloaded"))
     assert result.output is None
     assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
 
@@ -168,12 +165,19 @@ TOLD: list[tuple[ToolCall, str]] = [
 async def test_a_call_that_fails_is_told_to_the_model_and_the_run_goes_on(
     path: Path, call: ToolCall, text: str
 ) -> None:
-    result = await run(path, agent([call, CALL], "hello"))
+    result = await run(path, agent([call, CALL], "hello", tool_execution="sequential"))
 
     told = [message.content for message in replay(history(path)).messages if message.role == "tool"]
     assert told[0].startswith(text)
     assert told[1] == "3"
     assert (result.termination.type, result.output) == ("natural_end", "hello")
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 async def test_a_result_that_cannot_be_kept_fails_the_call(path: Path) -> None:
@@ -240,10 +244,10 @@ async def test_a_run_that_goes_on_is_cancelled_when_the_runtime_is_left(path: Pa
         going = await runtime.start("planner", "go", thread="t1")
         await started.wait()
 
-    assert_ended(path, await going.result(), Termination(type="cancelled"))
+    assert_ended(path, await going.result(), Termination(type="cancelled", detail="tools"))
     assert state(path) == {"end": 1}
     call = replay(history(path)).state["__tool_call_scope"]["c1"]["tool_call_state"]
-    assert call["status"] == "new"
+    assert call["status"] == "cancelled"
 
 
 async def test_a_runtime_that_is_itself_cancelled_cancels_its_runs(path: Path) -> None:
@@ -345,4 +349,4 @@ async def test_a_failed_run_leaves_others_alone(path: Path) -> None:
         meeting.set()
         result = await going.result()
 
-    assert (failed.termination, result.output) == (error("no"), "done")
+    assert (failed.termination.type, result.output) == ("error", "done")

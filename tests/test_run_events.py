@@ -7,7 +7,15 @@ import pytest
 from runs import agent, history, run, running
 
 from threadlog.engine import ToolCall, Turn
-from threadlog.engine.events import AssistantTurn, Event, RunFinished, RunStarted, TextDelta, ToolFinished
+from threadlog.engine.events import (
+    AssistantTurn,
+    Event,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+)
 from threadlog.reducers import replay
 from threadlog.store import Log
 
@@ -16,8 +24,12 @@ pytestmark = pytest.mark.anyio
 CALLS = [ToolCall("add", {"a": 1, "b": 2}, "c1"), ToolCall("fail", {}, "c2")]
 
 
+FACTS = (RunStarted, AssistantTurn, ToolFinished, RunFinished)
+"""The events that stand for a commit."""
+
+
 async def events(path: Path, *turns: Any) -> list[Event]:
-    async with running(path, agent(*turns)) as runtime:
+    async with running(path, agent(*turns, tool_execution="sequential")) as runtime:
         return [event async for event in await runtime.start("planner", "go", thread="t1")]
 
 
@@ -30,13 +42,15 @@ async def test_the_events_of_a_run_in_order(path: Path) -> None:
         TextDelta,
         TextDelta,
         AssistantTurn,
+        ToolStarted,
         ToolFinished,
+        ToolStarted,
         ToolFinished,
         TextDelta,
         AssistantTurn,
         RunFinished,
     ]
-    assert [event.version for event in told if not isinstance(event, TextDelta)] == [1, 2, 3, 4, 5, 6]
+    assert [event.version for event in told if isinstance(event, FACTS)] == [1, 2, 3, 4, 5, 6]
 
 
 async def test_the_events_say_what_the_log_says(path: Path) -> None:
@@ -44,7 +58,7 @@ async def test_the_events_say_what_the_log_says(path: Path) -> None:
 
     changesets = {changeset.version: changeset for changeset in history(path)}
     for event in told:
-        if isinstance(event, AssistantTurn | ToolFinished):
+        if isinstance(event, AssistantTurn):
             assert changesets[event.version].messages == (event.message,)
         if isinstance(event, ToolFinished):
             assert changesets[event.version].tool_calls == (event.outcome,)
@@ -55,7 +69,7 @@ async def test_the_events_say_what_the_log_says(path: Path) -> None:
 async def test_a_fact_is_told_when_it_is_in_the_log(path: Path) -> None:
     async with running(path, agent(CALLS, "hello")) as runtime:
         async for event in await runtime.start("planner", "go", thread="t1"):
-            if not isinstance(event, TextDelta):
+            if isinstance(event, FACTS):
                 assert runtime.log.head("t1") >= event.version
 
 
@@ -66,7 +80,8 @@ async def test_a_call_is_in_the_log_before_its_tool_starts(path: Path) -> None:
                 call.id for changeset in log.read("t1") for m in changeset.messages for call in m.tool_calls
             ]
 
-    await run(path, agent(ToolCall("look", id="c1"), ToolCall("look", id="c2"), tools=[look]))
+    calls = [ToolCall("look", id="c1"), ToolCall("look", id="c2")]
+    await run(path, agent(*calls, tools=[look]))
 
     assert [message.content for message in replay(history(path)).messages if message.role == "tool"] == [
         '["c1"]',
@@ -88,7 +103,7 @@ async def test_every_listener_gets_all_events_late_ones_too(path: Path) -> None:
         late = [event async for event in started]
 
     assert heard == [late, late, late]
-    assert len(late) == 8
+    assert len(late) == 10
     assert [event async for event in started] == late
 
 

@@ -14,7 +14,8 @@ from threadlog.store.errors import DefinitionError
 
 pytestmark = pytest.mark.anyio
 
-CONTEXT = ToolContext("r1", "t1", "c1", "planner", {"budget": {"spent": 3}, "none": None})
+STATE = {"budget": {"spent": 3}, "none": None}
+CONTEXT = ToolContext("r1", "t1", "c1", "planner", "key", None, STATE)
 
 
 async def called(function: Tool | Callable[..., Any], **arguments: Any) -> Any:
@@ -318,7 +319,7 @@ async def test_a_result_may_bring_actions() -> None:
     def act() -> ToolResult:
         return ToolResult("done", [Set("/a", 1)])
 
-    assert await Tool(act).call(CONTEXT, {}) == ToolResult("done", (Set("/a", 1),))
+    assert await Tool(act).call(CONTEXT, {}) == ToolResult("done", [Set("/a", 1)])
 
 
 @pytest.mark.parametrize("error", [ToolError("closed"), ValueError("closed")], ids=repr)

@@ -1,0 +1,104 @@
+"""Asking an agent's behaviors, phase by phase, in their order."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from copy import deepcopy
+from typing import Any
+
+from ..reducers.phase import Phase
+from ..reducers.tool_call import DecisionRecord
+from ..store.changeset import ToolCall, ToolOutcome
+from ..store.errors import BehaviorError, DefinitionError, in_words
+from .actions import PhaseAction, State, refuse_illegal
+from .behavior import Behavior, Context
+from .model import Turn
+from .workspace import Workspace
+
+
+class Phases:
+    """The behaviors of one run."""
+
+    def __init__(
+        self, agent: str, behaviors: Sequence[Behavior], tools: Collection[str], work: Workspace
+    ) -> None:
+        self._agent = agent
+        self._behaviors = ordered(behaviors)
+        self._tools = tools
+        self._work = work
+
+    async def run(
+        self,
+        phase: Phase,
+        step: int,
+        *,
+        turn: Turn | None = None,
+        error: str | None = None,
+        call: ToolCall | None = None,
+        outcome: ToolOutcome | None = None,
+        decision: DecisionRecord | None = None,
+    ) -> list[PhaseAction]:
+        """Ask every behavior; each sees the state as the one before it left it.
+
+        State is changed at once; the other actions are returned in order. If one behavior fails, nothing
+        of the phase is kept.
+
+        Raises:
+            BehaviorError: naming the behavior.
+        """
+        identity, actions = self._work.identity, list[PhaseAction]()
+        with self._work.attempt():
+            for behavior in self._behaviors:
+                context = Context(
+                    phase,
+                    identity.run_id,
+                    identity.thread_id,
+                    self._agent,
+                    step,
+                    tuple(self._work.messages),
+                    self._tools,
+                    *deepcopy((turn, error, call, outcome, decision)),
+                    self._work.state,
+                    self._asking(behavior.name),
+                )
+                actions += await self._ask(behavior, context)
+        return actions
+
+    async def _ask(self, behavior: Behavior, context: Context) -> list[PhaseAction]:
+        source = f"behavior:{behavior.name}:{context.phase.value}"
+        try:
+            returned = getattr(behavior, context.phase.value)(context)
+            wanted = await returned if inspect.isawaitable(returned) else returned
+            actions = [wanted] if isinstance(wanted, PhaseAction) else list(wanted or ())
+            refuse_illegal(context.phase, actions)
+            states = [action.action for action in actions if isinstance(action, State)]
+            self._work.act(states, source=source, call_id=context.call.id if context.call else None)
+        except Exception as err:
+            raise BehaviorError(behavior.name, context.phase.value, in_words(err)) from err
+        return [action for action in actions if not isinstance(action, State)]
+
+    def _asking(self, behavior: str) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:
+        async def ask(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+            return await self._work.ask(f"{behavior}:{name}", call)
+
+        return ask
+
+
+def ordered(behaviors: Sequence[Behavior]) -> list[Behavior]:
+    """The behaviors with every wish of `after` and `before` granted, else as they were given.
+
+    Raises:
+        DefinitionError: the wishes go round in a circle.
+    """
+    left, done = list(behaviors), list[Behavior]()
+    while left:
+        names = {behavior.name for behavior in left}
+        free = [b for b in left if not _predecessors(b, left) & (names - {b.name})]
+        if not free:
+            raise DefinitionError(f"behaviors want to go before each other in a circle: {sorted(names)}")
+        done.append(free[0])
+        left.remove(free[0])
+    return done
+
+
+def _predecessors(behavior: Behavior, others: Sequence[Behavior]) -> set[str]:
+    return set(behavior.after) | {other.name for other in others if behavior.name in other.before}

@@ -1,0 +1,285 @@
+"""A round of tool calls: in which order they begin, end, and come into the log; and when they conflict."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import (
+    Asking,
+    Count,
+    Spend,
+    add,
+    agent,
+    asking,
+    erase,
+    fail,
+    hearing,
+    history,
+    run,
+    running,
+    said,
+    state,
+    statuses,
+    told,
+)
+
+from threadlog.engine import AddMessage, Block, ModelRequest, ToolCall, ToolResult
+from threadlog.engine.events import ToolFinished
+from threadlog.reducers import Append, Delete, Increment, Insert, Merge, Remove, Set, StateAction, replay
+from threadlog.reducers.conflict import Write, conflict
+
+pytestmark = pytest.mark.anyio
+
+START = asking("run_start", Merge("", {"n": 0, "m": {}, "list": [1, 2]}), name="start")
+
+
+class Relay:
+    """Tools that end in an order of our choice: each waits for the one before it."""
+
+    def __init__(self, *order: str) -> None:
+        self._order = order
+        self._ended = {name: anyio.Event() for name in order}
+
+    async def act(self, name: str) -> ToolResult:
+        place = self._order.index(name)
+        if place:
+            await self._ended[self._order[place - 1]].wait()
+        self._ended[name].set()
+        return ToolResult(name, [Append("/order", name)])
+
+
+def calls(*names: str, tool: str = "act") -> list[ToolCall]:
+    return [ToolCall(tool, {"name": name}, name) for name in names]
+
+
+def ended(path: Path) -> list[str]:
+    """The calls in the order of their commits."""
+    return [outcome.call_id for changeset in history(path) for outcome in changeset.tool_calls]
+
+
+async def test_each_call_of_a_parallel_round_is_in_the_log_as_it_ends(path: Path) -> None:
+    await run(path, agent(calls("a", "b", "c"), tools=[Relay("c", "a", "b").act]))
+
+    assert ended(path) == ["c", "a", "b"]
+    assert state(path)["order"] == ["c", "a", "b"]
+    assert [len(changeset.tool_calls) for changeset in history(path)] == [0, 0, 1, 1, 1, 0, 0]
+
+
+async def test_the_model_is_told_in_the_order_of_its_calls(path: Path) -> None:
+    requests: list[ModelRequest] = []
+
+    await run(path, agent(calls("a", "b", "c"), hearing(requests, "done"), tools=[Relay("c", "a", "b").act]))
+
+    assert said(requests[0])[2:] == [("tool", "a"), ("tool", "b"), ("tool", "c")]
+
+
+async def test_a_result_is_told_while_others_still_work(path: Path) -> None:
+    first_is_known = anyio.Event()
+
+    async def act(name: str) -> str:
+        if name == "b":
+            await first_is_known.wait()
+        return name
+
+    async with running(path, agent(calls("a", "b"), tools=[act])) as runtime:
+        async for event in await runtime.start("planner", "go", thread="t1"):
+            if isinstance(event, ToolFinished):
+                first_is_known.set()
+
+    assert ended(path) == ["a", "b"]
+
+
+async def test_sequential_calls_never_work_at_the_same_time(path: Path) -> None:
+    at_work: list[str] = []
+
+    async def act(name: str) -> int:
+        at_work.append(name)
+        await anyio.lowlevel.checkpoint()
+        together = len(at_work)
+        at_work.remove(name)
+        return together
+
+    await run(path, agent(calls("a", "b"), tools=[act], tool_execution="sequential"))
+
+    assert (ended(path), told(path)) == (["a", "b"], ["1", "1"])
+
+
+async def test_all_gates_of_a_parallel_round_come_before_the_first_tool(path: Path) -> None:
+    gate = asking("before_tool_execute", Increment("/n"))
+
+    async def act(name: str) -> ToolResult:
+        return ToolResult(name, [Append("/list", name)])
+
+    await run(path, agent(calls("a", "b"), tools=[act], behaviors=[START, gate]))
+
+    sources = [action.source for action in history(path)[2].actions]
+    assert sources == ["behavior:asking:before_tool_execute"] * 2 + ["tool:act", "agent_loop"]
+
+
+async def test_behaviors_see_the_state_as_the_commit_before_left_it(path: Path) -> None:
+    seen: list[Any] = []
+
+    async def act(name: str) -> ToolResult:
+        return ToolResult(name, [Increment("/n")])
+
+    after = Asking(lambda context: seen.append(context.read("/n")) if context.outcome else None, "after")
+    await run(path, agent(calls("a", "b"), tools=[act], behaviors=[START, after]))
+
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("execution", ["sequential", "parallel", "parallel_batch_approval"])
+async def test_a_call_that_fails_does_not_stop_the_others(path: Path, execution: str) -> None:
+    three = [ToolCall("fail", id="a"), ToolCall("nowhere", id="b"), ToolCall("add", {"a": 1, "b": 1}, "c")]
+
+    result = await run(path, agent(three, "hello", tool_execution=execution))
+
+    assert statuses(path) == {"a": "failed", "b": "failed", "c": "succeeded"}
+    assert result.output == "hello"
+
+
+async def test_sequential_calls_stop_behind_one_that_is_suspended(path: Path) -> None:
+    three = [ToolCall("add", {"a": 1, "b": 1}, "a"), ToolCall("erase", id="b"), ToolCall("fail", id="c")]
+    requests: list[ModelRequest] = []
+    planner = agent(three, hearing(requests, "hello"), tools=[add, fail, erase], tool_execution="sequential")
+
+    result = await run(path, planner)
+
+    assert statuses(path) == {"a": "succeeded", "b": "suspended", "c": "new"}
+    assert said(requests[0])[2:] == [
+        ("tool", "2"),
+        ("tool", "Tool 'erase' is awaiting approval. Execution paused."),
+        ("tool", "[Tool execution was interrupted before producing a result.]"),
+    ]
+    assert result.status == "waiting"
+
+
+async def test_a_message_from_a_tool_does_not_part_others_from_their_call(path: Path) -> None:
+    """providers refuse a result that stands behind a user's message"""
+
+    relay = Relay("a", "b")
+
+    async def act(name: str) -> ToolResult:
+        await relay.act(name)
+        return ToolResult(name, messages=[AddMessage(f"from {name}", "user")])
+
+    requests: list[ModelRequest] = []
+    await run(path, agent(calls("a", "b"), hearing(requests, "done"), tools=[act]))
+
+    spoken = [("tool", "a"), ("tool", "b"), ("user", "from a"), ("user", "from b")]
+    assert said(requests[0])[2:] == spoken
+
+
+async def acted(path: Path, first: list[StateAction], second: list[StateAction], **fields: Any) -> Any:
+    """A round of two calls that both act; the first ends first. The state then, without the lists' owner."""
+    acts = {"a": first, "b": second}
+    relay = Relay("a", "b")
+
+    async def act(name: str) -> ToolResult:
+        await relay.act(name)
+        return ToolResult(f"did {name}", acts[name])
+
+    await run(path, agent(calls("a", "b"), tools=[act], behaviors=[START], **fields))
+    return state(path)
+
+
+TOGETHER: list[tuple[list[StateAction], list[StateAction], str, Any]] = [
+    ([Increment("/n")], [Increment("/n")], "n", 2),
+    ([Append("/list", 3)], [Append("/list", 4)], "list", [1, 2, 3, 4]),
+    ([Merge("/m", {"a": 1})], [Merge("/m", {"b": 2})], "m", {"a": 1, "b": 2}),
+    ([Set("/m/a", 1)], [Set("/m/b", 2)], "m", {"a": 1, "b": 2}),
+    ([Remove("/list", 1)], [Remove("/list", 2)], "list", []),
+    ([Spend(amount=1)], [Spend(amount=2)], "budget", {"spent": 3, "items": ["something"] * 2}),
+    ([Increment("/n"), Increment("/n")], [Increment("/n")], "n", 3),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "key", "value"), TOGETHER)
+async def test_actions_of_one_round_are_reduced_on_what_the_earlier_ones_left(
+    path: Path, first: list[StateAction], second: list[StateAction], key: str, value: Any
+) -> None:
+    document = await acted(path, first, second)
+
+    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert document[key] == value
+
+
+CONFLICTS: list[tuple[list[StateAction], list[StateAction]]] = [
+    ([Set("/n", 5)], [Set("/n", 6)]),
+    ([Set("/n", 0)], [Set("/n", 0)]),
+    ([Increment("/n")], [Set("/n", 6)]),
+    ([Set("/n", 5)], [Increment("/n")]),
+    ([Set("/m", {})], [Set("/m/deep/er", 1)]),
+    ([Merge("/m", {"a": 1})], [Delete("/m")]),
+    ([Insert("/list", 0, 0)], [Append("/list", 3)]),
+    ([Append("/list", 3)], [Insert("/list", 0, 0)]),
+    ([Set("/note", 1, scope="run")], [Set("/note", 2, scope="run")]),
+    ([Spend(amount=1)], [Set("/budget", {})]),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), CONFLICTS)
+async def test_a_conflicting_write_fails_the_later_call_and_applies_nothing_of_it(
+    path: Path, first: list[StateAction], second: list[StateAction]
+) -> None:
+    await acted(path, first, [Append("/half", 1), *second, Append("/half", 2)])
+
+    later = history(path)[3]
+    assert statuses(path) == {"a": "succeeded", "b": "failed"}
+    assert "half" not in state(path)
+    assert [action.source for action in later.actions] == ["agent_loop"]
+    error = later.tool_calls[0].result
+    assert isinstance(error, dict)
+    assert error["result"] == "did b"
+    assert "was executed, but its state change was refused: [state_conflict]" in str(error["error"])
+    assert "the calls 'a' and 'b' of one round" in str(error["error"])
+
+
+async def test_two_sequential_calls_never_conflict(path: Path) -> None:
+    document = await acted(path, [Set("/n", 5)], [Set("/n", 6)], tool_execution="sequential")
+
+    assert document["n"] == 6
+
+
+async def test_the_same_place_may_be_written_in_the_next_round(path: Path) -> None:
+    def act(name: str) -> ToolResult:
+        return ToolResult(name, [Set("/n", name)])
+
+    await run(path, agent(calls("a"), calls("b"), tools=[act]))
+
+    assert state(path)["n"] == "b"
+
+
+async def test_what_is_kept_for_a_call_never_conflicts(path: Path) -> None:
+    def act(name: str) -> ToolResult:
+        return ToolResult(name, [Set("/note", name, scope="tool_call"), Count()])
+
+    await run(path, agent(calls("a", "b"), tools=[act]))
+
+    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert replay(history(path)).state["__run"]["counter"] == {"n": 2}
+
+
+async def test_a_blocked_call_does_not_block_the_round(path: Path) -> None:
+    def only_a(context: Any) -> Any:
+        return Block("no") if context.phase == "before_tool_execute" and context.call.id == "a" else None
+
+    await run(path, agent(calls("a", "b"), tools=[Relay("b").act], behaviors=[Asking(only_a)]))
+
+    assert statuses(path) == {"a": "failed", "b": "succeeded"}
+
+
+pointers = st.lists(st.sampled_from("ab"), max_size=3).map(lambda way: "".join(f"/{key}" for key in way))
+writes = st.lists(st.builds(Write, pointers, st.booleans()), max_size=3)
+
+
+@given(writes, writes)
+def test_conflicts_are_the_same_from_both_sides(one: list[Write], other: list[Write]) -> None:
+    """conflict(a, b) == conflict(b, a), and only if one of them is raw"""
+    there, back = conflict("b", other, {"a": one}), conflict("a", one, {"b": other})
+
+    assert bool(there) == bool(back)
+    assert not there or any(write.raw for write in (*one, *other))

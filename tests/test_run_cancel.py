@@ -1,0 +1,272 @@
+"""Cancelling a run: where it was, what of it is kept, and what the next run tells the model."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from runs import Asking, agent, assert_sound, hearing, history, reasons, running, said, state, statuses
+from test_retries import Recorded, failing
+
+from threadlog.engine import Agent, Context, ModelRequest, Run, Runtime, ScriptedModel, ToolCall, ToolResult
+from threadlog.engine.events import RunResult, TextDelta
+from threadlog.engine.model import FinishPart, Part, TextPart
+from threadlog.engine.replay import replay_run
+from threadlog.reducers import Append
+from threadlog.store import Log
+from threadlog.store.changeset import Termination
+
+pytestmark = pytest.mark.anyio
+
+IN_INFERENCE = "This run was cancelled while the model was answering. Go on from here when asked to."
+IN_TOOLS = "This run was cancelled while tools were at work. Go on from here when asked to."
+CALLS = [ToolCall("act", {"name": name}, name) for name in ("a", "b")]
+
+
+class Hanging:
+    """A model that begins to answer and then says nothing more."""
+
+    name = "hanging"
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+        yield TextPart("I would")
+        await anyio.sleep_forever()
+        yield FinishPart()
+
+
+class Half:
+    """A tool: the call `a` ends at once, every other one never."""
+
+    def __init__(self) -> None:
+        self.stuck = anyio.Event()
+
+    async def act(self, name: str) -> ToolResult:
+        if name != "a":
+            self.stuck.set()
+            await anyio.sleep_forever()
+        return ToolResult("did a", [Append("/did", "a")])
+
+
+def cancelled(where: str | None) -> Termination:
+    return Termination(type="cancelled", detail=where)
+
+
+async def cancel_at(path: Path, planner: Agent, when: Callable[[Run], Any]) -> RunResult:
+    """A run that is cancelled when it has come so far. Executed again it does the same."""
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await when(started)
+        assert await runtime.cancel(started.run_id)
+        result = await started.result()
+        assert await replay_run(runtime.log, result.run_id, [planner]) is None
+    return result
+
+
+async def next_request(path: Path) -> list[tuple[str, str]]:
+    """What the next run on the thread asks its model."""
+    requests: list[ModelRequest] = []
+    planner = agent(hearing(requests, "fine"))
+    async with running(path, planner) as runtime:
+        assert (await (await runtime.start("planner", "and now?", thread="t1")).result()).output == "fine"
+    return said(requests[0])
+
+
+async def text_comes(started: Run) -> None:
+    async for event in started:
+        if isinstance(event, TextDelta):
+            return
+
+
+async def test_a_run_cancelled_while_the_model_answers(path: Path) -> None:
+    result = await cancel_at(path, agent(model=Hanging()), text_comes)
+
+    assert (result.status, result.termination, result.output) == ("done", cancelled("inference"), None)
+    assert reasons(path) == ["run_started", "run_finished"]
+    inference = history(path)[-1].inference
+    assert inference is not None
+    assert [(attempt.outcome, attempt.text) for attempt in inference.attempts] == [("cancelled", "I would")]
+    assert await next_request(path) == [("user", "go"), ("user", IN_INFERENCE), ("user", "and now?")]
+
+
+async def test_a_run_cancelled_while_tools_work_keeps_what_has_ended(path: Path) -> None:
+    tools = Half()
+
+    async def stuck(started: Run) -> None:
+        await tools.stuck.wait()
+        await anyio.wait_all_tasks_blocked()
+
+    result = await cancel_at(path, agent(CALLS, tools=[tools.act]), stuck)
+
+    assert result.termination == cancelled("tools")
+    assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
+    assert (state(path), statuses(path)) == ({"did": ["a"]}, {"a": "succeeded", "b": "cancelled"})
+    assert await next_request(path) == [
+        ("user", "go"),
+        ("assistant", ""),
+        ("tool", "did a"),
+        ("tool", "[Tool execution was interrupted before producing a result.]"),
+        ("user", IN_TOOLS),
+        ("user", "and now?"),
+    ]
+
+
+async def test_what_a_tool_has_done_when_its_run_is_cancelled_is_in_the_log(path: Path) -> None:
+    """the call has ended, and waits while the one before it is put into the log"""
+    settling, going_on, done = anyio.Event(), anyio.Event(), anyio.Event()
+
+    class Slow(Asking):
+        async def after_tool_execute(self, context: Context) -> None:  # type: ignore[override]
+            settling.set()
+            await going_on.wait()
+
+    async def act(name: str) -> str:
+        if name == "b":
+            await settling.wait()
+            done.set()
+        return name
+
+    planner = agent(CALLS, tools=[act], behaviors=[Slow(lambda context: None)])
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await done.wait()
+        await anyio.wait_all_tasks_blocked()
+        await runtime.cancel(started.run_id)
+        going_on.set()
+        await started.result()
+
+    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
+
+
+async def test_a_run_cancelled_between_two_phases_says_nothing_to_the_model(path: Path) -> None:
+    runs: list[Any] = []
+
+    def cancel(context: Context) -> None:
+        if context.phase == "step_end" and runs:
+            runs.pop().control.cancel()
+
+    ready = anyio.Event()
+
+    def answer(request: ModelRequest) -> list[ToolCall]:
+        return CALLS
+
+    class Waiting(ScriptedModel):
+        async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+            await ready.wait()
+            async for part in super().stream(request):
+                yield part
+
+    planner = agent(model=Waiting(answer), tools=[Half().act], behaviors=[Asking(cancel)])
+    async with running(path, planner) as runtime:
+        runs.append(started := await runtime.start("planner", "go", thread="t1"))
+        ready.set()
+        result = await started.result()
+        assert await replay_run(runtime.log, result.run_id, [planner]) is None
+
+    assert result.termination == cancelled(None)
+    assert reasons(path) == ["run_started", "assistant_turn", "run_finished"]
+    assert statuses(path) == {"a": "cancelled", "b": "cancelled"}
+    assert [role for role, _ in await next_request(path)] == ["user", "assistant", "tool", "tool", "user"]
+
+
+async def test_a_cancellation_wins_over_an_answer_that_comes_with_it(path: Path) -> None:
+    runs: list[Any] = []
+
+    def cancel(context: Context) -> None:
+        if context.phase == "after_inference" and runs:
+            runs.pop().control.cancel()
+
+    ready = anyio.Event()
+
+    async def wait() -> None:
+        await ready.wait()
+
+    planner = agent(ToolCall("wait"), "the answer", tools=[wait], behaviors=[Asking(lambda c: late(c))])
+
+    def late(context: Context) -> None:
+        if context.step == 1:
+            cancel(context)
+
+    async with running(path, planner) as runtime:
+        runs.append(started := await runtime.start("planner", "go", thread="t1"))
+        ready.set()
+        result = await started.result()
+
+    assert (result.termination, result.output) == (cancelled(None), None)
+    assert history(path)[-2].messages[0].content == "the answer"
+
+
+async def test_a_run_cancelled_while_it_waits_for_the_next_attempt(path: Path) -> None:
+    waits = anyio.Event()
+
+    class Sleeping(Recorded):
+        async def sleep(self, seconds: float) -> None:
+            waits.set()
+            await anyio.sleep_forever()
+
+    planner = agent(failing("overloaded"), "never")
+    async with running(path, planner, effects=Sleeping()) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await waits.wait()
+        await runtime.cancel(started.run_id)
+        result = await started.result()
+        assert await replay_run(runtime.log, result.run_id, [planner]) is None
+
+    inference = history(path)[-1].inference
+    assert inference is not None
+    assert result.termination == cancelled("inference")
+    assert [attempt.outcome for attempt in inference.attempts] == ["failed"]
+
+
+async def test_a_run_cancelled_while_a_behavior_asks_the_world(path: Path) -> None:
+    asks = anyio.Event()
+
+    class Curious(Asking):
+        async def step_start(self, context: Context) -> None:  # type: ignore[override]
+            await context.effect("weather", self._look)
+
+        async def _look(self) -> None:
+            asks.set()
+            await anyio.sleep_forever()
+
+    planner = agent("never", behaviors=[Curious(lambda context: None)])
+    result = await cancel_at(path, planner, lambda _: asks.wait())
+
+    assert result.termination == cancelled("inference")
+
+
+async def test_a_run_that_is_cancelled_twice_ends_once(path: Path) -> None:
+    planner = agent(model=Hanging())
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await text_comes(started)
+        assert await runtime.cancel(started.run_id)
+        assert await runtime.cancel(started.run_id)
+        await started.result()
+        assert not await runtime.cancel(started.run_id)
+
+    assert reasons(path).count("run_finished") == 1
+
+
+async def left(path: Path, tools: Half) -> None:
+    """A runtime that is left, by a cancellation around it, while a run is in its tools."""
+    with anyio.CancelScope() as scope:
+        async with Runtime.open(
+            path, agents=[agent(CALLS, tools=[tools.act])], durability="normal"
+        ) as runtime:
+            await runtime.start("planner", "go", thread="t1")
+            await tools.stuck.wait()
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await anyio.sleep_forever()
+
+
+async def test_a_run_that_is_left_with_its_runtime_ends_as_any_cancelled_one(path: Path) -> None:
+    await left(path, Half())
+
+    assert_sound(path)
+    assert history(path)[-1].run is not None
+    assert history(path)[-1].run.termination == cancelled("tools")  # type: ignore[union-attr]
+    assert history(path)[-1].messages[0].content == IN_TOOLS
+    with Log.open(path, readonly=True) as log:
+        assert await replay_run(log, history(path)[0].run_id or "", [agent(tools=[Half().act])]) is None

@@ -1,0 +1,228 @@
+"""Stop policies, and what an end of any kind leaves to the next run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import CountedEffects, agent, asking, failing, hearing, history, reasons, run, said, wanting
+
+from threadlog.engine import ModelRequest, Terminate, ToolCall, ToolResult, Turn
+from threadlog.engine.stop import (
+    ConsecutiveErrors,
+    ContentMatch,
+    LoopDetection,
+    MaxRounds,
+    Progress,
+    Round,
+    StopOnTool,
+    StopPolicy,
+    Timeout,
+    TokenBudget,
+    stopped,
+)
+from threadlog.reducers import Set, replay
+from threadlog.store.changeset import RunFacts, Termination, Usage
+
+pytestmark = pytest.mark.anyio
+
+ADD, FAIL = ToolCall("add", {"a": 1, "b": 1}), ToolCall("fail")
+SPENDING = Turn(tool_calls=[ADD], usage=Usage(input_tokens=6, output_tokens=4))
+
+
+class Hours(CountedEffects):
+    """A clock that goes on an hour with every look."""
+
+    def now(self) -> int:
+        return 3_600_000_000 * (super().now() - 1_700_000_000_000_000)
+
+
+STOPS: list[tuple[list[Any], StopPolicy, str, str | None, int]] = [
+    ([ADD] * 9, MaxRounds(2), "max_rounds_reached", None, 2),
+    ([ADD] * 9, Timeout(3600), "timeout_reached", None, 1),
+    ([ADD] * 9, Timeout(5 * 3600), "timeout_reached", None, 3),
+    ([SPENDING] * 9, TokenBudget(20), "token_budget_exceeded", None, 2),
+    ([FAIL, ADD, FAIL, FAIL, FAIL], ConsecutiveErrors(2), "consecutive_errors_exceeded", None, 4),
+    ([[FAIL, ADD], FAIL, FAIL], ConsecutiveErrors(2), "consecutive_errors_exceeded", None, 3),
+    ([ADD, FAIL, ADD], StopOnTool("fail"), "tool_called", "fail", 2),
+    (
+        [ADD, Turn(text="I am DONE.", tool_calls=[ADD]), ADD],
+        ContentMatch("DONE"),
+        "content_matched",
+        "DONE",
+        2,
+    ),
+    ([ADD, FAIL, FAIL, ADD], LoopDetection(), "loop_detected", None, 3),
+    ([[ADD, FAIL], [FAIL, ADD], ADD], LoopDetection(), "loop_detected", None, 2),
+]
+
+
+@pytest.mark.parametrize(("turns", "policy", "code", "detail", "rounds"), STOPS)
+async def test_a_run_is_stopped_when_its_round_is_complete(
+    path: Path, turns: list[Any], policy: StopPolicy, code: str, detail: str | None, rounds: int
+) -> None:
+    """[Q] 4.15.4: consecutive errors are counted over complete rounds, where they can be counted"""
+    planner = agent(*turns, stop_when=[policy], max_rounds=0)
+
+    result = await run(path, planner, effects=Hours())
+
+    assert result.termination == Termination(type="stopped", code=code, detail=detail)
+    assert (result.status, result.output) == ("done", None)
+    assert reasons(path).count("assistant_turn") == rounds
+    assert reasons(path)[-2:] == ["tool_results", "run_finished"]
+
+
+OFF: list[StopPolicy] = [
+    TokenBudget(0),
+    ConsecutiveErrors(0),
+    ContentMatch(""),
+    StopOnTool("none"),
+    Timeout(1e9),
+]
+
+
+@pytest.mark.parametrize("policy", OFF)
+async def test_a_policy_that_says_nothing_stops_nothing(path: Path, policy: StopPolicy) -> None:
+    result = await run(path, agent(FAIL, FAIL, SPENDING, "hello", stop_when=[policy]))
+
+    assert result.output == "hello"
+
+
+async def test_ten_rounds_are_the_most_unless_the_agent_says_otherwise(path: Path) -> None:
+    result = await run(path, agent(*[ADD] * 11))
+
+    assert result.termination == Termination(type="stopped", code="max_rounds_reached")
+    assert reasons(path).count("assistant_turn") == 10
+
+
+async def test_without_a_limit_a_run_goes_on(path: Path) -> None:
+    assert (await run(path, agent(*[ADD] * 12, "hello", max_rounds=0))).output == "hello"
+
+
+async def test_a_run_that_ends_by_itself_is_never_stopped(path: Path) -> None:
+    """[Q] 4.15.5: one round is allowed, and one plain answer is no round too many"""
+    result = await run(path, agent("hello", max_rounds=1, stop_when=[ContentMatch("hello")]))
+
+    assert (result.termination.type, result.output) == ("natural_end", "hello")
+
+
+async def test_the_first_policy_that_says_stop_counts(path: Path) -> None:
+    result = await run(path, agent(ADD, stop_when=[StopOnTool("add"), TokenBudget(1)], max_rounds=1))
+
+    assert result.termination.code == "max_rounds_reached"
+
+
+async def test_a_behavior_that_stops_a_turn_lets_its_tools_run(path: Path) -> None:
+    stop = Terminate(Termination(type="stopped", code="mine"))
+
+    result = await run(path, agent(ADD, "never", behaviors=[wanting("after_inference", stop)]))
+
+    assert result.termination.code == "mine"
+    assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
+
+
+async def test_a_behavior_that_ends_a_run_is_heard_in_the_middle_of_an_answer(path: Path) -> None:
+    """[Q] 4.12.2: the reference goes on with a truncated answer whatever a behavior has said"""
+    cut = Turn(text="half", finish_reason="length")
+
+    result = await run(path, agent(cut, "never", behaviors=[wanting("after_inference", Terminate())]))
+
+    assert (result.termination.type, result.output) == ("behavior_requested", "half")
+
+
+rounds = st.lists(
+    st.builds(
+        Round,
+        st.sampled_from(["", "a"]),
+        st.lists(st.sampled_from("ab"), max_size=2).map(tuple),
+        st.booleans(),
+    )
+)
+progress = st.builds(Progress, rounds, st.integers(0, 9), st.integers(0, 9_000_000))
+some_policies: st.SearchStrategy[StopPolicy] = st.one_of(
+    st.builds(MaxRounds, st.integers(1, 4)),
+    st.builds(Timeout, st.integers(1, 9)),
+    st.builds(TokenBudget, st.integers(0, 9)),
+    st.builds(ConsecutiveErrors, st.integers(0, 3)),
+    st.builds(StopOnTool, st.sampled_from("ab")),
+    st.builds(ContentMatch, st.sampled_from(["", "a"])),
+    st.builds(LoopDetection, st.integers(0, 4)),
+)
+
+
+@given(st.lists(some_policies), progress)
+def test_policies_together_say_what_the_first_of_them_says(
+    policies: list[StopPolicy], progress: Progress
+) -> None:
+    """stopped(a + b) == stopped(a) or stopped(b)"""
+    half = len(policies) // 2
+    together = stopped(policies, progress)
+
+    assert together == (stopped(policies[:half], progress) or stopped(policies[half:], progress))
+    assert together is None or together.type == "stopped"
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def deep() -> ToolResult:
+    return ToolResult("dug", [Set("/deep/er/and/deeper", nested(126))])
+
+
+TERMINATE = wanting("before_inference", Terminate())
+TOO_DEEP = asking("step_end", Set("/deep/er/and/deeper", nested(126)))
+ENDS: dict[str, tuple[list[Any], dict[str, Any], list[str], str, str]] = {
+    "natural": (["hello"], {}, ["assistant_turn"], "natural_end", "natural"),
+    "requested": ([], {"behaviors": [TERMINATE]}, [], "behavior_requested", "behavior_requested"),
+    "stopped": (
+        [ADD],
+        {"max_rounds": 1},
+        ["assistant_turn", "tool_results"],
+        "stopped",
+        "stopped:max_rounds_reached",
+    ),
+    "model": ([ValueError("no")], {}, [], "error", "error"),
+    "behavior": ([], {"behaviors": [failing("step_start")]}, [], "error", "error"),
+    "reducer": ([], {"behaviors": [asking("step_start", Set("/__run", 1))]}, [], "error", "error"),
+    "content": (["\ud800"], {}, [], "error", "error"),
+    "arguments": ([ToolCall("add", {"a": 2**64})], {}, [], "error", "error"),
+    "too deep": (["x"], {"behaviors": [TOO_DEEP]}, [], "error", "error"),
+    "tool content": ([ToolCall("deep")], {"tools": [deep]}, ["assistant_turn"], "error", "error"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_every_end_is_in_the_log_and_the_next_run_on_the_thread_works(path: Path, name: str) -> None:
+    turns, fields, between, kind, word = ENDS[name]
+    result = await run(path, agent(*turns, **fields))
+
+    assert reasons(path) == ["run_started", *between, "run_finished"]
+    facts = RunFacts(status="done", termination=result.termination)
+    assert (result.termination.type, history(path)[-1].run) == (kind, facts)
+    assert replay(history(path)).state["__run"]["done_reason"] == word
+    assert ("user", "again") in await next_request(path)
+
+
+async def next_request(path: Path) -> list[tuple[str, str]]:
+    requests: list[ModelRequest] = []
+    result = await run(path, agent(hearing(requests, "fine")), "again")
+    assert result.output == "fine"
+    return said(requests[0])
+
+
+async def test_the_tokens_of_an_answer_that_a_behavior_spoilt_are_counted(path: Path) -> None:
+    """it was answered, and paid for: the answer is in the log with the end of the run"""
+    turn = Turn(text="hello", usage=Usage(input_tokens=6, output_tokens=4))
+
+    result = await run(path, agent(turn, behaviors=[failing("after_inference")]))
+
+    last = history(path)[-1]
+    assert last.run is not None
+    assert last.inference is not None
+    assert (result.termination.type, last.run.input_tokens, last.inference.usage) == ("error", 6, turn.usage)
+    assert [message.content for message in last.messages] == ["hello"]

@@ -1,0 +1,333 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from replayed import actions, conversation, listening, run, running
+from runs import history, said
+
+from threadlog.engine import (
+    Agent,
+    Behavior,
+    Compaction,
+    Context,
+    Decision,
+    ModelError,
+    ModelRequest,
+    Permission,
+    ScriptedModel,
+    State,
+    ToolCall,
+)
+from threadlog.engine.compaction import MoveBoundary
+from threadlog.engine.excerpt import (
+    PREVIEW_CHARACTERS,
+    PREVIEW_LINES,
+    Boundary,
+    Excerpt,
+    covered,
+    estimated_tokens,
+    preview,
+)
+from threadlog.engine.request import repaired
+from threadlog.reducers import replay
+from threadlog.store import Message
+
+anyio = pytest.mark.anyio
+
+LONG = "word " * 80
+"""A hundred tokens."""
+
+
+async def read(path: str) -> str:
+    """Read a file."""
+    return f"{path}: {LONG}"
+
+
+async def dump() -> str:
+    """Give a lot."""
+    return LONG * 30
+
+
+def reading(*paths: str) -> list[ToolCall]:
+    return [ToolCall("read", {"path": path}) for path in paths]
+
+
+def agent(model: ScriptedModel, summarizer: ScriptedModel, **options: Any) -> Agent:
+    compaction = Compaction(summarizer, **{"threshold": 250, "keep": 1, "min_gain": 1, **options})
+    return Agent("planner", model, "base", [read, dump], [compaction])
+
+
+def summarized(request: ModelRequest) -> list[str]:
+    """The summaries in a request."""
+    return [content for _, content in said(request) if content.startswith("<conversation-summary>")]
+
+
+def boundary(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = replay(history(path)).state["__context"]["boundary"]
+    return found
+
+
+@anyio
+async def test_a_short_conversation_is_shown_as_it_is(path: Path) -> None:
+    model, requests = listening(reading("a"), "done")
+    summarizer, asked = listening()
+
+    await run(path, agent(model, summarizer))
+
+    assert [role for role, _ in said(requests[1])] == ["system", "user", "assistant", "tool"]
+    assert (asked, "__context" in replay(history(path)).state) == ([], False)
+
+
+@anyio
+async def test_a_long_one_is_told_by_a_summary_and_the_log_keeps_it_all(path: Path) -> None:
+    model, requests = listening(reading("a"), reading("b"), reading("c"), "done")
+    summarizer, asked = listening("a was read")
+
+    await run(path, agent(model, summarizer))
+
+    told = "<conversation-summary>\na was read\n</conversation-summary>"
+    assert said(requests[3])[:2] == [("system", "base"), ("user", told)]
+    assert [role for role, _ in said(requests[3])[2:]] == ["assistant", "tool"]
+    assert len(conversation(path)) == 8
+    assert 'user: go\n\nassistant: \n[calls read {"path":"a"}]\n\ntool: a: word' in said(asked[0])[1][1]
+
+
+@anyio
+async def test_the_state_says_what_the_summary_stands_for(path: Path) -> None:
+    model, _ = listening(reading("a"), reading("b"), reading("c"), "done")
+
+    await run(path, agent(model, listening("a was read")[0]))
+
+    told = conversation(path)[:5]
+    assert boundary(path) == {
+        "covers_through_message_id": told[-1].id,
+        "summary": "a was read",
+        "original_tokens": estimated_tokens(told),
+    }
+
+
+@anyio
+async def test_the_summary_is_asked_for_once_and_its_answer_is_in_the_log(path: Path) -> None:
+    model, requests = listening(reading("a"), reading("b"), reading("c"), reading("d"), "done")
+    summarizer, asked = listening("the first")
+
+    await run(path, agent(model, summarizer, threshold=320))
+
+    effects = [effect for changeset in history(path) for effect in changeset.effects]
+    assert (len(asked), len(effects)) == (1, 1)
+    assert effects[0].name == "Compaction:summary"
+    assert isinstance(effects[0].answer, dict)
+    assert effects[0].answer["summary"] == "the first"
+    assert len(summarized(requests[4])) == 1
+
+
+@anyio
+async def test_a_later_summary_is_made_of_the_earlier_one_and_what_came_behind_it(path: Path) -> None:
+    model, requests = listening(*map(reading, "abcde"), "done")
+    summarizer, asked = listening("the first", "the second")
+
+    await run(path, agent(model, summarizer))
+
+    assert "the first\n</conversation-summary>\n\nassistant: " in said(asked[1])[1][1]
+    assert summarized(requests[-1]) == ["<conversation-summary>\nthe second\n</conversation-summary>"]
+
+
+@anyio
+async def test_what_the_model_has_not_answered_to_is_shown_as_it_is(path: Path) -> None:
+    """however long it is, and however little is to be kept"""
+    model, requests = listening(reading("a", "b", "c"), "done")
+    summarizer, _ = listening("summary")
+
+    await run(path, agent(model, summarizer, keep=0, large_result=10))
+
+    results = [content for role, content in said(requests[1]) if role == "tool"]
+    assert sorted(content[:2] for content in results) == ["a:", "b:", "c:"]
+    assert all(len(content) > 400 for content in results)
+
+
+@anyio
+async def test_a_run_goes_on_where_the_one_before_it_had_the_boundary(path: Path) -> None:
+    model, requests = listening(*map(reading, "abc"), "done", "again")
+    async with running(path, agent(model, listening("a was read")[0], threshold=320)) as runtime:
+        for prompt in ("go", "go on"):
+            await (await runtime.start("planner", prompt, thread="t1")).result()
+
+    assert summarized(requests[-1]) == ["<conversation-summary>\na was read\n</conversation-summary>"]
+    assert said(requests[-1])[-1] == ("user", "go on")
+
+
+@anyio
+async def test_a_call_that_waits_for_a_person_is_not_covered(path: Path) -> None:
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    model, requests = listening(
+        [ToolCall("pay", id="c1"), *reading("a")], *map(reading, "bc"), "so far", reading("d"), "done"
+    )
+    compaction = Compaction(listening("summary")[0], threshold=250, keep=1, min_gain=1)
+    planner = Agent(
+        "planner", model, tools=[read, pay], behaviors=[Permission(ask=["pay"], default="allow"), compaction]
+    )
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await started.result()
+        resumed = await runtime.decide(started.run_id, [Decision.approve("c1")])
+        assert resumed
+        await resumed.result()
+
+    waits = "Tool 'pay' is awaiting approval. Execution paused."
+    assert [("tool", waits) in said(request) for request in requests] == [False, *[True] * 3, False, False]
+    assert [len(summarized(request)) for request in requests] == [0, 0, 0, 0, 0, 1]
+
+
+@anyio
+async def test_large_results_are_shortened_before_anything_is_summarized(path: Path) -> None:
+    model, requests = listening([ToolCall("dump")], reading("a"), "done")
+    summarizer, asked = listening()
+
+    await run(path, agent(model, summarizer, threshold=1000, large_result=2048))
+
+    sizes = [[len(content) for role, content in said(r) if role == "tool"] for r in requests]
+    assert sizes[1] == [12000]
+    assert PREVIEW_CHARACTERS < sizes[2][0] < PREVIEW_CHARACTERS + 60
+    assert asked == []
+    assert len(conversation(path)[2].content) == 12000
+
+
+NONE: list[Any] = [ValueError("no luck"), ModelError("overloaded", "later"), "", " \n"]
+
+
+@anyio
+@pytest.mark.parametrize("answer", NONE, ids=repr)
+async def test_without_a_summary_the_request_goes_out_as_it_is(path: Path, answer: Any) -> None:
+    model, requests = listening(*map(reading, "abc"), "done")
+
+    result = await run(path, agent(model, ScriptedModel(answer, answer, answer)))
+
+    assert (result.output, summarized(requests[-1])) == ("done", [])
+    assert len(said(requests[-1])) == 8
+    assert "__context" not in replay(history(path)).state
+
+
+@anyio
+async def test_a_summary_that_would_stand_for_little_is_not_made(path: Path) -> None:
+    model, requests = listening(*map(reading, "abc"), "done")
+    summarizer, asked = listening()
+
+    await run(path, agent(model, summarizer, min_gain=1024))
+
+    assert (asked, summarized(requests[-1])) == ([], [])
+
+
+class Moves(Behavior):
+    """Puts the boundary behind a message of its own choice."""
+
+    def run_start(self, context: Context) -> State:
+        through = Boundary(covers_through_message_id="nowhere", summary="lost", original_tokens=1)
+        return State(MoveBoundary(boundary=through))
+
+
+@anyio
+async def test_a_boundary_behind_a_message_that_is_not_there_changes_nothing(path: Path) -> None:
+    model, requests = listening("done")
+    compaction = Compaction(ScriptedModel())
+
+    await run(path, Agent("planner", model, behaviors=[Moves(), compaction]))
+
+    assert said(requests[0]) == [("user", "go")]
+    assert len(actions(path, "MoveBoundary")) == 1
+
+
+@anyio
+async def test_system_messages_that_lead_the_conversation_stay(path: Path) -> None:
+    model, requests = listening(*map(reading, "abc"), "done")
+    prompt = [Message(id="s", role="system", content="rules"), Message(id="u", role="user", content="go")]
+    async with running(path, agent(model, listening("a was read")[0])) as runtime:
+        await (await runtime.start("planner", prompt, thread="t1")).result()
+
+    assert [content for _, content in said(requests[3])[:2]] == ["base", "rules"]
+    assert len(summarized(requests[3])) == 1
+
+
+def test_a_preview_is_the_beginning_and_says_how_much_is_left_out() -> None:
+    lines = preview("\n".join("abc" * 30)).splitlines()
+
+    assert (len(lines), lines[-1]) == (PREVIEW_LINES + 1, "[132 characters are left out here]")
+
+
+CALL_IDS = st.sampled_from(["c1", "c2", "c3"])
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[list[Message], set[str]]:
+    """Messages as runs leave them, and the calls that wait: ids come again, answers in any order or never."""
+    made: list[Message] = []
+    open_calls: dict[str, bool] = {}
+
+    def say(role: Any, **fields: Any) -> None:
+        made.append(Message(id=f"m{len(made)}", role=role, **fields))
+
+    for kind in draw(st.lists(st.sampled_from(["user", "assistant", "round", "late"]), max_size=8)):
+        if kind == "round":
+            ids = [id for id in draw(st.lists(CALL_IDS, min_size=1, unique=True)) if not open_calls.get(id)]
+            say("assistant", tool_calls=tuple(ToolCall("read", {}, id) for id in ids))
+            for id in draw(st.permutations(ids)):
+                outcome = draw(st.sampled_from(["answered", "answered", "waits", "lost"]))
+                open_calls[id] = outcome == "waits"
+                if outcome == "answered":
+                    say("tool", tool_call_id=id, content="text")
+                    if draw(st.booleans()):
+                        say("system", content="a reminder")
+        elif kind == "late":
+            for id in sorted(id for id, waits in open_calls.items() if waits):
+                open_calls[id] = False
+                say("tool", tool_call_id=id, content="late")
+        else:
+            say(kind, content="text")
+    return made, {id for id, waits in open_calls.items() if waits}
+
+
+def answered(messages: Sequence[Message]) -> bool:
+    """Whether right behind each message are the answers to its calls, and no other answer is anywhere."""
+    place = 0
+    while place < len(messages):
+        asked = [call.id for call in messages[place].tool_calls]
+        behind = [message.tool_call_id for message in messages[place + 1 : place + 1 + len(asked)]]
+        if messages[place].role == "tool" or behind != asked:
+            return False
+        place += 1 + len(asked)
+    return True
+
+
+@given(conversations(), st.integers(0, 30))
+def test_a_summary_never_parts_a_call_from_its_answer(
+    made: tuple[list[Message], set[str]], settled: int
+) -> None:
+    """of every request, however it is cut, a provider finds each call answered right behind it"""
+    messages, waiting = made
+    cut = Excerpt(messages, settled=min(settled, len(messages))).frontier(waiting)
+    through = messages[cut - 1].id if cut else ""
+    told = Excerpt(messages, Boundary(covers_through_message_id=through, summary="s", original_tokens=1))
+    assert told.boundary
+
+    request = ModelRequest(repaired(messages, waiting))
+    result = covered(request, hidden=told.hidden(), boundary=told.boundary)
+
+    assert answered(result.messages)
+    kept = {message.id for message in messages[cut:]}
+    assert kept <= {message.id for message in result.messages}
+
+
+@given(conversations(), st.integers(0, 30))
+def test_a_call_that_waits_is_never_covered(made: tuple[list[Message], set[str]], settled: int) -> None:
+    """its answer comes later, and must find it"""
+    messages, waiting = made
+
+    cut = Excerpt(messages, settled=min(settled, len(messages))).frontier(waiting)
+
+    issued = {call.id: n for n, message in enumerate(messages) for call in message.tool_calls}
+    assert all(issued[id] >= cut for id in waiting)

@@ -137,7 +137,10 @@ def test_runs_tells_how_each_run_ended(db: Path) -> None:
         {"type": "natural_end"},
     )
     assert (trip["input_tokens"], trip["output_tokens"]) == (30, 4)
-    assert talk["termination"] == {"type": "error", "detail": "no luck"}
+    assert talk["termination"] == {
+        "type": "error",
+        "detail": "model='scripted' attempt=1/2: unknown: no luck",
+    }
 
 
 def test_runs_shows_a_person_all_of_it(db: Path) -> None:
@@ -145,7 +148,14 @@ def test_runs_shows_a_person_all_of_it(db: Path) -> None:
 
     row = row_of(run_id, call("runs", "--db", db).out)
 
-    assert row[1:7] == ["talk", "talker", "done", "error: no luck", "0", "0"]
+    assert row[1:7] == [
+        "talk",
+        "talker",
+        "done",
+        "error: model='scripted' attempt=1/2: unknown: no luck",
+        "0",
+        "0",
+    ]
 
 
 def test_in_a_narrow_terminal_nothing_is_cut_off(db: Path) -> None:

@@ -32,12 +32,23 @@ def test_the_demo_shows_the_run_its_log_its_states_and_its_audit(shown: Called) 
         "→ read_expenses(",
         "All filed. 824.60 in all; the report is report.md.",
         "the log: all of it, and nothing else",
-        "19  ",
-        "the state between version 9 and version 19",
-        "~ /ledger/filed  9 → 12",
-        "+ /ledger/totals/culture  950",
-        "✓ verified  19 changesets on 1 threads",
-        "✓ expenses  19 versions",
+        "27  ",
+        "the state between version 13 and version 27",
+        "~ /ledger/filed  11 → 12",
+        "+ /ledger/totals/other  1410",
+        "✓ verified  27 changesets on 1 threads",
+        "✓ expenses  27 versions",
+    ):
+        assert text in shown.out
+
+
+def test_the_demo_shows_a_retry_an_approval_and_an_execution_on_the_record(shown: Called) -> None:
+    for text in (
+        "scripted-bookkeeper failed (rate_limit: the model is busy, as models are), it is asked again",
+        "? may write_report be called with",
+        "no: The title must say for which days.",
+        "    yes\n",
+        "✓ executed again on what was recorded: the same bytes",
     ):
         assert text in shown.out
 
@@ -87,7 +98,7 @@ def test_the_demo_as_json_is_its_result(tmp_path: Path, command: str) -> None:
     assert (result["status"], result["termination"], result["version"]) == (
         "done",
         {"type": "natural_end"},
-        19,
+        27,
     )
     assert result["findings"] == []
     assert result["state"]["ledger"] == {

@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -13,18 +13,41 @@ from ..reducers.reduce import Reducers
 from ..reducers.reducer import Reducer
 
 
-def reducers_of(path: str | None) -> Reducers:
-    """Threadlog's own reducers, and those of the agents and of the module in a file.
+class Brought(NamedTuple):
+    """What a user's file has for a log."""
+
+    agents: list[Agent]
+    reducers: Reducers
+    """Threadlog's own, those of the agents, and those of the module."""
+
+
+def brought(path: str | None) -> Brought:
+    """The agents and reducers in a file; threadlog's own reducers if there is none.
 
     Raises:
         click.UsageError: the file cannot be run.
         DefinitionError: two reducers in it have the same name.
     """
-    found: list[Reducer] = []
-    for value in _values(_module(Path(path))) if path else ():
-        reducers = value.reducers if isinstance(value, Agent) else [value]
-        found += [reducer for reducer in reducers if isinstance(reducer, Reducer) and reducer not in found]
-    return Reducers(found)
+    values = _values(_module(Path(path))) if path else []
+    agents = [value for value in values if isinstance(value, Agent)]
+    loose = [value for value in values if isinstance(value, Reducer)]
+    reducers = [*loose, *(reducer for agent in agents for reducer in agent.all_reducers())]
+    return Brought(agents, Reducers(dict.fromkeys(reducers)))
+
+
+def agent_at(place: str) -> Agent:
+    """The agent that `FILE.py:NAME` names; NAME may be left out where the file has but one.
+
+    Raises:
+        click.UsageError: there is no such file, or no such agent in it.
+    """
+    path, _, name = place.partition(":")
+    module = _module(Path(path))
+    agents = {key: value for key, value in vars(module).items() if isinstance(value, Agent)}
+    found = agents.get(name) if name else next(iter(agents.values()), None) if len(agents) == 1 else None
+    if found is None:
+        raise click.UsageError(f"{path!r} has no agent {name!r}: it has {sorted(agents)}")
+    return found
 
 
 def _values(module: ModuleType) -> list[Any]:

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import anyio
 import click
 from pydantic import ValidationError
 
@@ -19,7 +20,11 @@ from ..store.verify import Finding, Heads
 from .opening import on_a_log, reading, version_in
 from .terminal import console, line, print_json, print_table, styled
 
-Level = Literal["patches", "reducers"]
+if TYPE_CHECKING:
+    from ..engine.agent import Agent
+    from .agents import Brought
+
+Level = Literal["patches", "reducers", "run"]
 
 
 @click.command()
@@ -92,11 +97,12 @@ class Replayed(NamedTuple):
 @click.argument("thread", required=False)
 @click.option(
     "--level",
-    type=click.Choice(["patches", "reducers"]),
+    type=click.Choice(["patches", "reducers", "run"]),
     default="patches",
-    help="patches: fold what is logged. reducers: reduce the logged actions again, and compare.",
+    help="patches: fold what is logged. reducers: reduce the logged actions again, and compare. "
+    "run: execute the runs again on what models, tools and people answered, and compare.",
 )
-@click.option("--agents", metavar="FILE.py", help="Your agents and reducers, for the level reducers.")
+@click.option("--agents", metavar="FILE.py", help="Your agents and reducers, for the other levels.")
 @on_a_log
 @click.pass_context
 def replay(
@@ -111,9 +117,11 @@ def replay(
     with reading(db) as log:
         if thread is not None:
             version_in(log, thread, None)
-        reducers = _reducers(agents) if level == "reducers" else None
+        found = _brought(agents) if level != "patches" else None
         threads = [thread] if thread is not None else [row.thread_id for row in log.threads()]
-        replayed = [replay_thread(log, name, reducers) for name in threads]
+        replayed = [replay_thread(log, name, found.reducers if found else None) for name in threads]
+        if found and level == "run":
+            replayed = [_run_again(log, row, found.agents) for row in replayed]
     if as_json:
         print_json([row._asdict() | {"problems": list(map(str, row.problems))} for row in replayed])
     else:
@@ -121,10 +129,18 @@ def replay(
     context.exit(1 if any(row.problems for row in replayed) else 0)
 
 
-def _reducers(agents: str | None) -> Reducers:
-    from .agents import reducers_of
+def _brought(agents: str | None) -> "Brought":
+    from .agents import brought
 
-    return reducers_of(agents)
+    return brought(agents)
+
+
+def _run_again(log: Log, replayed: Replayed, agents: "list[Agent]") -> Replayed:
+    from ..engine.replay import replay_run
+
+    runs = [row.run_id for row in log.runs(replayed.thread_id)]
+    found = [anyio.run(replay_run, log, run_id, agents) for run_id in runs]
+    return replayed._replace(problems=[*replayed.problems, *(str(problem) for problem in found if problem)])
 
 
 def replay_thread(log: Log, thread: str, reducers: Reducers | None) -> Replayed:

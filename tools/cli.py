@@ -20,6 +20,7 @@ from ..store import errors
 from .audit import rebuild, replay, stats, verify
 from .browse import diff, log, runs, show, state, threads
 from .demo.command import demo
+from .run import run
 from .terminal import line
 
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -46,7 +47,7 @@ def cli(context: click.Context, as_json: bool) -> None:
     context.obj = as_json
 
 
-for command in (demo, threads, runs, show, log, state, diff, verify, replay, rebuild, stats):
+for command in (demo, run, threads, runs, show, log, state, diff, verify, replay, rebuild, stats):
     cli.add_command(command)
 
 

@@ -3,20 +3,23 @@
 import csv
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import anyio
 import click
 from rich.panel import Panel
 
-from ...engine import Runtime
-from ...engine.events import AssistantTurn, Event, RunResult, ToolFinished
+from ...engine import Decision, Run, Runtime
+from ...engine.events import AssistantTurn, AttemptFailed, Event, RunResult, ToolFinished
+from ...engine.replay import replay_run
 from ...reducers.reduce import Reducers
+from ...reducers.tool_call import ToolCallState
 from ...store.log import Log
 from ..audit import print_findings, print_replayed, replay_thread
 from ..browse import print_diff, print_history, readable_diff
 from ..terminal import compact, console, print_json, styled
-from .expenses import SAMPLE, bookkeeper, expenses, ledger
+from .expenses import SAMPLE, SAY_WHEN, bookkeeper, expenses, ledger
 
 THREAD = "expenses"
 
@@ -81,9 +84,28 @@ async def _run(path: Path, source: Path, report: Path, quiet: bool) -> RunResult
         run = await runtime.start("bookkeeper", f"Please file the expenses in {source.name}.", thread=THREAD)
         if not quiet:
             console.rule(styled(f"the run: agent {agent.name}, thread {THREAD}", "bold"), align="left")
-            async for event in run:
-                _tell(event)
-        return await run.result()
+        result = await _follow(run, quiet)
+        for answer in (partial(Decision.deny, reason=SAY_WHEN), Decision.approve):
+            for call in runtime.pending(result.run_id):
+                decision = answer(call.call_id, by="the demo's user")
+                if not quiet:
+                    _tell_decision(call, decision)
+                run = await runtime.decide(result.run_id, [decision]) or run
+                result = await _follow(run, quiet)
+        return result
+
+
+async def _follow(run: Run, quiet: bool) -> RunResult:
+    async for event in run:
+        if not quiet:
+            _tell(event)
+    return await run.result()
+
+
+def _tell_decision(call: ToolCallState, decision: Decision) -> None:
+    verdict = "yes" if decision.approved else f"no: {decision.reason}"
+    console.print(styled(f"  ? may {call.name} be called with {compact(call.arguments, 60)}", "bold cyan"))
+    console.print(styled(f"    {verdict}", "cyan"))
 
 
 def _tell(event: Event) -> None:
@@ -93,7 +115,9 @@ def _tell(event: Event) -> None:
                 console.print(styled(f"  {message.content}", "green"))
             for call in message.tool_calls:
                 console.print(styled(f"  → {call.name}({compact(call.arguments, 70)})", "bold green"))
-        case ToolFinished(outcome):
+        case AttemptFailed(model, problem):
+            console.print(styled(f"  {model} failed ({problem}), it is asked again", "red"))
+        case ToolFinished(outcome) if outcome.outcome != "suspended":
             style = "yellow" if outcome.outcome == "succeeded" else "red"
             console.print(styled(f"    {outcome.outcome}: {compact(outcome.result, 80)}", style))
 
@@ -115,6 +139,9 @@ def _look(log: Log, source: Path, folder: Path) -> None:
     )
     print_findings(log.verify(), log.heads())
     print_replayed([replay_thread(log, THREAD, Reducers([ledger]))])
+    again = anyio.run(replay_run, log, log.runs(THREAD)[0].run_id, [bookkeeper(source, folder / "report.md")])
+    same = styled("✓ executed again on what was recorded: ", "bold green") + styled("the same bytes")
+    console.print(styled(f"✗ {again}", "red") if again else same)
     console.print()
     console.print(
         styled(f"The log is {log.path}; the report is {folder / 'report.md'}. Go on with:"), soft_wrap=True

@@ -13,7 +13,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ...engine import Agent, ModelRequest, ScriptedModel, ToolCall, ToolContext, ToolResult, Turn, tool
+from ...engine import (
+    Agent,
+    ModelError,
+    ModelRequest,
+    ScriptedModel,
+    ToolCall,
+    ToolContext,
+    ToolResult,
+    Turn,
+    tool,
+)
 from ...reducers import Action, Set, reducer
 from ...store.changeset import Usage
 from ...store.document import loads
@@ -41,6 +51,12 @@ CATEGORIES = {
     "office": ("stationery", "books", "software", "print"),
 }
 OTHER = "other"
+
+SAY_WHEN = "The title must say for which days."
+"""Why a person refuses the first report."""
+
+BUSY = ModelError("rate_limit", "the model is busy, as models are", retry_after=0.1)
+"""What the model says to the first request."""
 COLUMNS = ("date", "merchant", "amount")
 
 
@@ -92,16 +108,17 @@ def file_expenses(category: str, lines: list[int], path: str) -> ToolResult:
     )
 
 
-@tool
-def write_report(context: ToolContext, path: str) -> ToolResult:
+@tool(needs_approval=True)
+def write_report(context: ToolContext, path: str, title: str) -> ToolResult:
     """Write the ledger as a Markdown report.
 
     Args:
         context: what has been filed so far.
         path: the file to write.
+        title: its first line.
     """
     totals: dict[str, int] = context.read("/ledger/totals", {})
-    lines = ["# Expenses", "", "| category | total |", "| --- | ---: |"]
+    lines = [f"# {title}", "", "| category | total |", "| --- | ---: |"]
     lines += [f"| {category} | {money(cents)} |" for category, cents in sorted(totals.items())]
     lines += [f"| **all** | **{money(sum(totals.values()))}** |", ""]
     Path(path).write_text("\n".join(lines))
@@ -122,10 +139,11 @@ def bookkeeper(source: Path, report: Path) -> Agent:
 
     return Agent(
         "bookkeeper",
-        ScriptedModel(*[decide] * (len(CATEGORIES) + 4), name="scripted-bookkeeper"),
+        ScriptedModel(BUSY, *[decide] * (len(CATEGORIES) + 5), name="scripted-bookkeeper"),
         instructions="File every expense under one category, then write the report.",
         tools=[read_expenses, file_expenses, write_report],
         reducers=[ledger],
+        max_rounds=20,
     )
 
 
@@ -135,6 +153,9 @@ def _next(request: ModelRequest, source: Path, report: Path) -> Turn:
     ]
     if not answers:
         return Turn(tool_calls=[ToolCall("read_expenses", {"path": str(source)})])
+    if answers[-1] == {"error": SAY_WHEN}:
+        days = sorted(row["date"] for row in answers[0]) or ["never"]
+        return _report(report, f"Expenses, {days[0]} to {days[-1]}")
     if "error" in answers[-1]:
         raise RuntimeError(f"the bookkeeper cannot go on: {answers[-1]['error']}")
     if "written" in answers[-1]:
@@ -146,7 +167,11 @@ def _next(request: ModelRequest, source: Path, report: Path) -> Turn:
             return Turn(
                 text=f"These look like {category}.", tool_calls=[ToolCall("file_expenses", arguments)]
             )
-    return Turn(tool_calls=[ToolCall("write_report", {"path": str(report)})])
+    return _report(report, "Expenses")
+
+
+def _report(report: Path, title: str) -> Turn:
+    return Turn(tool_calls=[ToolCall("write_report", {"path": str(report), "title": title})])
 
 
 def _by_category(rows: list[dict[str, Any]]) -> dict[str, list[int]]:

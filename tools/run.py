@@ -1,0 +1,179 @@
+"""`threadlog run`: an agent from a user's file, at the terminal. Approvals are asked for there."""
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Sequence
+
+import anyio
+import click
+from anyio.to_thread import run_sync
+
+from ..engine import Agent, Decision, Run, RunResult, Runtime
+from ..engine.events import (
+    AssistantTurn,
+    AttemptFailed,
+    Event,
+    TextDelta,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+)
+from ..reducers.tool_call import ToolCallState
+from ..store.errors import RunError, ThreadlogError
+from .agents import agent_at
+from .opening import on_a_log
+from .terminal import compact, console, print_json, styled, visible
+
+FINE = ("natural_end", "behavior_requested", "suspended")
+
+
+@click.command()
+@click.argument("agent", metavar="FILE.py:AGENT")
+@click.argument("prompt", required=False)
+@click.option("--thread", metavar="THREAD", help="Go on on this thread; else the run gets one of its own.")
+@click.option("--model", metavar="NAME", help="Ask this model instead of the agent's: provider:model.")
+@on_a_log
+@click.pass_context
+def run(
+    context: click.Context,
+    db: str,
+    as_json: bool,
+    agent: str,
+    prompt: str | None,
+    thread: str | None,
+    model: str | None,
+) -> None:
+    """Run an agent and show what it does. Without a PROMPT, go on with the run that waits on --thread.
+
+    Ctrl-C cancels the run, and the log says so. Exits with 1 if the run ends in any way but its own.
+    """
+    if prompt is None and thread is None:
+        raise click.UsageError("say what to do: a PROMPT, or --thread with a run that waits")
+    found = agent_at(agent)
+    wanted = dataclasses.replace(found, model=model) if model else found
+    # What is wrong with a model's name is said before a log is made.
+    wanted.models()
+    session = Session(db, wanted, thread, as_json)
+    result = anyio.run(session.run, prompt)
+    if as_json:
+        print_json(_result_json(result))
+    if session.interrupted:
+        again = f"threadlog run {agent} PROMPT --thread {result.thread_id} --db {db}"
+        click.echo(f"cancelled; go on with: {again}", err=True)
+        context.exit(130)
+    context.exit(0 if result.termination.type in FINE else 1)
+
+
+class Session:
+    """One sitting at the terminal: a run, through all its questions."""
+
+    def __init__(self, db: str, agent: Agent, thread: str | None, quiet: bool) -> None:
+        self.interrupted = False
+        self._db = db
+        self._agent = agent
+        self._thread = thread
+        self._quiet = quiet
+
+    async def run(self, prompt: str | None) -> RunResult:
+        """Until the run is done, waits with nobody to ask, or is cancelled."""
+        outcome: RunResult | Exception
+        async with Runtime.open(self._db, agents=[self._agent]) as runtime:
+            run = await self._first(runtime, prompt)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._listen, runtime, run.run_id)
+                try:
+                    outcome = await self._through_all_questions(runtime, run)
+                except ThreadlogError as err:
+                    # Raised in here it would come out wrapped in a group.
+                    outcome = err
+                tasks.cancel_scope.cancel()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def _through_all_questions(self, runtime: Runtime, run: Run) -> RunResult:
+        result = await self._follow(run)
+        while result.status == "waiting" and not self.interrupted and self._can_ask():
+            decisions = await self._ask(runtime.pending(run.run_id))
+            run = await runtime.decide(result.run_id, decisions) or run
+            result = await self._follow(run)
+        if result.status == "waiting":
+            self._tell_waiting(runtime.pending(result.run_id))
+        return result
+
+    async def _first(self, runtime: Runtime, prompt: str | None) -> Run:
+        if prompt is not None:
+            return await runtime.start(self._agent.name, prompt, thread=self._thread)
+        waiting = [row.run_id for row in runtime.log.runs(self._thread) if row.status == "waiting"]
+        if not waiting:
+            raise RunError(f"no run waits on thread {self._thread!r}: give a PROMPT to start one")
+        decisions = await self._ask(runtime.pending(waiting[-1])) if self._can_ask() else []
+        return await runtime.resume(waiting[-1], decisions)
+
+    async def _listen(self, runtime: Runtime, run_id: str) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
+            async for _ in signals:
+                self.interrupted = True
+                await runtime.cancel(run_id)
+
+    async def _follow(self, run: Run) -> RunResult:
+        async for event in run:
+            if not self._quiet:
+                tell(event)
+        return await run.result()
+
+    def _can_ask(self) -> bool:
+        return sys.stdin.isatty() and not self._quiet
+
+    async def _ask(self, calls: Sequence[ToolCallState]) -> list[Decision]:
+        return [await run_sync(_ask_one, call, abandon_on_cancel=True) for call in calls]
+
+    def _tell_waiting(self, calls: Sequence[ToolCallState]) -> None:
+        for call in calls:
+            if call.suspension:
+                asked = f"{call.name}({compact(call.suspension.parameters, 200)})"
+                click.echo(f"waits for a decision: {asked}, ticket {call.suspension.ticket}", err=True)
+
+
+def _ask_one(call: ToolCallState) -> Decision:
+    assert call.suspension
+    question = call.suspension.message or f"Allow {call.name}?"
+    console.print(styled(f"{question}  {compact(call.suspension.parameters, 400)}", "bold yellow"))
+    answer = click.prompt("yes, or no and why", default="no", show_default=True).strip()
+    if answer.lower() in ("y", "yes"):
+        return Decision.approve(call.suspension.ticket)
+    reason = answer.removeprefix("no").removeprefix("n").strip(" ,:") or None
+    return Decision.deny(call.suspension.ticket, reason)
+
+
+def tell(event: Event) -> None:
+    """An event, as a person follows it."""
+    match event:
+        case TextDelta(text):
+            console.print(styled(text), end="")
+        case AssistantTurn(message):
+            console.print()
+            for call in message.tool_calls:
+                console.print(styled(f"→ {call.name}({compact(call.arguments, 200)})", "green"))
+        case ToolStarted():
+            pass
+        case ToolProgress(_, name, progress):
+            console.print(styled(f"  {name}: {compact(progress, 200)}", "dim"))
+        case ToolFinished(outcome):
+            style = "yellow" if outcome.outcome == "succeeded" else "red"
+            console.print(styled(f"  {outcome.outcome}: {compact(outcome.result, 200)}", style))
+        case AttemptFailed(model, problem):
+            console.print(styled(f"  {model} failed: {visible(problem)}", "red"))
+
+
+def _result_json(result: RunResult) -> dict[str, object]:
+    return {
+        "run_id": result.run_id,
+        "thread_id": result.thread_id,
+        "status": result.status,
+        "termination": result.termination.model_dump(exclude_none=True),
+        "output": result.output,
+        "usage": result.usage.model_dump(),
+        "version": result.version,
+    }

@@ -150,7 +150,8 @@ InferenceAction = (
 )
 PhaseAction = State | InferenceAction | Terminate | Block | Suspend | SetToolResult | AddMessage
 
-LEGAL: dict[Phase, tuple[type[PhaseAction], ...]] = dict.fromkeys(Phase, (State,)) | {
+LEGAL: dict[Phase, tuple[type[PhaseAction], ...]] = {
+    **dict.fromkeys(Phase, (State,)),
     Phase.BEFORE_INFERENCE: (
         State,
         AddContextMessage,

@@ -296,14 +296,7 @@ class Loop:
         """Say how it ended: whole, even if the run is being cancelled."""
         work, identity = self._work, self._work.identity
         self._control.close()
-        with CancelScope(shield=True):
-            try:
-                pending = await self._commit_end(termination)
-            except ContentError as err:
-                # What waited cannot be kept: the end must be, and says why. Nobody may add to it once more.
-                work.discard()
-                termination = Termination(type="error", detail=str(err))
-                pending = await self._commit_end(termination, is_second=True)
+        termination, pending = await self._commit_an_end(termination)
         result = events.RunResult(
             run_id=identity.run_id,
             thread_id=identity.thread_id,
@@ -314,6 +307,17 @@ class Loop:
             version=work.version,
         )
         self._publisher.tell(events.RunFinished(result, work.version), after=pending)
+
+    async def _commit_an_end(self, termination: Termination) -> tuple[Termination, Pending]:
+        with CancelScope(shield=True):
+            try:
+                return termination, await self._commit_end(termination)
+            except ContentError as err:
+                # What waited cannot be kept: the end must be, and says why. Nobody may add to it once more.
+                self._work.discard()
+                refused = Termination(type="error", detail=str(err))
+                return refused, await self._commit_end(refused, is_second=True)
+        raise AssertionError("a shielded scope ends by itself")
 
     async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> Pending:
         work, status = self._work, _status(termination)

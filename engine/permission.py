@@ -49,11 +49,13 @@ class RemovePermission(Action):
 
 
 def _reduce(slice: PermissionPolicy, action: SetPermission | RemovePermission) -> PermissionPolicy:
-    kept = {subject: verdict for subject, verdict in slice.rules.items() if subject != action.subject}
+    kept: dict[str, Verdict] = dict(slice.rules)
+    kept.pop(action.subject, None)
     if isinstance(action, RemovePermission):
         return PermissionPolicy(rules=kept)
     rule(action.subject, action.verdict)  # refused here, it cannot break a later run
-    return PermissionPolicy(rules=kept | {action.subject: action.verdict})
+    kept[action.subject] = action.verdict
+    return PermissionPolicy(rules=kept)
 
 
 PERMISSION_REDUCER = Reducer(
@@ -85,7 +87,7 @@ class Permission(Behavior):
         self._rules = [rule(subject, verdict) for verdict, subjects in written for subject in subjects]
         if default not in ("allow", "deny", "ask"):
             raise DefinitionError(f"the default of a permission is allow, deny or ask, not {default!r}")
-        self._default = default
+        self._default: Verdict = default
 
     def before_inference(self, context: Context) -> Iterator[ExcludeTool]:
         for one in self._in_force(context):
@@ -110,7 +112,9 @@ class Permission(Behavior):
         return self._rules + [rule(subject, verdict) for subject, verdict in sorted(stored.items())]
 
     def _default_for(self, call: ToolCall) -> Verdict:
-        return "allow" if call.name == FINAL_OUTPUT else self._default
+        if call.name == FINAL_OUTPUT:
+            return "allow"
+        return self._default
 
 
 def _refusal(call: ToolCall, found: Rule | None) -> str:

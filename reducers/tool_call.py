@@ -23,10 +23,10 @@ ResumeMode = Literal["replay_tool_call", "use_decision_as_tool_result", "pass_de
 
 _ENDS: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 _MOVES: dict[Status, frozenset[Status]] = {
-    "new": _ENDS | {"new", "running", "suspended"},
-    "running": _ENDS | {"suspended"},
+    "new": frozenset({"new", "running", "suspended", *_ENDS}),
+    "running": frozenset({"suspended", *_ENDS}),
     "suspended": frozenset({"resuming", "cancelled"}),
-    "resuming": _ENDS | {"running", "suspended"},
+    "resuming": frozenset({"running", "suspended", *_ENDS}),
 }
 
 

@@ -77,7 +77,7 @@ class Session:
 
     async def run(self, prompt: str | None) -> RunResult:
         """Until the run is done, waits with nobody to ask, or is cancelled."""
-        outcome: RunResult | Exception
+        outcome: RunResult | Exception = RunError("the run was never followed")
         async with Runtime.open(self._db, agents=[self._agent]) as runtime:
             run = await self._first(runtime, prompt)
             async with anyio.create_task_group() as tasks:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .changeset import Changeset
@@ -29,12 +30,12 @@ class Tip(NamedTuple):
 
 
 @contextmanager
-def as_written() -> Iterator[None]:
-    """Calls the log corrupt where reading it comes upon what no append could have written."""
+def as_written(path: Path | str = "the log") -> Iterator[None]:
+    """Calls the log at `path` corrupt where reading it comes upon what no append could have written."""
     try:
         yield
     except (ContentError, PatchError, ValueError, TypeError, LookupError, AttributeError) as err:
-        raise CorruptLog(f"the log is damaged ({err}): copy it, then run `threadlog verify`") from err
+        raise CorruptLog(f"{str(path)!r} is damaged ({err}): copy it, then run `threadlog verify`") from err
 
 
 def thread_key(connection: Connection, thread_id: str) -> int | None:
@@ -58,8 +59,7 @@ def file_tip(connection: Connection) -> tuple[int, bytes]:
     found = connection.execute(
         "select position, file_digest from changeset order by position desc limit 1"
     ).fetchone()
-    with as_written():
-        return (int(found[0]), bytes(found[1])) if found else (0, GENESIS)
+    return (int(found[0]), bytes(found[1])) if found else (0, GENESIS)
 
 
 class Content(NamedTuple):

@@ -229,7 +229,11 @@ class Log:
 
     def heads(self) -> Heads:
         """The ends of the log now. Keep them elsewhere; `verify(heads)` finds a truncated file by them."""
-        with translated(self.path), closing(open_readable(self.path).connection) as reader, as_written():
+        with (
+            translated(self.path),
+            closing(open_readable(self.path).connection) as reader,
+            as_written(self.path),
+        ):
             return heads(reader)
 
     def verify(self, heads: Heads | None = None) -> list[Finding]:
@@ -243,7 +247,7 @@ class Log:
         Raises:
             CorruptLog: the log itself is damaged: see `verify`.
         """
-        with as_written():
+        with as_written(self.path):
             self.writable().exclusively(lambda connection: derived.rebuild(connection, connection))
 
     def close(self) -> None:
@@ -280,7 +284,7 @@ class Log:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._read, translated(self.path), as_written():
+        with self._read, translated(self.path), as_written(self.path):
             if self._closed:
                 raise LogUnavailable(f"{str(self.path)!r} was closed: open it again")
             yield self._reader

@@ -101,7 +101,8 @@ class Writer:
         self._lock = Lock()
         self._closed = False
         self._threads: dict[str, _Thread] = {}
-        self._position, self._file_digest = file_tip(connection)
+        with as_written(path):
+            self._position, self._file_digest = file_tip(connection)
 
     def append(self, request: Request) -> int:
         """The thread's version after the append. It is durable when this returns."""
@@ -190,7 +191,8 @@ class Writer:
             return None
 
     def _admit_all(self, requests: list[Request]) -> list[int | Exception]:
-        self._position, self._file_digest = file_tip(self._connection)
+        with as_written(self._path):
+            self._position, self._file_digest = file_tip(self._connection)
         return [self._admit(request) for request in requests]
 
     def _admit(self, request: Request) -> int | Exception:
@@ -251,7 +253,7 @@ class Writer:
     def _check(self, thread_id: str, known: _Thread | None, expected: int) -> None:
         actual = known.head.version if known else 0
         if actual != expected:
-            with as_written():
+            with as_written(self._path):
                 between = tuple(history(self._connection, known.key, expected, actual)) if known else ()
             raise VersionConflict(thread_id, expected, actual, between)
 
@@ -260,7 +262,7 @@ class Writer:
         known = self._threads.get(thread_id)
         if known is None and (key := thread_key(self._connection, thread_id)):
             # Damage found here is the log's, not the append's.
-            with as_written():
+            with as_written(self._path):
                 version, digest = tip(self._connection, key)
                 head = Head(version, digest, state_at(self._connection, key, version)).measured()
             known = self._threads[thread_id] = _Thread(key, head)

@@ -518,4 +518,4 @@ def test_ctrl_c_ends_a_run_and_the_log_says_so(tmp_path: Path) -> None:
 
     assert (called.code, called.err.strip()) == (130, "")
     (cancelled,) = call("runs --json", "--db", folder / "demo.db").json()
-    assert cancelled["termination"] == {"type": "cancelled", "detail": "tools"}
+    assert cancelled["termination"]["type"] == "cancelled"

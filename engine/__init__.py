@@ -59,6 +59,7 @@ from .provider import ProviderModel
 from .run import Run
 from .runtime import Runtime
 from .scripted import ScriptedModel
+from .stop import ConsecutiveErrors, ContentMatch, LoopDetection, MaxRounds, StopOnTool, Timeout, TokenBudget
 from .tool import Tool, ToolContext, ToolError, ToolResult, tool
 
 __all__ = [
@@ -100,6 +101,13 @@ __all__ = [
     "Compaction",
     "Decision",
     "RetryPolicy",
+    "MaxRounds",
+    "Timeout",
+    "TokenBudget",
+    "ConsecutiveErrors",
+    "StopOnTool",
+    "ContentMatch",
+    "LoopDetection",
     "ModelError",
     "Model",
     "ModelRequest",

@@ -26,7 +26,8 @@ from ..store.async_log import AsyncLog
 from ..store.changeset import Executor, Message, ThreadFacts
 from ..store.database import Durability
 from ..store.errors import ChangesetExists, DefinitionError, NotFound, RunError
-from ..store.log import Log, RunRow
+from ..store.listing import RunRow
+from ..store.log import Log
 from .agent import Agent
 from .control import Control
 from .decision import Answers, Decision, refuse_unknown

@@ -72,9 +72,10 @@ class AsyncLog:
         expected_version: Expected,
         *,
         heads: Mapping[str, int] | None = None,
+        open_run: str | None = None,
     ) -> int:
         """As `Log.append`. To cancel the wait does not take the append back."""
-        return await self.submit(changesets, expected_version, heads=heads).result()
+        return await self.submit(changesets, expected_version, heads=heads, open_run=open_run).result()
 
     def submit(
         self,
@@ -82,6 +83,7 @@ class AsyncLog:
         expected_version: Expected,
         *,
         heads: Mapping[str, int] | None = None,
+        open_run: str | None = None,
         behind: Pending | None = None,
     ) -> Pending:
         """Queue an append without waiting for it. Appends are written in the order of submission.
@@ -92,7 +94,7 @@ class AsyncLog:
         Raises:
             ContentError: something in it cannot be kept; nothing was queued.
         """
-        wanted = request(changesets, expected_version, heads)
+        wanted = request(changesets, expected_version, heads, open_run)
         wanted.behind = behind._request if behind else None
         pending = Pending(wanted)
         wanted.notify = partial(self._notify, pending._answered.set)
@@ -114,6 +116,19 @@ class AsyncLog:
             for entry in found:
                 yield entry
                 after = entry.position
+
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """Whenever something was committed, here or by another process; many commits may be one change.
+
+        Without end, and at once for the first time: leave the loop to stop, within `contextlib.aclosing`.
+        """
+        seen = None
+        while True:
+            if (now := self.log.data_version()) != seen:
+                seen = now
+                yield
+            else:
+                await anyio.sleep(POLL_SECONDS)
 
     def _write(self) -> None:
         while self._wakeups.get():

@@ -1,8 +1,8 @@
 """What one append writes: the changeset and the records it is made of. Data only, frozen and closed."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """An integer that a column of the derived tables can hold."""
@@ -20,7 +20,18 @@ Reason = Literal[
     "run_resumed",
     "run_finished",
     "edited",
+    "superseded",
+    "control",
 ]
+
+
+CONTROL = "control/"
+"""How the names of control streams begin. Nothing else may be called so."""
+
+
+def control_stream(run_id: str) -> str:
+    """The name of the stream to which everything that is wanted of a run is appended."""
+    return CONTROL + run_id
 
 
 class Record(BaseModel):
@@ -290,6 +301,50 @@ class EffectRecord(Record):
     """Why there was none, in words."""
 
 
+class RunRequest(Record):
+    """A run that was asked for while another one was active on its thread."""
+
+    agent: str
+    """The agent that is to run."""
+
+    thread_id: str
+    """The thread on which it waits for its turn."""
+
+    messages: tuple[Message, ...] = ()
+    """What it starts with."""
+
+    facts: ThreadFacts | None = None
+    """The thread's facts, if it sets them."""
+
+    parent_run_id: str | None = None
+    """The run that wants it."""
+
+
+class ControlEntry(Record):
+    """What somebody wants of a run: on the run's control stream, for whoever executes the run."""
+
+    id: str
+    """Unique in the stream: the same entry again changes nothing."""
+
+    kind: Literal["start", "decide", "cancel", "steer"]
+    """What is wanted. `start` is the first entry of a run that waits for its turn on its thread."""
+
+    by: str | None = None
+    """Who wants it."""
+
+    content: JsonValue = None
+    """The decision; the text to steer by; the reason to cancel."""
+
+    start: RunRequest | None = None
+    """What to start, and only there."""
+
+    @model_validator(mode="after")
+    def _says_what_to_start(self) -> Self:
+        if (self.kind == "start") != (self.start is not None):
+            raise ValueError("an entry of the kind `start`, and no other, says what to start")
+        return self
+
+
 class Changeset(Record):
     """Everything that became true together: it is in the log whole, or not at all."""
 
@@ -343,6 +398,12 @@ class Changeset(Record):
 
     tool_calls: tuple[ToolOutcome, ...] = ()
     """The tool calls that ended with this changeset."""
+
+    entry: ControlEntry | None = None
+    """On a control stream: what somebody wants of the run."""
+
+    control: Int64 | None = None
+    """Up to which version of the run's control stream this one has taken in what is there."""
 
     effects: tuple[EffectRecord, ...] = ()
     """What behaviors asked the world since the last one, in order."""

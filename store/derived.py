@@ -3,22 +3,26 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .changeset import Changeset, RunFacts
+from .changeset import Changeset, ControlEntry, RunFacts
 from .database import DERIVED, Connection, statements
 from .document import dumps
 from .history import contents, tip
 from .state import SNAPSHOT_EVERY, Head
 
-TABLES = ("run", "message", "thread_facts", "snapshot")
+TABLES = ("run", "queued", "message", "thread_facts", "snapshot")
 
 _RUN = """
-insert into run values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?11)
+insert into run values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?11, ?12, 0)
 on conflict do update set
   parent = coalesce(parent, excluded.parent), agent = coalesce(excluded.agent, agent),
   epoch = excluded.epoch, status = excluded.status, termination = excluded.termination,
   input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
-  updated_at = excluded.updated_at, last_version = excluded.last_version
+  updated_at = excluded.updated_at, last_version = excluded.last_version,
+  executor = coalesce(excluded.executor, executor)
 """
+_CONTROL = "update run set control = ? where id = ? and thread = ?"
+_QUEUED = "insert or ignore into queued values (?, ?, ?, ?, ?, 0)"
+_UNQUEUED = "update queued set is_cancelled = 1 where run = ? and stream = ?"
 _MESSAGE = "insert or ignore into message values (?, ?, ?)"
 _THREAD_FACTS = "insert or replace into thread_facts values (?, ?, ?, ?)"
 _SNAPSHOT = "insert into snapshot values (?, ?, ?)"
@@ -35,6 +39,10 @@ def rows(thread: int, changeset: Changeset, head: Head) -> Iterator[Row]:
     """What a changeset adds to the derived tables; `head` is its thread with the changeset applied."""
     if changeset.run is not None and changeset.run_id is not None:
         yield Row(_RUN, _run(thread, head.version, changeset, changeset.run))
+    if changeset.control is not None:
+        yield Row(_CONTROL, (changeset.control, changeset.run_id, thread))
+    if changeset.entry is not None:
+        yield from _queued(thread, changeset, changeset.entry)
     for message in changeset.messages:
         yield Row(_MESSAGE, (thread, message.id, head.version))
     if changeset.thread is not None:
@@ -42,6 +50,15 @@ def rows(thread: int, changeset: Changeset, head: Head) -> Iterator[Row]:
         yield Row(_THREAD_FACTS, (thread, facts.parent, facts.owner, dumps(facts.labels).decode()))
     if head.version % SNAPSHOT_EVERY == 0:
         yield Row(_SNAPSHOT, (thread, head.version, dumps(head.document)))
+
+
+def _queued(thread: int, changeset: Changeset, entry: ControlEntry) -> Iterator[Row]:
+    if entry.start:
+        wanted = entry.start
+        place = (changeset.run_id, thread, wanted.thread_id, wanted.agent, wanted.parent_run_id)
+        yield Row(_QUEUED, place)
+    elif entry.kind == "cancel":
+        yield Row(_UNQUEUED, (changeset.run_id, thread))
 
 
 def _run(thread: int, version: int, changeset: Changeset, run: RunFacts) -> tuple[Any, ...]:
@@ -57,6 +74,7 @@ def _run(thread: int, version: int, changeset: Changeset, run: RunFacts) -> tupl
         run.output_tokens,
         changeset.at,
         version,
+        changeset.executor.model_dump_json() if changeset.executor else None,
     )
 
 

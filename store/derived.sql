@@ -2,6 +2,8 @@
 -- written in the transaction of the append it follows from, so a reader never finds it behind.
 --
 -- run           where each run stands: the last of its run facts, for each thread that has any
+-- queued        each run that had to wait for its turn; it still does if `run` has none of that id, and
+--               nobody has cancelled it
 -- message       at which version a message id entered its thread; later ones with that id are skipped
 -- thread_facts  the last facts of each thread that has any
 -- snapshot      the state document at every 100th version of a thread: a cache, never the truth
@@ -20,10 +22,23 @@ create table run (
   updated_at    integer not null,
   first_version integer not null,
   last_version  integer not null,
+  executor      text,
+  control       integer not null,
   primary key (id, thread)
 ) strict, without rowid;
 
 create index run_by_thread on run (thread, first_version);
+create index run_by_parent on run (parent) where parent is not null;
+create index run_open on run (id) where status <> 'done';
+
+create table queued (
+  run          text not null primary key,
+  stream       integer not null,
+  thread       text not null,
+  agent        text not null,
+  parent       text,
+  is_cancelled integer not null
+) strict, without rowid;
 
 create table message (
   thread  integer not null,

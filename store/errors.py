@@ -17,7 +17,9 @@ ThreadlogError
 ├── BehaviorError            a behavior failed: its run ends with this error
 ├── EffectError              what a behavior asked the world was not answered
 ├── DefinitionError          an agent, tool or reducer is declared in a way that cannot work
-└── RunError                 a run cannot be started as asked
+└── RunError                 a run cannot be started, or go on, as asked
+    ├── RunOver              it is over: nothing reaches it any more
+    └── ThreadAlreadyRunning another run is active on the thread
 """
 
 from collections.abc import Sequence
@@ -147,7 +149,40 @@ class DefinitionError(ThreadlogError):
 
 
 class RunError(ThreadlogError):
-    """A run cannot be started as asked. Nothing was written."""
+    """A run cannot be started, or go on, as asked. Nothing was written."""
+
+
+class RunOver(RunError):
+    """The run is over: nothing reaches it any more. Nothing was written."""
+
+    def __init__(self, run_id: str, how: str) -> None:
+        super().__init__(run_id, how)
+        self.run_id = run_id
+        self.how = how
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} is over ({self.how}): start another one on its thread"
+
+
+class ThreadAlreadyRunning(RunError):
+    """Another run is active on the thread. Nothing was written.
+
+    `tickets` are the questions that it waits for, if it does.
+    """
+
+    def __init__(self, thread_id: str, run_id: str, status: str, tickets: Sequence[str] = ()) -> None:
+        super().__init__(thread_id, run_id, status, tuple(tickets))
+        self.thread_id = thread_id
+        self.run_id = run_id
+        self.status = status
+        self.tickets = tuple(tickets)
+
+    def __str__(self) -> str:
+        what = f"waits for {list(self.tickets)}" if self.tickets else f"is {self.status}"
+        return (
+            f"run {self.run_id!r} {what} on thread {self.thread_id!r}: wait for its end, cancel it, "
+            "or start with if_active='supersede' or 'queue'"
+        )
 
 
 def in_words(err: BaseException) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .changeset import Changeset
+from .changeset import CONTROL, Changeset
 from .codec import GENESIS, Encoded, decode
 from .database import Connection
 from .document import loads
@@ -103,6 +103,16 @@ def entries(connection: Connection, after: int) -> list[Entry]:
     rows = connection.execute(
         f"select position, version, format, content from changeset where position > ? order by position"
         f" limit {_CHUNK}",
+        (after,),
+    ).fetchall()
+    return [Entry(position, Content(*written).changeset()) for position, *written in rows]
+
+
+def wanted(connection: Connection, after: int) -> list[Entry]:
+    """The entries behind a position that are on control streams, in order."""
+    rows = connection.execute(
+        "select position, version, format, content from changeset cross join thread on key = thread"
+        f" where position > ? and name glob '{CONTROL}*' order by position",
         (after,),
     ).fetchall()
     return [Entry(position, Content(*written).changeset()) for position, *written in rows]

@@ -6,49 +6,19 @@ from itertools import chain
 from os import PathLike
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from . import derived
-from .changeset import Changeset, Termination
+from .changeset import Changeset
 from .database import Connection, Durability, open_readable, open_writable, translated
-from .document import loads
 from .errors import LogUnavailable, NotFound
-from .history import Entry, as_written, entries, file_tip, history, state_at, thread_key, tip
+from .history import Entry, as_written, entries, file_tip, history, state_at, thread_key, tip, wanted
+from .listing import QueuedRow, RunRow, ThreadRow, queued, runs, threads
 from .verify import Finding, Heads, heads, verify
 from .writer import Expected, Writer, request
 
 POLL_SECONDS = 0.05
 """How soon a follower sees what another process appended. Appends of this process wake it at once."""
-
-
-class ThreadRow(NamedTuple):
-    """A thread at its head. Times are microseconds since 1970, UTC."""
-
-    thread_id: str
-    version: int
-    messages: int
-    updated_at: int
-    parent: str | None
-    owner: str | None
-    labels: dict[str, str]
-
-
-class RunRow(NamedTuple):
-    """A run as its last facts have it. Times are microseconds since 1970, UTC."""
-
-    run_id: str
-    thread_id: str
-    parent_run_id: str | None
-    agent: str | None
-    epoch: int
-    status: str
-    termination: Termination | None
-    input_tokens: int
-    output_tokens: int
-    started_at: int
-    updated_at: int
-    first_version: int
-    last_version: int
 
 
 class Log:
@@ -95,19 +65,21 @@ class Log:
         expected_version: Expected,
         *,
         heads: Mapping[str, int] | None = None,
+        open_run: str | None = None,
     ) -> int:
         """Append changesets of one thread, all or none: the thread's new version. Durable on return.
 
         Appending again what is there already, id and content, changes nothing and gives its version.
-        `heads` names versions that other threads must have.
+        `heads` names versions that other threads must have, `open_run` a run that must not be over.
 
         Raises:
             VersionConflict: the thread, or one of `heads`, is at another version.
+            RunOver: the run is over.
             ChangesetExists: an id is taken by other content.
             ContentError, PatchError: something in it cannot be kept, or does not fit the state.
             LogUnavailable: it cannot be written now.
         """
-        return self.writable().append(request(changesets, expected_version, heads))
+        return self.writable().append(request(changesets, expected_version, heads, open_run))
 
     def writable(self) -> Writer:
         """The writer.
@@ -214,18 +186,42 @@ class Log:
     def threads(self) -> list[ThreadRow]:
         """Every thread, in the order in which they began."""
         with self._reading() as reader:
-            return [
-                ThreadRow(
-                    name, version, messages, loads(content)["at"], parent, owner, loads(labels or b"{}")
-                )
-                for name, version, messages, content, parent, owner, labels in reader.execute(_THREADS)
-            ]
+            return threads(reader)
 
     def runs(self, thread: str | None = None) -> list[RunRow]:
         """Every run, or those of a thread, in the order in which they began."""
+        return self._runs("?1 is null or name = ?1", thread)
+
+    def open_runs(self) -> list[RunRow]:
+        """The runs that go on or wait, in the order in which they began. Costs as much as there are."""
+        return self._runs("status <> 'done'")
+
+    def run(self, run_id: str) -> RunRow | None:
+        """A run; where it stands in several threads, in the first. None if it has not begun."""
+        return next(iter(self._runs("id = ?", run_id)), None)
+
+    def children(self, run_id: str) -> list[RunRow]:
+        """The runs that a run has started."""
+        return self._runs("parent = ?", run_id)
+
+    def _runs(self, where: str, *values: str | None) -> list[RunRow]:
         with self._reading() as reader:
-            rows = reader.execute(_RUNS, (thread,)).fetchall()
-            return [RunRow._make((*row[:6], _termination(row[6]), *row[7:])) for row in rows]
+            return runs(reader, where, values)
+
+    def queued(self) -> list[QueuedRow]:
+        """The runs that wait for their turn, in the order in which they came."""
+        with self._reading() as reader:
+            return queued(reader)
+
+    def wanted(self, after: int) -> list[Entry]:
+        """What was wanted of runs behind a position: the changesets of control streams, in order."""
+        with self._reading() as reader:
+            return wanted(reader, after)
+
+    def data_version(self) -> int:
+        """A number that is another one whenever something was committed since, by whomever."""
+        with self._reading() as reader:
+            return int(reader.execute("pragma data_version").fetchone()[0])
 
     def heads(self) -> Heads:
         """The ends of the log now. Keep them elsewhere; `verify(heads)` finds a truncated file by them."""
@@ -299,26 +295,4 @@ class Log:
             yield changeset
 
 
-def _termination(written: str | None) -> Termination | None:
-    return Termination.model_validate_json(written) if written else None
-
-
-_THREADS = """
-select name, version, (select count(*) from message where message.thread = key) as messages, content,
-  parent, owner, labels
-from thread
-join changeset on changeset.thread = key
-  and version = (select max(version) from changeset as last where last.thread = key)
-left join thread_facts on thread_facts.thread = key
-order by key
-"""
-
 _RUN_BEGINNINGS = "select thread, first_version from run where id = ? order by thread"
-
-_RUNS = """
-select id, name, parent, agent, epoch, status, termination, input_tokens, output_tokens,
-  started_at, updated_at, first_version, last_version
-from run join thread on key = thread
-where ?1 is null or name = ?1
-order by started_at, id, thread
-"""

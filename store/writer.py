@@ -14,10 +14,18 @@ from threading import Lock
 from typing import Final, Literal, TypeVar
 
 from . import derived
-from .changeset import Changeset
+from .changeset import CONTROL, Changeset, control_stream
 from .codec import FORMAT, Encoded, encoded, file_digest, row_digest
 from .database import SQLITE_ERRORS, Connection, sqlite3, translated, translation
-from .errors import ChangesetExists, ContentError, LogUnavailable, ThreadlogError, VersionConflict
+from .document import loads
+from .errors import (
+    ChangesetExists,
+    ContentError,
+    LogUnavailable,
+    RunOver,
+    ThreadlogError,
+    VersionConflict,
+)
 from .history import as_written, file_tip, history, state_at, thread_key, tip
 from .state import Head
 
@@ -40,6 +48,9 @@ class Request:
     expected: Expected
     heads: Mapping[str, int]
 
+    open_run: str | None = None
+    """A run that must not be over."""
+
     behind: "Request | None" = None
     """One submitted before, without which this one must not be written."""
 
@@ -57,15 +68,16 @@ class Request:
 
 
 def request(
-    changesets: Changeset | Iterable[Changeset], expected: Expected, heads: Mapping[str, int] | None = None
+    changesets: Changeset | Iterable[Changeset],
+    expected: Expected,
+    heads: Mapping[str, int] | None = None,
+    open_run: str | None = None,
 ) -> Request:
     """A request whose contents are encoded, and so known to be writable.
 
     Raises:
         ContentError: something in it would not come back, or it is no append to one thread.
     """
-    if isinstance(changesets, Changeset) and changesets.thread_id:
-        return Request((changesets,), (encoded(changesets),), expected, heads or {})
     given = (changesets,) if isinstance(changesets, Changeset) else tuple(changesets)
     if len({changeset.thread_id for changeset in given}) != 1:
         raise ContentError("an append holds at least one changeset, and those of one thread only")
@@ -73,7 +85,19 @@ def request(
         raise ContentError("a thread id must not be empty")
     if len({changeset.id for changeset in given}) < len(given):
         raise ContentError("two changesets of the append have the same id")
-    return Request(given, tuple(map(encoded, given)), expected, heads or {})
+    for changeset in given:
+        _check_stream(changeset)
+    return Request(given, tuple(map(encoded, given)), expected, heads or {}, open_run)
+
+
+def _check_stream(changeset: Changeset) -> None:
+    if changeset.entry is None and not changeset.thread_id.startswith(CONTROL):
+        return
+    if not changeset.entry or not changeset.run_id or changeset.thread_id != control_stream(changeset.run_id):
+        raise ContentError(
+            f"what is wanted of a run, and nothing else, goes to {CONTROL!r} and the run's id, "
+            f"not to {changeset.thread_id!r}"
+        )
 
 
 @dataclass(slots=True)
@@ -241,6 +265,8 @@ class Writer:
             self._check(thread_id, known, request.expected)
         for other, expected in request.heads.items():
             self._check(other, self._thread(other), expected)
+        if request.open_run:
+            self._check_open(request.open_run)
         # All of the request is known to apply before the first row of it is written.
         heads = _advanced(known.head if known else Head(), request.encoded)
         if known is None:
@@ -256,6 +282,11 @@ class Writer:
             with as_written(self._path):
                 between = tuple(history(self._connection, known.key, expected, actual)) if known else ()
             raise VersionConflict(thread_id, expected, actual, between)
+
+    def _check_open(self, run_id: str) -> None:
+        for status, termination in self._connection.execute(_RUN_STATUS, (run_id,)).fetchall():
+            if status == "done":
+                raise RunOver(run_id, loads(termination)["type"] if termination else status)
 
     def _thread(self, thread_id: str) -> _Thread | None:
         """What is known of a thread; None if it is not in the log."""
@@ -300,4 +331,5 @@ def _advanced(head: Head, request: Sequence[Encoded]) -> list[Head]:
     return heads
 
 
+_RUN_STATUS = "select status, termination from run where id = ?"
 _BY_ID = "select name, version, content from changeset join thread on key = thread where id = ?"

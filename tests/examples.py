@@ -11,7 +11,7 @@ from threadlog.store.database import SCHEMA, Connection, sqlite3, statements
 from threadlog.store.patch import Operation
 
 LOG_TABLES = ("thread", "changeset")
-DERIVED_TABLES = ("run", "message", "thread_facts", "snapshot")
+DERIVED_TABLES = ("run", "queued", "message", "thread_facts", "snapshot")
 
 
 def changeset(id: str = "c1", thread_id: str = "t1", **fields: Any) -> Changeset:

@@ -9,11 +9,15 @@ from pydantic import JsonValue
 
 from threadlog.store.changeset import (
     Changeset,
+    ControlEntry,
+    Executor,
     Message,
     Record,
     RunFacts,
+    RunRequest,
     ThreadFacts,
     TrackedPatch,
+    control_stream,
 )
 from threadlog.store.document import pointer
 from threadlog.store.errors import PatchError
@@ -121,7 +125,13 @@ def records(record: type[Record], **given: st.SearchStrategy[Any]) -> st.SearchS
     return st.builds(record, **{**fields, **given})
 
 
-changesets: st.SearchStrategy[Changeset] = records(Changeset, version=st.integers(1, 9))
+entries = st.one_of(
+    records(ControlEntry, kind=st.just("start"), start=records(RunRequest)),
+    records(ControlEntry, kind=st.sampled_from(["decide", "cancel", "steer"]), start=st.none()),
+)
+changesets: st.SearchStrategy[Changeset] = records(
+    Changeset, version=st.integers(1, 9), entry=st.none() | entries
+)
 
 threads = st.sampled_from(["t1", "t2", "поток"])
 messages = records(Message, id=st.sampled_from(["m1", "m2", "m3"]), tool_calls=st.just(()))
@@ -138,6 +148,14 @@ def histories(draw: st.DrawFn, *, longest: int = 8) -> list[Changeset]:
         patch = draw(fitting(states.get(thread, {}), most=3))
         states[thread] = apply(states.get(thread, {}), patch)
         run = draw(st.sampled_from([None, "r1", "r2"]))
+        if run and draw(st.booleans()):
+            entry = draw(entries)
+            stream = control_stream(run)
+            history.append(
+                Changeset(
+                    id=f"e{number}", thread_id=stream, reason="control", at=number, run_id=run, entry=entry
+                )
+            )
         history.append(
             Changeset(
                 id=f"c{number}",
@@ -151,6 +169,8 @@ def histories(draw: st.DrawFn, *, longest: int = 8) -> list[Changeset]:
                 patches=(TrackedPatch(operations=tuple(patch), source="test"),),
                 run=draw(facts) if run else None,
                 thread=draw(st.none() | records(ThreadFacts)),
+                executor=draw(st.none() | records(Executor)),
+                control=draw(st.none() | st.integers(0, 3)),
             )
         )
     return history

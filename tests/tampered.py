@@ -11,7 +11,14 @@ from examples import append_all, setting, tampering
 from hypothesis import reject
 
 from threadlog.store import Changeset, Finding, Heads, Log, Message, ThreadFacts
-from threadlog.store.changeset import AgentFacts, RunFacts, Termination
+from threadlog.store.changeset import (
+    AgentFacts,
+    ControlEntry,
+    RunFacts,
+    RunRequest,
+    Termination,
+    control_stream,
+)
 from threadlog.store.codec import FORMAT, GENESIS, file_digest, row_digest
 from threadlog.store.database import Connection, sqlite3
 
@@ -50,13 +57,22 @@ def history() -> Iterator[Changeset]:
                 "thread": ThreadFacts(owner="ann", labels={"n": str(n)}) if n % 4 == 0 else None,
             }
         )
+    hello = Message(id="m1", role="user", content="hello")
+    wanted = RunRequest(agent="planner", thread_id="t1", messages=(hello,))
+    yield _entry("c15", ControlEntry(id="start", kind="start", start=wanted))
+    yield _entry("c16", ControlEntry(id="e1", kind="steer", by="ann", content="hello"))
+
+
+def _entry(id: str, entry: ControlEntry) -> Changeset:
+    stream = control_stream("r9")
+    return Changeset(id=id, thread_id=stream, reason="control", at=15, run_id="r9", entry=entry)
 
 
 def readings(log: Log) -> Any:
     states = {
         row.thread_id: [log.state(row.thread_id, at=v) for v in (0, row.version)] for row in log.threads()
     }
-    return list(log.entries()), log.threads(), log.runs(), states
+    return list(log.entries()), log.threads(), log.runs(), log.queued(), states
 
 
 @cache

@@ -10,7 +10,7 @@ import pytest
 from examples import changeset, setting, tampering
 
 from threadlog.store import ANY, Changeset, Log, Message, ThreadFacts
-from threadlog.store.changeset import AgentFacts, RunFacts, Termination
+from threadlog.store.changeset import AgentFacts, Executor, RunFacts, Termination
 from threadlog.store.errors import CorruptLog, LogUnavailable, NotFound
 from threadlog.store.history import Entry
 
@@ -129,17 +129,21 @@ def test_a_run_is_listed_with_its_last_facts(log: Log) -> None:
         input_tokens=7,
         output_tokens=3,
     )
-    start = changeset("c1", at=5, run_id="r1", parent_run_id="r0", epoch=1, agent=agent)
+    executor = Executor(id="e1", host="here", pid=7)
+    start = changeset("c1", at=5, run_id="r1", parent_run_id="r0", epoch=1, agent=agent, executor=executor)
     log.append(start.model_copy(update={"run": RunFacts(status="running")}), 0)
-    log.append(changeset("c2", at=6, run_id="r1", epoch=1), 1)
+    log.append(changeset("c2", at=6, run_id="r1", epoch=1, control=4), 1)
     log.append(changeset("c3", at=9, run_id="r1", epoch=2, run=ended), 2)
     log.append(changeset("c4", "t2", at=4, run_id="r2", run=RunFacts(status="waiting")), 0)
 
-    first = ("r1", "t1", "r0", "planner", 2, "done", ended.termination, 7, 3, 5, 9, 1, 3)
-    second = ("r2", "t2", None, None, 0, "waiting", None, 0, 0, 4, 4, 1, 1)
+    first = ("r1", "t1", "r0", "planner", 2, "done", ended.termination, 7, 3, 5, 9, 1, 3, executor, 4)
+    second = ("r2", "t2", None, None, 0, "waiting", None, 0, 0, 4, 4, 1, 1, None, 0)
     assert log.runs() == [second, first]
     assert log.runs("t1") == [first]
     assert log.runs("nobody") == []
+    assert log.open_runs() == [second]
+    assert (log.run("r1"), log.run("nobody")) == (first, None)
+    assert log.children("r0") == [first]
 
 
 def test_names_may_be_any_text(log: Log) -> None:

@@ -237,7 +237,7 @@ def test_a_changed_cell_of_a_derived_table_is_found(table: str, data: st.DataObj
 @given(st.integers(0, 30))
 def test_a_removed_row_of_a_derived_table_is_found(table: str, which: int) -> None:
     """a derived row removed => a finding names the table"""
-    first = "id" if table == "run" else "thread"
+    first = {"run": "id", "queued": "run"}.get(table, "thread")
 
     def remove(connection: Connection) -> None:
         keys = connection.execute(f"select {first} from {table}").fetchall()
@@ -247,7 +247,8 @@ def test_a_removed_row_of_a_derived_table_is_found(table: str, which: int) -> No
 
 
 ADDED = {
-    "run": "insert into run values ('r9', 1, null, null, 1, 'done', null, 0, 0, 1, 1, 1, 1)",
+    "run": "insert into run values ('r9', 1, null, null, 1, 'done', null, 0, 0, 1, 1, 1, 1, null, 0)",
+    "queued": "insert into queued values ('r8', 1, 't1', 'planner', null, 0)",
     "message": "insert into message values (1, 'm99', 1)",
     "thread_facts": "insert into thread_facts values (9, null, 'ann', '{}')",
     "snapshot": "insert into snapshot values (1, 1, x'7b7d')",

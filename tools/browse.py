@@ -13,7 +13,7 @@ from rich.text import Text
 from ..reducers.replay import Thread, replay
 from ..store.changeset import Changeset, Message, Termination
 from ..store.errors import ContentError, NotFound
-from ..store.log import RunRow
+from ..store.listing import RunRow
 from ..store.patch import MISSING, apply, find
 from .opening import on_a_log, reading, version_in
 from .terminal import compact, console, line, print_json, print_table, styled, visible, when
@@ -88,7 +88,8 @@ def runs(db: str, as_json: bool, thread: str | None) -> None:
 
 def _run_json(row: RunRow) -> dict[str, Any]:
     termination = row.termination.model_dump(exclude_none=True) if row.termination else None
-    return row._asdict() | {"termination": termination}
+    executor = row.executor.model_dump() if row.executor else None
+    return row._asdict() | {"termination": termination, "executor": executor}
 
 
 def _ended(termination: Termination | None) -> str:

@@ -18,6 +18,7 @@ permission  a behavior: calls that are allowed, refused, or asked about (rule.py
 prompts     behaviors: texts that stay in the request, and reminders
 handoff     a behavior: another agent takes over on the same thread
 compaction  a behavior: a summary in the place of old messages (excerpt.py: what is shown)
+truncation  a behavior: the oldest messages left out of requests that are too long
 output      the structured output of a run
 """
 
@@ -61,6 +62,7 @@ from .runtime import Runtime
 from .scripted import ScriptedModel
 from .stop import ConsecutiveErrors, ContentMatch, LoopDetection, MaxRounds, StopOnTool, Timeout, TokenBudget
 from .tool import Tool, ToolContext, ToolError, ToolResult, tool
+from .truncation import Truncation
 
 __all__ = [
     "Agent",
@@ -99,6 +101,7 @@ __all__ = [
     "Reminder",
     "Handoff",
     "Compaction",
+    "Truncation",
     "Decision",
     "RetryPolicy",
     "MaxRounds",

@@ -10,6 +10,7 @@ must not come back with the authority of a system prompt.
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 
 from pydantic import BaseModel
 
@@ -56,10 +57,7 @@ class Excerpt:
 
     def hidden(self) -> frozenset[str]:
         """Ids of the messages that the summary stands for, and of answers made up for their calls."""
-        first = next((n for n, m in enumerate(self.messages) if m.role != "system"), 0)
-        hidden = self.messages[first : self.covered]
-        answers = (f"{message.id}/{call.id}" for message in hidden for call in message.tool_calls)
-        return frozenset([*(message.id for message in hidden), *answers])
+        return spoken(self.messages[: self.covered])
 
     def large(self, tokens: int) -> frozenset[str]:
         """Ids of settled tool results of at least so many tokens."""
@@ -83,6 +81,13 @@ class Excerpt:
             if message.tool_call_id in issued:
                 yield issued[message.tool_call_id], place
         yield from ((issued[call_id], len(self.messages)) for call_id in waiting & issued.keys())
+
+
+def spoken(messages: Sequence[Message]) -> frozenset[str]:
+    """Ids of the messages, and of answers made up for their calls; system messages that lead them aside."""
+    said = list(dropwhile(lambda message: message.role == "system", messages))
+    answers = (f"{message.id}/{call.id}" for message in said for call in message.tool_calls)
+    return frozenset([*(message.id for message in said), *answers])
 
 
 def covered(request: ModelRequest, *, hidden: Set[str], boundary: Boundary) -> ModelRequest:

@@ -45,16 +45,17 @@ def repaired(messages: Sequence[Message], suspended: Iterable[str] = ()) -> list
 
 def _block(messages: Sequence[Message], place: int) -> list[Message]:
     """The tool messages of the turn's own round."""
-    behind = takewhile(lambda message: not _ends_round(message), messages[place + 1 :])
+    behind = takewhile(lambda message: not ends_round(message), messages[place + 1 :])
     return [message for message in behind if message.role == "tool"]
 
 
 def _is_behind_its_call(messages: Sequence[Message], place: int) -> bool:
-    turn = next(filter(_ends_round, reversed(messages[:place])), None)
+    turn = next(filter(ends_round, reversed(messages[:place])), None)
     return turn is not None and any(call.id == messages[place].tool_call_id for call in turn.tool_calls)
 
 
-def _ends_round(message: Message) -> bool:
+def ends_round(message: Message) -> bool:
+    """Whether it belongs to no round before it."""
     # What tools and behaviors add is internal and stands among the results: calls end in any order.
     return message.role == "assistant" or (message.role == "user" and message.visibility == "all")
 

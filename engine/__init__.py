@@ -45,7 +45,7 @@ from .effects import Effects
 from .events import RunResult
 from .handoff import Handoff
 from .inference import RetryPolicy
-from .model import Model, ModelError, ModelRequest, Turn
+from .model import Model, ModelError, ModelRequest, Paid, Turn
 from .permission import Permission, RemovePermission, SetPermission
 from .prompts import (
     ClearPrompts,
@@ -115,6 +115,7 @@ __all__ = [
     "Model",
     "ModelRequest",
     "Turn",
+    "Paid",
     "ScriptedModel",
     "ProviderModel",
     "Effects",

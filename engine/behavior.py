@@ -67,6 +67,8 @@ class Context:
     async def effect(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         """Ask the world: what `call` gives, as JSON. It is in the log under the name; a replay serves it.
 
+        A `call` that asks a model gives `Paid(answer, usage)`: the tokens are counted as the run's.
+
         Raises:
             EffectError: `call` raised, or gave what is not JSON.
         """

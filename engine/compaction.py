@@ -11,7 +11,6 @@ request goes out as it is.
 from collections.abc import Set
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -23,7 +22,7 @@ from ..store.errors import EffectError
 from .actions import AddRequestTransform, PhaseAction, State
 from .behavior import Behavior, Context
 from .excerpt import Boundary, Excerpt, covered, estimated_tokens, previewed, shortened, transcript
-from .model import Collector, Model, ModelRequest
+from .model import Collector, Model, ModelRequest, Paid
 from .provider import ProviderModel
 
 COMPACTION = "/__context"
@@ -118,22 +117,22 @@ class Compaction(Behavior):
             answer = await context.effect("summary", partial(self._ask, previewed(told, large)))
         except EffectError:
             return None  # the log has it; the run goes on without a summary
-        if not answer["summary"]:
+        if not answer:
             return None
         return Boundary(
             covers_through_message_id=excerpt.messages[cut - 1].id,
-            summary=answer["summary"],
+            summary=answer,
             original_tokens=estimated_tokens(told),
         )
 
-    async def _ask(self, told: list[Message]) -> dict[str, Any]:
+    async def _ask(self, told: list[Message]) -> Paid:
         """The model's summary, and what it cost."""
         model = ProviderModel(self._model) if isinstance(self._model, str) else self._model
         collector = Collector()
         async for part in model.stream(_request(told)):
             collector.add(part)
         turn = collector.turn()
-        return {"summary": turn.text.strip(), "usage": turn.usage.model_dump()}
+        return Paid(turn.text.strip(), turn.usage)
 
 
 def _waiting(context: Context) -> frozenset[str]:

@@ -39,6 +39,7 @@ from .model import (
     Model,
     ModelError,
     ModelRequest,
+    Paid,
     Part,
     TextPart,
     ToolCallDelta,
@@ -219,7 +220,7 @@ class Record(Effects):
         asked = effects[self._asked - 1]
         if asked.error is not None:
             raise EffectError(asked.error)
-        return asked.answer
+        return Paid(asked.answer, asked.usage)
 
     async def infer(self, model: Model, request: ModelRequest) -> AsyncGenerator[Part, None]:
         inference = self.next.inference

@@ -58,7 +58,6 @@ class Step:
     number: int = 0
     """The next step: how many turns the run has in the log."""
 
-    usage: Usage = field(default_factory=Usage)
     output: str = ""
     """The text of the last answer, its pieces put together."""
 
@@ -73,6 +72,11 @@ class Step:
     _reminders: int = 0
     _is_going_on: bool = False
     """Whether the last turn was a piece of an answer, and the next is more of it."""
+
+    @property
+    def usage(self) -> Usage:
+        """Of the run so far."""
+        return self.work.usage
 
     async def plan(self) -> StepPlan:
         """Ask the behaviors what this step shall be. State changes of theirs wait for the turn's commit."""
@@ -121,7 +125,7 @@ class Step:
         self._answer = answer
         if answer.interrupted:
             return self._broken_off(answer)
-        self.usage = summed(self.usage, answer.turn.usage)
+        self.work.pay(answer.turn.usage)
         try:
             actions = await self.phases.run(Phase.AFTER_INFERENCE, self.number, turn=answer.turn)
         finally:
@@ -218,7 +222,7 @@ class Step:
 
     def resume(self, facts: RunFacts) -> None:
         """Go on where the run's last epoch stopped."""
-        self.usage = Usage(input_tokens=facts.input_tokens, output_tokens=facts.output_tokens)
+        self.work.pay(Usage(input_tokens=facts.input_tokens, output_tokens=facts.output_tokens))
         run_id = self.work.identity.run_id
         self.number = sum(m.role == "assistant" and m.run_id == run_id for m in self.work.messages)
 
@@ -234,8 +238,3 @@ def _identified(calls: Sequence[ToolCall], message_id: str, taken: set[str]) -> 
         id = call.id if is_free else f"{message_id}:{index}"
         made[id] = call.model_copy(update={"id": id})
     return tuple(made.values())
-
-
-def summed(a: Usage, b: Usage) -> Usage:
-    """Both together."""
-    return Usage(**{name: getattr(a, name) + getattr(b, name) for name in Usage.model_fields})

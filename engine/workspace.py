@@ -16,12 +16,13 @@ from pydantic_core import to_jsonable_python
 from ..reducers.reduce import Reducers, Reduction, StateAction
 from ..reducers.replay import Thread
 from ..store.async_log import Pending
-from ..store.changeset import ActionRecord, Changeset, EffectRecord, Message, Reason, TrackedPatch
+from ..store.changeset import ActionRecord, Changeset, EffectRecord, Message, Reason, TrackedPatch, Usage
 from ..store.codec import encoded
 from ..store.document import dumps, loads
 from ..store.errors import EffectError, in_words
 from ..store.state import Head
 from .effects import Effects
+from .model import Paid, summed
 
 LOOP = "agent_loop"
 """The source of what the loop itself does."""
@@ -56,6 +57,8 @@ class Workspace:
         self.messages: list[Message] = list(thread.messages)
         self.at = 0
         """The moment of the last changeset; 0 before the first of this epoch."""
+        self.usage = Usage()
+        """The tokens that the run has cost so far."""
         self._committed: Any = thread.state
         self._head = Head(document=thread.state).measured()
         self._journal = journal
@@ -112,12 +115,19 @@ class Workspace:
             EffectError: there was none, or it cannot be kept. That is in the log, too.
         """
         try:
-            answer = loads(dumps(to_jsonable_python(await self._effects.ask(name, call))))
+            given = await self._effects.ask(name, call)
+            paid = given if isinstance(given, Paid) else Paid(given, Usage())
+            answer = loads(dumps(to_jsonable_python(paid.answer)))
         except Exception as err:
             self._asked.append(EffectRecord(name=name, error=in_words(err)))
             raise EffectError(in_words(err)) from err
-        self._asked.append(EffectRecord(name=name, answer=answer))
+        self._asked.append(EffectRecord(name=name, answer=answer, usage=paid.usage))
+        self.pay(paid.usage)
         return answer
+
+    def pay(self, usage: Usage) -> None:
+        """Count tokens as the run's."""
+        self.usage = summed(self.usage, usage)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:

@@ -300,6 +300,9 @@ class EffectRecord(Record):
     error: str | None = None
     """Why there was none, in words."""
 
+    usage: Usage = Usage()
+    """What the answer cost, if a model gave it."""
+
 
 class RunRequest(Record):
     """A run that was asked for while another one was active on its thread."""

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from replayed import actions, conversation, listening, run, running
-from runs import history, said
+from runs import history, said, told
 
 from threadlog.engine import (
     Agent,
@@ -17,11 +18,14 @@ from threadlog.engine import (
     ModelError,
     ModelRequest,
     Permission,
+    Runtime,
     ScriptedModel,
     State,
+    TokenBudget,
     ToolCall,
+    Turn,
 )
-from threadlog.engine.compaction import MoveBoundary
+from threadlog.engine.compaction import SUMMARY_TOKENS, MoveBoundary
 from threadlog.engine.excerpt import (
     PREVIEW_CHARACTERS,
     PREVIEW_LINES,
@@ -33,7 +37,8 @@ from threadlog.engine.excerpt import (
 )
 from threadlog.engine.request import repaired
 from threadlog.reducers import replay
-from threadlog.store import Message
+from threadlog.store import Changeset, Log, Message, TrackedPatch
+from threadlog.store.changeset import Usage
 
 anyio = pytest.mark.anyio
 
@@ -92,11 +97,13 @@ async def test_a_long_one_is_told_by_a_summary_and_the_log_keeps_it_all(path: Pa
     assert said(requests[3])[:2] == [("system", "base"), ("user", told)]
     assert [role for role, _ in said(requests[3])[2:]] == ["assistant", "tool"]
     assert len(conversation(path)) == 8
+    assert asked[0].settings == {"max_tokens": SUMMARY_TOKENS}
     assert 'user: go\n\nassistant: \n[calls read {"path":"a"}]\n\ntool: a: word' in said(asked[0])[1][1]
 
 
 @anyio
 async def test_the_state_says_what_the_summary_stands_for(path: Path) -> None:
+    """when it was made is the moment of its changeset; previews are made anew for each request"""
     model, _ = listening(reading("a"), reading("b"), reading("c"), "done")
 
     await run(path, agent(model, listening("a was read")[0]))
@@ -118,9 +125,7 @@ async def test_the_summary_is_asked_for_once_and_its_answer_is_in_the_log(path: 
 
     effects = [effect for changeset in history(path) for effect in changeset.effects]
     assert (len(asked), len(effects)) == (1, 1)
-    assert effects[0].name == "Compaction:summary"
-    assert isinstance(effects[0].answer, dict)
-    assert effects[0].answer["summary"] == "the first"
+    assert (effects[0].name, effects[0].answer) == ("Compaction:summary", "the first")
     assert len(summarized(requests[4])) == 1
 
 
@@ -150,6 +155,7 @@ async def test_what_the_model_has_not_answered_to_is_shown_as_it_is(path: Path) 
 
 @anyio
 async def test_a_run_goes_on_where_the_one_before_it_had_the_boundary(path: Path) -> None:
+    """Other systems load none of what the summary stands for; behaviors here see the conversation whole."""
     model, requests = listening(*map(reading, "abc"), "done", "again")
     async with running(path, agent(model, listening("a was read")[0], threshold=320)) as runtime:
         for prompt in ("go", "go on"):
@@ -186,6 +192,7 @@ async def test_a_call_that_waits_for_a_person_is_not_covered(path: Path) -> None
 
 @anyio
 async def test_large_results_are_shortened_before_anything_is_summarized(path: Path) -> None:
+    """and only where the conversation is too long: the model is not to be without what there is room for"""
     model, requests = listening([ToolCall("dump")], reading("a"), "done")
     summarizer, asked = listening()
 
@@ -196,6 +203,30 @@ async def test_large_results_are_shortened_before_anything_is_summarized(path: P
     assert PREVIEW_CHARACTERS < sizes[2][0] < PREVIEW_CHARACTERS + 60
     assert asked == []
     assert len(conversation(path)[2].content) == 12000
+
+
+@anyio
+async def test_the_tokens_of_a_summary_are_the_run_s(path: Path) -> None:
+    """in its result, in the log, and for what limits them"""
+    model, _ = listening(*map(reading, "abc"), "done")
+    summary = Turn(text="a was read", usage=Usage(input_tokens=300, output_tokens=20))
+
+    result = await run(path, agent(model, ScriptedModel(summary)))
+
+    facts = history(path)[-1].run
+    assert facts
+    assert (result.usage, facts.input_tokens, facts.output_tokens) == (summary.usage, 300, 20)
+    assert [effect.usage for c in history(path) for effect in c.effects] == [summary.usage]
+
+
+@anyio
+async def test_a_run_is_stopped_by_the_tokens_of_a_summary(path: Path) -> None:
+    model, _ = listening(*map(reading, "abcd"), "done")
+    summary = Turn(text="a was read", usage=Usage(input_tokens=300, output_tokens=20))
+
+    result = await run(path, replace(agent(model, ScriptedModel(summary)), stop_when=[TokenBudget(320)]))
+
+    assert (result.termination.code, len(told(path))) == ("token_budget_exceeded", 4)
 
 
 NONE: list[Any] = [ValueError("no luck"), ModelError("overloaded", "later"), "", " \n"]
@@ -240,6 +271,20 @@ async def test_a_boundary_behind_a_message_that_is_not_there_changes_nothing(pat
 
     assert said(requests[0]) == [("user", "go")]
     assert len(actions(path, "MoveBoundary")) == 1
+
+
+@anyio
+async def test_a_boundary_that_is_none_ends_the_run(path: Path) -> None:
+    """Other systems go on as if there were no summary. Only its action writes here: the log was edited."""
+    patch = TrackedPatch(operations=({"op": "add", "path": "/__context", "value": 5},), source="me")
+    with Log.open(path) as log:
+        log.append(Changeset(id="c", thread_id="t1", reason="edited", at=1, patches=(patch,)), 0)
+    planner = Agent("planner", ScriptedModel(), behaviors=[Compaction(ScriptedModel())])
+
+    async with Runtime.open(path, agents=[planner]) as runtime:
+        result = await (await runtime.start("planner", "go", thread="t1")).result()
+
+    assert "behavior 'Compaction' failed in before_inference" in (result.termination.detail or "")
 
 
 @anyio

@@ -31,6 +31,7 @@ from threadlog.engine import (
     Context,
     Decision,
     Effects,
+    Paid,
     RetryPolicy,
     ScriptedModel,
     State,
@@ -325,7 +326,12 @@ class Weather(Asking):
             return State(Set("/weather", f"unknown: {err}"))
 
 
-@pytest.mark.parametrize("answer", ["rain", {"b": 1, "a": [1.5]}, None, ValueError("no luck"), math.nan])
+PAID = Paid("rain", Usage(input_tokens=3))
+
+
+@pytest.mark.parametrize(
+    "answer", ["rain", {"b": 1, "a": [1.5]}, None, ValueError("no luck"), math.nan, PAID]
+)
 async def test_what_a_behavior_asked_the_world_is_served_from_the_log(path: Path, answer: Any) -> None:
     weather = Weather(answer, "sun")
     planner = base(behaviors=[weather])

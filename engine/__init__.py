@@ -46,7 +46,7 @@ from .events import RunResult
 from .handoff import Handoff
 from .inference import RetryPolicy
 from .model import Model, ModelError, ModelRequest, Paid, Turn
-from .permission import Permission, RemovePermission, SetPermission
+from .permission import OverridePermission, Permission, RemovePermission, SetPermission
 from .prompts import (
     ClearPrompts,
     Prompts,
@@ -92,6 +92,7 @@ __all__ = [
     "Permission",
     "SetPermission",
     "RemovePermission",
+    "OverridePermission",
     "Prompts",
     "PromptSegment",
     "PutPrompt",

@@ -5,7 +5,8 @@
 A person's answer is for the one call that was asked about, with its arguments, and for one execution of it:
 when the model makes the call again, under whatever id, it is asked about again. An answer with the result
 `{"remember": true}` also stores a rule for the whole tool in the thread's state, where the rules of later
-runs are found, too; a stored rule counts like one of the behavior's own.
+runs are found, too; a stored rule counts like one of the behavior's own. An override is stored for the run
+alone: to its end it stands in the place of the thread's rule about the same subject.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from ..reducers.reducer import Action, Reducer
-from ..reducers.scope import TOOL_CALL_STATE, TOOL_CALLS
+from ..reducers.scope import RUN, TOOL_CALL_STATE, TOOL_CALLS
 from ..store.changeset import ToolCall
 from ..store.document import pointer
 from ..store.errors import DefinitionError
@@ -24,12 +25,13 @@ from .output import FINAL_OUTPUT
 from .rule import Rule, Verdict, rule, strongest
 
 POLICY = "/permission_policy"
+OVERRIDES = "/permission_overrides"
 CONFIRM = "tool:PermissionConfirm"
 """What a person is asked for."""
 
 
 class PermissionPolicy(BaseModel):
-    """The rules that a thread has stored."""
+    """The rules that a thread, or a run, has stored."""
 
     rules: dict[str, Verdict] = {}
     """By subject."""
@@ -48,7 +50,16 @@ class RemovePermission(Action):
     subject: str
 
 
-def _reduce(slice: PermissionPolicy, action: SetPermission | RemovePermission) -> PermissionPolicy:
+class OverridePermission(Action):
+    """Store a rule for this run only, over what the thread has stored about the subject."""
+
+    subject: str
+    verdict: Verdict
+
+
+def _reduce(
+    slice: PermissionPolicy, action: SetPermission | RemovePermission | OverridePermission
+) -> PermissionPolicy:
     kept: dict[str, Verdict] = dict(slice.rules)
     kept.pop(action.subject, None)
     if isinstance(action, RemovePermission):
@@ -60,6 +71,9 @@ def _reduce(slice: PermissionPolicy, action: SetPermission | RemovePermission) -
 
 PERMISSION_REDUCER = Reducer(
     "permission", PermissionPolicy, (SetPermission, RemovePermission), POLICY, "thread", _reduce
+)
+OVERRIDE_REDUCER = Reducer(
+    "permission_overrides", PermissionPolicy, (OverridePermission,), OVERRIDES, "run", _reduce
 )
 
 
@@ -73,7 +87,7 @@ class Permission(Behavior):
         DefinitionError: a rule is not written as `rule.py` says.
     """
 
-    reducers = (PERMISSION_REDUCER,)
+    reducers = (PERMISSION_REDUCER, OVERRIDE_REDUCER)
 
     def __init__(
         self,
@@ -108,13 +122,17 @@ class Permission(Behavior):
                 return _question(context.call)
 
     def _in_force(self, context: Context) -> list[Rule]:
-        stored = PermissionPolicy.model_validate(context.read(POLICY, {})).rules
+        stored = _stored(context, POLICY) | _stored(context, RUN + OVERRIDES)
         return self._rules + [rule(subject, verdict) for subject, verdict in sorted(stored.items())]
 
     def _default_for(self, call: ToolCall) -> Verdict:
         if call.name == FINAL_OUTPUT:
             return "allow"
         return self._default
+
+
+def _stored(context: Context, path: str) -> dict[str, Verdict]:
+    return PermissionPolicy.model_validate(context.read(path, {})).rules
 
 
 def _refusal(call: ToolCall, found: Rule | None) -> str:

@@ -116,7 +116,7 @@ async def test_a_call_beside_the_hand_off_is_held_to_the_tools_of_the_agent_that
 
 
 async def test_handing_over_to_the_run_s_own_agent_is_the_way_back(path: Path) -> None:
-    """[Q] in the reference its name stays in the state for ever, as if it were one of the others"""
+    """In other systems its name stays in the state for ever, as if it were one of the others"""
     model, requests = listening(to("researcher"), "done")
     other, _ = listening(to("planner"), name="other")
 
@@ -128,7 +128,7 @@ async def test_handing_over_to_the_run_s_own_agent_is_the_way_back(path: Path) -
 
 
 async def test_nobody_is_handed_over_to_who_is_not_there(path: Path) -> None:
-    """[Q] the reference takes every name, and goes on as before"""
+    """Other systems take every name, and go on as before"""
     model, _ = listening(to("nobody"), "done")
 
     await run(path, planner(model, researcher(listening()[0])))

@@ -11,6 +11,8 @@ from threadlog.engine import (
     Behavior,
     Context,
     Decision,
+    ModelRequest,
+    OverridePermission,
     Permission,
     RemovePermission,
     Runtime,
@@ -19,6 +21,7 @@ from threadlog.engine import (
     State,
     ToolCall,
     ToolContext,
+    ToolResult,
     tool,
 )
 from threadlog.engine.permission import CONFIRM
@@ -170,6 +173,7 @@ async def test_only_a_tool_that_is_denied_whatever_its_arguments_is_not_offered(
 
 
 async def test_what_no_rule_is_about_goes_by_the_default(path: Path) -> None:
+    """the agent's, not one that is stored; denying all else is how an agent is held to some of its tools"""
     await run(path, agent(Permission(default="deny"), [SEND, LOOK], "done"))
 
     assert told(path) == [f'{{"error":"The tool \'{name}\' is denied"}}' for name in ("send", "look")]
@@ -196,7 +200,7 @@ async def test_an_approved_call_runs_and_a_denied_one_does_not(path: Path) -> No
 
 
 async def test_a_grant_is_for_one_execution_whatever_ids_the_provider_gives(path: Path) -> None:
-    """[Q] the reference lets a later call through that has the id of an approved one"""
+    """Other systems let a later call through that has the id of an approved one"""
     other = ToolCall("send", {"to": "eve"}, "c1")
     async with running(path, agent(Permission(), SEND, SEND, other)) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
@@ -250,6 +254,7 @@ async def test_a_call_goes_on_when_its_approval_is_in_the_log(path: Path) -> Non
 
 
 async def test_an_answer_to_be_remembered_is_a_rule_for_the_tool(path: Path) -> None:
+    """who stored it is in the log, and so not in the rule"""
     other = ToolCall("send", {"to": "eve"}, "c3")
     async with running(path, agent(Permission(), SEND, other, "done")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
@@ -259,6 +264,8 @@ async def test_an_answer_to_be_remembered_is_a_rule_for_the_tool(path: Path) -> 
 
     assert told(path) == ["sent to ann", "sent to eve"]
     assert actions(path, "SetPermission") == [{"subject": "send", "verdict": "allow"}]
+    sources = [a.source for c in history(path) for a in c.actions if a.action == "SetPermission"]
+    assert sources == ["behavior:Permission:before_tool_execute"]
     assert replay(history(path)).state["permission_policy"] == {"rules": {"send": "allow"}}
 
 
@@ -313,8 +320,97 @@ async def test_a_stored_rule_counts_like_one_of_the_behavior_until_it_is_removed
     }
 
 
-async def test_a_rule_that_is_none_cannot_be_stored(path: Path) -> None:
-    behaviors = [Stores(SetPermission(subject="send(", verdict="deny")), Permission()]
+@tool
+async def learn(verdict: Verdict) -> ToolResult:
+    """Learn to send."""
+    return ToolResult("learned", [OverridePermission(subject="send", verdict=verdict)])
+
+
+def learning(
+    verdict: Verdict, stored: Verdict, own: dict[str, list[str]]
+) -> tuple[Agent, list[ModelRequest]]:
+    """An agent on a thread that has stored a rule, and whose tool stores one for the run."""
+    model, requests = listening(ToolCall("learn", {"verdict": verdict}), SEND, "done", SEND, "done")
+    permission = Permission(**{"allow": ["learn"], **own})
+    behaviors = [Stores(SetPermission(subject="send", verdict=stored)), permission]
+    return agent(permission, model=model, tools=[send, learn], behaviors=behaviors), requests
+
+
+DENIED = "{\"error\":\"The tool 'send' is denied by the rule 'send'\"}"
+
+
+async def test_an_override_stands_in_the_place_of_the_thread_s_rule_to_the_end_of_the_run(path: Path) -> None:
+    planner, requests = learning("allow", "deny", {})
+    async with running(path, planner) as runtime:
+        for prompt in ("go", "again"):
+            await (await runtime.start("planner", prompt, thread="t1")).result()
+
+    assert told(path) == ["learned", "sent to ann", DENIED]
+    assert [offered(request)[0] for request in requests] == ["learn", "send", "send", "learn", "learn"]
+    assert replay(history(path)).state["permission_policy"] == {"rules": {"send": "deny"}}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "stored", "own"),
+    [("deny", "allow", {}), ("allow", "allow", {"deny": ["send"], "allow": ["learn"]})],
+)
+async def test_an_override_may_deny_and_does_not_lift_what_the_agent_itself_denies(
+    path: Path, verdict: Verdict, stored: Verdict, own: Any
+) -> None:
+    await run(path, learning(verdict, stored, own)[0])
+
+    assert told(path) == ["learned", DENIED]
+
+
+async def test_an_override_outlasts_a_question_to_a_person(path: Path) -> None:
+    calls = [ToolCall("learn", {"verdict": "allow"}), LOOK]
+    planner = agent(Permission(allow=["learn"]), calls, "so far", SEND, "done", tools=[send, look, learn])
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await started.result()
+        assert await decided(runtime, started.run_id, Decision.approve("c2")) == "natural_end"
+
+    assert told(path)[1:] == ["looked at /tmp/a", "sent to ann"]
+
+
+async def test_a_person_s_answer_counts_for_its_call_whatever_rule_was_stored_since(path: Path) -> None:
+    other = ToolCall("send", {"to": "eve"}, "c3")
+    async with running(path, agent(Permission(), [SEND, other], "done")) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await started.result()
+        denial = Decision.deny("c1", "not her", result={"remember": True})
+        assert await decided(runtime, started.run_id, denial) == "suspended"
+        assert await decided(runtime, started.run_id, Decision.approve("c3")) == "natural_end"
+
+    assert told(path) == ['{"error":"not her"}', "sent to eve"]
+
+
+async def test_a_denial_is_about_one_call_and_the_model_may_ask_again(path: Path) -> None:
+    """a person who wants to hear no more of it says `remember`; `LoopDetection` ends such a run"""
+    again = ToolCall("send", {"to": "ann"}, "c3")
+    async with running(path, agent(Permission(), SEND, again)) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await started.result()
+        assert await decided(runtime, started.run_id, Decision.deny("c1")) == "suspended"
+        (asked,) = runtime.pending(started.run_id)
+
+    assert asked.call_id == "c3"
+
+
+async def test_a_call_without_an_id_is_asked_about_like_any_other(path: Path) -> None:
+    """Other systems refuse it; here every call is given an id, and every question a ticket of its own."""
+    async with running(path, agent(Permission(), ToolCall("send", {"to": "ann"}), "done")) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await started.result()
+        (asked,) = runtime.pending(started.run_id)
+        assert await decided(runtime, started.run_id, Decision.approve(asked.call_id)) == "natural_end"
+
+    assert told(path) == ["sent to ann"]
+
+
+@pytest.mark.parametrize("action", [SetPermission, OverridePermission])
+async def test_a_rule_that_is_none_cannot_be_stored(path: Path, action: Any) -> None:
+    behaviors = [Stores(action(subject="send(", verdict="deny")), Permission()]
 
     result = await run(path, agent(Permission(), "done", behaviors=behaviors))
 

@@ -127,7 +127,7 @@ async def test_a_segment_for_once_is_removed_when_it_was_shown(path: Path) -> No
 
 
 async def test_what_is_not_shown_because_the_run_ends_before_is_not_removed(path: Path) -> None:
-    """[Q] the reference removes it before it looks whether there is going to be a request"""
+    """Other systems remove it before they look whether there is going to be a request"""
 
     class Ends(Behavior):
         def before_inference(self, context: Context) -> Terminate:

@@ -62,7 +62,7 @@ STOPS: list[tuple[list[Any], StopPolicy, str, str | None, int]] = [
 async def test_a_run_is_stopped_when_its_round_is_complete(
     path: Path, turns: list[Any], policy: StopPolicy, code: str, detail: str | None, rounds: int
 ) -> None:
-    """[Q] 4.15.4: consecutive errors are counted over complete rounds, where they can be counted"""
+    """Other systems count errors on the turn before its tools have run: they never find one"""
     planner = agent(*turns, stop_when=[policy], max_rounds=0)
 
     result = await run(path, planner, effects=Hours())
@@ -101,7 +101,7 @@ async def test_without_a_limit_a_run_goes_on(path: Path) -> None:
 
 
 async def test_a_run_that_ends_by_itself_is_never_stopped(path: Path) -> None:
-    """[Q] 4.15.5: one round is allowed, and one plain answer is no round too many"""
+    """one round is allowed, and one plain answer is no round too many"""
     result = await run(path, agent("hello", max_rounds=1, stop_when=[ContentMatch("hello")]))
 
     assert (result.termination.type, result.output) == ("natural_end", "hello")
@@ -123,7 +123,7 @@ async def test_a_behavior_that_stops_a_turn_lets_its_tools_run(path: Path) -> No
 
 
 async def test_a_behavior_that_ends_a_run_is_heard_in_the_middle_of_an_answer(path: Path) -> None:
-    """[Q] 4.12.2: the reference goes on with a truncated answer whatever a behavior has said"""
+    """Other systems go on with a truncated answer whatever a behavior has said"""
     cut = Turn(text="half", finish_reason="length")
 
     result = await run(path, agent(cut, "never", behaviors=[wanting("after_inference", Terminate())]))

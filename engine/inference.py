@@ -14,16 +14,20 @@ from dataclasses import dataclass, field
 from anyio import get_cancelled_exc_class
 
 from ..store.changeset import Attempt, Inference
-from ..store.errors import keepable
+from ..store.errors import DefinitionError, keepable
 from .effects import Effects
 from .events import AttemptFailed
-from .model import Collector, Model, ModelError, ModelRequest, Part, Turn
+from .model import Collector, Model, ModelError, ModelRequest, Part, TextPart, Turn
 from .request import digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often, and how long, a model is asked again. Times are seconds."""
+    """How often, and how long, a model is asked again. Times are seconds.
+
+    Raises:
+        DefinitionError: no attempt is to be made, or a number is negative.
+    """
 
     attempts: int = 2
     """For each model."""
@@ -33,10 +37,15 @@ class RetryPolicy:
 
     max_backoff: float = 2.0
     jitter: float = 0.2
-    """The part of a wait by which it may be longer or shorter."""
+    """The part of a wait by which it may be longer or shorter: the longest wait, too, or many would end
+    at once."""
 
     budget: float = 10.0
     """Of waiting, in one inference; what would go beyond it is not waited for."""
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or min(self.backoff, self.max_backoff, self.jitter, self.budget) < 0:
+            raise DefinitionError(f"a model is asked once at least, and no wait is less than 0: {self}")
 
     def wait(self, attempt: int) -> float:
         """Seconds to wait behind an attempt, 1 for the first, jitter aside."""
@@ -119,8 +128,9 @@ class Inquiry:
         try:
             async with aclosing(self.effects.infer(model, request)) as parts:
                 async for part in parts:
-                    collector.add(part)
-                    self.heard(part)
+                    if part != TextPart(""):  # says nothing: not even that there is an answer
+                        collector.add(part)
+                        self.heard(part)
             if collector.is_empty:
                 raise ModelError("connection", "the stream was empty")
         except ModelError as err:

@@ -161,6 +161,8 @@ class Collector:
                 self._text.append(text)
             case ToolCallPart(call):
                 self.called = True
+                if not call.name.strip():
+                    return  # nothing can be called so, and no provider would take it back
                 # As it comes back from the log: its keys in order, so that a replay sees the same.
                 arguments = loads(dumps(call.arguments))
                 self._calls.append(call.model_copy(update={"arguments": arguments}))

@@ -53,7 +53,11 @@ def ending(response: ai.ModelResponse, provider: str) -> Iterator[Part]:
     Raises:
         ModelError: the provider never said that it had finished.
     """
-    calls = [_call(part) for part in response.parts if isinstance(part, ai.ToolCallPart)]
+    asked = [part for part in response.parts if isinstance(part, ai.ToolCallPart)]
+    calls = [_call(part) for part in asked]
+    if asked and not asked[-1].args and response.finish_reason == "length":
+        # Cut off before its arguments, not a call without any: as text they are refused, and told of.
+        calls[-1] = calls[-1].model_copy(update={"arguments": ""})
     # Reasons that pydantic-ai has no word for stand only in the details.
     if not response.finish_reason and not (response.provider_details or {}).get("finish_reason"):
         raise ModelError("connection", "the stream ended before the answer did")

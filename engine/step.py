@@ -4,6 +4,7 @@ A turn that was cut off, by its length or by a broken stream, is in the log as i
 model to go on; the pieces together are the run's output.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from .actions import Terminate
 from .agent import Agent
 from .effects import Effects
 from .inference import Answer, Inquiry
-from .model import ModelRequest, Part, TextPart, ToolCallDelta, Turn
+from .model import Model, ModelRequest, Part, TextPart, ToolCallDelta, Turn
 from .output import MAX_REMINDERS, REMINDER
 from .phases import Phases
 from .plan import StepPlan
@@ -30,6 +31,10 @@ CUT_OFF = (
 )
 BROKEN_OFF = "The connection broke while you were answering. Go on where you stopped."
 MAX_CONTINUATIONS = 3
+"""How often in one epoch of a run the model is asked to go on, whatever cut its answers off."""
+
+MAX_BREAKS = 2
+"""How many streams of a model may break off, without a whole turn of any, until the next one is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,9 @@ class Step:
     _throttle: Throttle = field(default_factory=Throttle)
     _continuations: int = 0
     _reminders: int = 0
+    _broken: Counter[str] = field(default_factory=Counter)
+    """By model: how many of its streams broke off since a model last gave a whole turn."""
+
     _is_going_on: bool = False
     """Whether the last turn was a piece of an answer, and the next is more of it."""
 
@@ -95,10 +103,15 @@ class Step:
             self.effects, self.agent.retry, self._hear, self.publisher.tell, self._may_go_on()
         )
         answer = await self.inquiry.ask(
-            plan.models(), lambda: transformed(request, plan.transforms), f"inference:{self.number}"
+            self._models(plan), lambda: transformed(request, plan.transforms), f"inference:{self.number}"
         )
         self.inquiry = None
         return answer
+
+    def _models(self, plan: StepPlan) -> list[Model]:
+        """The plan's, without those whose streams keep breaking off if there is another one."""
+        models = plan.models()
+        return [model for model in models if self._broken[model.name] < MAX_BREAKS] or models
 
     def _request(self, plan: StepPlan) -> ModelRequest:
         shown = [m for m in normalised(plan.context) if self._throttle.admits(m, self.number)]
@@ -125,6 +138,7 @@ class Step:
         self._answer = answer
         if answer.interrupted:
             return self._broken_off(answer)
+        self._broken.clear()
         self.work.pay(answer.turn.usage)
         try:
             actions = await self.phases.run(Phase.AFTER_INFERENCE, self.number, turn=answer.turn)
@@ -159,6 +173,7 @@ class Step:
     def _broken_off(self, answer: Answer) -> Taken:
         """What came before the stream broke is a turn of its own."""
         self._continuations += 1
+        self._broken[answer.model] += 1
         message = self._say(answer.turn)
         self._note(BROKEN_OFF)
         return Taken(message, self._commit(message, answer), is_unfinished=True)

@@ -61,7 +61,10 @@ class MaxRounds:
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """Stop when so many seconds have passed since the run started."""
+    """Stop when so many seconds have passed since the run started, or was resumed.
+
+    What goes on is not interrupted: a tool has a `timeout` of its own, and so has a provider.
+    """
 
     seconds: float
 

@@ -147,6 +147,19 @@ async def test_the_message_is_a_visible_one_of_the_user_behind_the_tool_s(path: 
     assert said == ("user", "Find an inn.", "all")
 
 
+@pytest.mark.parametrize(("spares", "end"), [(["found it"], "natural_end"), ([], "error")])
+async def test_an_agent_that_took_over_falls_back_on_its_own_models_only(
+    path: Path, spares: list[str], end: str
+) -> None:
+    model, _ = listening(to("researcher"), "never")
+    fallbacks = [ScriptedModel(text, name="spare") for text in spares]
+    other = researcher(ScriptedModel(ValueError("no")), fallbacks=fallbacks)
+
+    result = await run(path, planner(model, other, fallbacks=[model]))
+
+    assert (result.termination.type, [result.output]) == (end, spares or [None])
+
+
 async def test_the_thread_keeps_who_is_active_across_runs(path: Path) -> None:
     model, requests = listening(to("researcher"))
     other, others = listening("one", "two", name="other")

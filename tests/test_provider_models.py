@@ -89,6 +89,19 @@ async def test_arguments_that_are_no_json_stay_the_text_they_are(provider: FakeP
     assert got == ['{"city": ', '{"a":1,"a":2}', [1], {}]
 
 
+@pytest.mark.parametrize(("reason", "arguments"), [("length", ""), ("stop", {})])
+async def test_a_call_cut_off_before_its_arguments_is_not_one_without_any(
+    provider: FakeProvider, reason: Literal["stop", "length"], arguments: Any
+) -> None:
+    """as a text they are refused, and the model is told; other systems drop such a call without a word"""
+    cut = Call("c2", "weather", ("",))
+    provider.will(Answer(calls=(Call("c1", "weather", ("",)), cut), reason=reason))
+
+    got = [call.arguments for call in calls(await parts_of(model_of(provider)))]
+
+    assert got == [{}, arguments]
+
+
 async def test_usage_counts_what_was_cached_among_what_was_sent(provider: FakeProvider) -> None:
     provider.will(Answer(texts=("Yes.",)))
 

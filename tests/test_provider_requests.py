@@ -133,6 +133,7 @@ THINKING = pytest.mark.parametrize("provider", [RESPONSES.model, MESSAGES.model]
 
 @THINKING
 async def test_what_a_model_thought_goes_back_to_it_unchanged(provider: FakeProvider) -> None:
+    """Other systems show thoughts to listeners and forget them; here only the provider sees them again."""
     provider.will(Answer(thought=THOUGHT, texts=("Hm.",), calls=(OSLO,)))
     model = thinker(provider)
     turn = await turn_of(model)

@@ -5,25 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import CountedEffects, agent, asking, hearing, history, reasons, run, running, said
+from runs import Asking, CountedEffects, agent, hearing, history, reasons, run, running, said, state
 
 from threadlog.engine import (
     Agent,
+    Context,
     Effects,
     ModelError,
     ModelRequest,
     RetryPolicy,
     ScriptedModel,
+    State,
     ToolCall,
     Turn,
 )
 from threadlog.engine.events import AttemptFailed, TextDelta
-from threadlog.engine.model import ErrorKind, FinishPart, Part, TextPart, ToolCallDelta
+from threadlog.engine.model import ErrorKind, FinishPart, Part, TextPart, ToolCallDelta, ToolCallPart
 from threadlog.engine.replay import replay_run
 from threadlog.engine.step import BROKEN_OFF, CUT_OFF
-from threadlog.reducers import Set
+from threadlog.reducers import Append
 from threadlog.store import Log
 from threadlog.store.changeset import Inference, Usage
+from threadlog.store.errors import DefinitionError
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +141,7 @@ async def test_a_wait_beyond_the_budget_is_not_waited_for(path: Path) -> None:
 
 
 async def test_the_budget_is_of_all_waits_of_an_inference_together(path: Path) -> None:
+    """of the waits alone: what models took for their answers is not known again when a run is replayed"""
     policy = RetryPolicy(attempts=9, backoff=1, max_backoff=9, budget=6)
     tried = Tried(path, agent(*[failing("server")] * 8, retry=policy))
 
@@ -148,10 +152,43 @@ async def test_the_budget_is_of_all_waits_of_an_inference_together(path: Path) -
 
 
 async def test_the_jitter_makes_a_wait_longer_or_shorter_by_its_part() -> None:
+    """the longest one, too: to cut it there would bring half of all who wait back at the same moment"""
     waits = [Effects().jittered(10, 0.2) for _ in range(100)]
 
     assert all(8 <= wait <= 12 for wait in waits)
     assert len(set(waits)) > 1
+
+
+async def test_a_wait_is_jittered_by_a_fifth_unless_the_agent_says_otherwise(path: Path) -> None:
+    tried = Tried(path, agent(failing("server"), "hello"))
+    jitters: list[tuple[float, float]] = []
+
+    def jittered(seconds: float, part: float) -> float:
+        jitters.append((seconds, part))
+        return 3.0
+
+    tried.effects.jittered = jittered  # type: ignore[method-assign]
+
+    await tried.run()
+
+    assert (jitters, tried.effects.slept) == ([(0.25, 0.2)], [3.0])
+
+
+async def test_with_one_attempt_nothing_is_tried_again(path: Path) -> None:
+    """Other systems have a switch for the start of a stream besides; here an attempt is one whole request."""
+    tried = Tried(path, agent(failing("server"), "never", retry=RetryPolicy(attempts=1)))
+
+    assert (await tried.run()).termination.detail == "model='scripted' attempt=1/1: server: server!"
+
+
+WRONG = ({"attempts": 0}, {"backoff": -1}, {"max_backoff": -1}, {"jitter": -0.1}, {"budget": -1})
+
+
+@pytest.mark.parametrize("fields", WRONG, ids=str)
+def test_a_policy_that_asks_nobody_or_waits_less_than_nothing_is_refused(fields: Any) -> None:
+    """Other systems make one attempt of none"""
+    with pytest.raises(DefinitionError):
+        RetryPolicy(**fields)
 
 
 async def test_an_unknown_error_of_a_model_is_an_answer_of_the_world(path: Path) -> None:
@@ -170,12 +207,18 @@ async def test_an_error_without_utf_8_does_not_cost_the_run_its_end(path: Path) 
 
 
 async def test_behaviors_are_told_that_no_model_answered(path: Path) -> None:
-    behaviors = [asking("after_inference", Set("/a", 1)), asking("step_end", Set("/b", 1), name="end")]
+    """by the text, which names the model and the kind of error"""
 
-    await run(path, agent(ValueError("no"), behaviors=behaviors))
+    def note(context: Context) -> list[State]:
+        told = (context.phase.value, context.error, context.turn)
+        return [State(Append("/told", told[0]))] if told[1:] == (problem, None) else []
 
-    sources = [action.source for action in history(path)[-1].actions if action.source != "agent_loop"]
-    assert sources == ["behavior:asking:after_inference", "behavior:end:step_end"]
+    problem = "model='scripted' attempt=2/2: server: server!"
+    errors = [failing("server")] * 2
+
+    await Tried(path, agent(*errors, behaviors=[Asking(note)])).run()
+
+    assert state(path) == {"told": ["after_inference", "step_end"]}
 
 
 async def test_listeners_are_told_of_failed_attempts(path: Path) -> None:
@@ -227,7 +270,52 @@ class Switching:
             yield part
 
 
+async def test_the_step_that_broke_off_ends_without_its_last_phases(path: Path) -> None:
+    """nobody is told of half a turn; the next step has all of them"""
+    seen: list[str] = []
+
+    def note(context: Context) -> None:
+        seen.append(context.phase.value)
+
+    first = Breaking([TextPart("hello "), failing("connection")])
+
+    await run(path, agent(model=Switching(first, ScriptedModel("world")), behaviors=[Asking(note)]))
+
+    begun = ["step_start", "before_inference"]
+    assert seen == ["run_start", *begun, *begun, "after_inference", "step_end", "run_end"]
+
+
+async def test_a_model_whose_streams_keep_breaking_off_gives_way_to_the_next(path: Path) -> None:
+    broken: list[list[Part | ModelError]] = [[TextPart(text), failing("connection")] for text in "AB"]
+    second = ScriptedModel("C", name="second")
+    tried = Tried(path, agent(model=Breaking(*broken), fallbacks=[second]))
+
+    assert (await tried.run()).output == "ABC"
+    assert [inference.model for inference in tried.inferences()] == ["breaking", "breaking", "second"]
+
+
+async def test_a_whole_turn_gives_a_model_its_chances_back(path: Path) -> None:
+    broken: list[Part | ModelError] = [TextPart("A"), failing("connection")]
+    whole: list[Part | ModelError] = [ToolCallPart(ToolCall("add", {"a": 1, "b": 1}, "c1")), FinishPart()]
+    answers = [broken, whole, broken, [TextPart("B"), FinishPart("stop")]]
+    tried = Tried(path, agent(model=Breaking(*answers), fallbacks=[ScriptedModel("never")]))
+
+    assert (await tried.run()).output == "AB"
+
+
+async def test_a_piece_stays_a_piece_when_a_call_breaks_off_behind_it(path: Path) -> None:
+    """Other systems forget it. It is in the conversation, and the model was told to go on from there."""
+    answers: list[list[Part | ModelError]] = [
+        [TextPart("hello "), failing("connection")],
+        [ToolCallDelta("add", "{"), failing("connection")],
+        [TextPart("world"), FinishPart("stop")],
+    ]
+
+    assert (await Tried(path, agent(model=Breaking(*answers))).run()).output == "hello world"
+
+
 async def test_a_text_that_always_breaks_off_is_given_up_in_the_end(path: Path) -> None:
+    """after three pieces: a run goes on three times, whatever cut its answers off"""
     answers: list[list[Part | ModelError]] = [[TextPart(text), failing("connection")] for text in "abcdefgh"]
     tried = Tried(path, agent(model=Breaking(*answers)))
 
@@ -265,11 +353,41 @@ async def test_a_text_that_breaks_off_for_good_is_not_gone_on_with(path: Path) -
     assert tried.inferences()[0].attempts[0].text == "I "
 
 
-async def test_a_stream_without_anything_is_tried_again(path: Path) -> None:
-    tried = Tried(path, agent(model=Breaking([], [TextPart("hello"), FinishPart("stop")])))
+@pytest.mark.parametrize("nothing", [[], [TextPart("")]], ids=len)
+async def test_a_stream_without_anything_is_tried_again(path: Path, nothing: list[Part | ModelError]) -> None:
+    tried = Tried(path, agent(model=Breaking(nothing, [TextPart("hello"), FinishPart("stop")])))
 
     assert (await tried.run()).output == "hello"
     assert tried.attempts() == [("breaking", "connection")]
+
+
+async def test_streams_without_anything_are_given_up_in_the_end(path: Path) -> None:
+    result = await Tried(path, agent(model=Breaking([], []))).run()
+
+    detail = "model='breaking' attempt=2/2: connection: the stream was empty"
+    assert result.termination.detail == detail
+
+
+async def test_an_end_alone_is_an_answer(path: Path) -> None:
+    result = await Tried(path, agent(model=Breaking([FinishPart("stop")]))).run()
+
+    assert result.termination.type == "natural_end"
+
+
+async def test_an_empty_piece_of_text_is_told_to_nobody(path: Path) -> None:
+    parts: list[Part | ModelError] = [TextPart(""), TextPart("hello"), FinishPart("stop")]
+    async with running(path, agent(model=Breaking(parts))) as runtime:
+        events = [event async for event in await runtime.start("planner", "go", thread="t1")]
+
+    assert [event for event in events if isinstance(event, TextDelta)] == [TextDelta("hello")]
+
+
+async def test_a_call_of_nothing_is_no_call(path: Path) -> None:
+    """it could not be sent back to the provider, and the thread would be of no use any more"""
+    calls = [ToolCall("", {}, "c1"), ToolCall("add", {"a": 1, "b": 1}, "c2")]
+
+    assert (await Tried(path, agent(calls, "done")).run()).output == "done"
+    assert [call.id for call in history(path)[1].messages[0].tool_calls] == ["c2"]
 
 
 def cut(text: str) -> Turn:
@@ -292,7 +410,26 @@ async def test_after_three_pieces_more_the_answer_is_what_there_is(path: Path) -
 
     result = await tried.run()
 
-    assert (result.termination.type, result.output) == ("natural_end", "abcd")
+    said = [message.content for c in history(path) for message in c.messages if message.role == "assistant"]
+    assert (result.termination.type, result.output, said) == ("natural_end", "abcd", [*"abcd"])
+
+
+async def test_what_made_the_answers_pieces_is_counted_together_and_never_anew(path: Path) -> None:
+    """a model that cannot come to an end shall not go on for ever, with calls in between or not"""
+    add = Turn(text="I add. ", tool_calls=[ToolCall("add", {"a": 1, "b": 1})])
+    broken = Breaking([TextPart("x"), failing("connection")])
+    rest = ScriptedModel(*map(cut, "ab"), add, cut("c"), "never")
+
+    assert (await Tried(path, agent(model=Switching(broken, rest))).run()).output == "c"
+
+
+async def test_only_a_model_that_says_so_was_cut_off(path: Path) -> None:
+    """Other systems guess it from the tokens: an answer that is just as long would be asked to go on"""
+    parts: list[Part | ModelError] = [TextPart("whole"), FinishPart(None, Usage(output_tokens=5))]
+    tried = Tried(path, agent(model=Breaking(parts), settings={"max_tokens": 5}))
+
+    assert (await tried.run()).output == "whole"
+    assert tried.inferences()[0].finish_reason is None
 
 
 async def test_a_cut_off_turn_with_calls_is_no_piece(path: Path) -> None:

@@ -16,6 +16,7 @@ from runs import (
 )
 
 from threadlog.engine import Agent, Context, ModelRequest, Runtime, ToolCall, Turn
+from threadlog.engine.events import RunResult
 from threadlog.reducers import Set, replay
 from threadlog.store import Log, Message, ThreadFacts
 from threadlog.store.changeset import Inference, RunFacts, Termination, ToolOutcome, Usage
@@ -383,6 +384,27 @@ def test_a_script_needs_no_event_loop(path: Path) -> None:
 
     assert (result.output, result.version) == ("hello", 6)
     assert_sound(path)
+
+
+def test_a_script_and_an_event_loop_make_the_same_run(tmp_path: Path) -> None:
+    """there is one way to run an agent, and a script only waits for it"""
+    contents = []
+    for name in ("script", "loop"):
+        path, turns = tmp_path / name, [Turn(text="hel", finish_reason="length"), "lo", ValueError("no")]
+        planner = agent(*turns, behaviors=[asking("step_start", Set("/step", 1))])
+        if name == "script":
+            with Runtime.open(path, agents=[planner], effects=CountedEffects()) as runtime:
+                results = [runtime.run_sync("planner", "go", thread="t1") for _ in range(2)]
+        else:
+            results = anyio.run(twice, path, planner)
+        contents.append(([encode(changeset) for changeset in history(path)], results))
+
+    assert contents[0] == contents[1]
+
+
+async def twice(path: Path, planner: Agent) -> list[RunResult]:
+    async with running(path, planner, effects=CountedEffects()) as runtime:
+        return [await (await runtime.start("planner", "go", thread="t1")).result() for _ in range(2)]
 
 
 async def test_a_notebook_has_an_event_loop_that_is_left_alone(path: Path) -> None:

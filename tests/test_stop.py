@@ -6,9 +6,25 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import CountedEffects, agent, asking, failing, hearing, history, reasons, run, said, wanting
+from runs import (
+    CountedEffects,
+    agent,
+    asking,
+    erase,
+    fail,
+    failing,
+    hearing,
+    history,
+    reasons,
+    run,
+    running,
+    said,
+    state,
+    told,
+    wanting,
+)
 
-from threadlog.engine import ModelRequest, Terminate, ToolCall, ToolResult, Turn
+from threadlog.engine import Decision, ModelRequest, Terminate, ToolCall, ToolResult, Turn
 from threadlog.engine.stop import (
     ConsecutiveErrors,
     ContentMatch,
@@ -55,6 +71,8 @@ STOPS: list[tuple[list[Any], StopPolicy, str, str | None, int]] = [
     ),
     ([ADD, FAIL, FAIL, ADD], LoopDetection(), "loop_detected", None, 3),
     ([[ADD, FAIL], [FAIL, ADD], ADD], LoopDetection(), "loop_detected", None, 2),
+    ([ADD, ToolCall("add", {"a": 5, "b": 5}), ADD], LoopDetection(), "loop_detected", None, 2),
+    ([ADD, FAIL, ADD, FAIL, FAIL], LoopDetection(4), "loop_detected", None, 5),
 ]
 
 
@@ -87,6 +105,69 @@ async def test_a_policy_that_says_nothing_stops_nothing(path: Path, policy: Stop
     result = await run(path, agent(FAIL, FAIL, SPENDING, "hello", stop_when=[policy]))
 
     assert result.output == "hello"
+
+
+async def test_a_time_limit_interrupts_nothing(path: Path) -> None:
+    """a tool that is late ends with its result in the log, an answer that is late ends the run naturally"""
+    hours = Hours()
+    results = [await run(path, agent(turn, stop_when=[Timeout(1)]), effects=hours) for turn in (ADD, "late")]
+
+    assert [result.termination.code for result in results] == ["timeout_reached", None]
+    assert (told(path), results[1].output) == (["2"], "late")
+
+
+async def test_a_run_is_not_stopped_for_what_an_earlier_one_did(path: Path) -> None:
+    policies = [TokenBudget(20), ConsecutiveErrors(2), LoopDetection()]
+    failed = Turn(tool_calls=[FAIL], usage=Usage(input_tokens=15))
+    planner = agent(failed, "one", failed, "two", stop_when=policies, max_rounds=2)
+
+    assert [(await run(path, planner)).output for _ in range(2)] == ["one", "two"]
+
+
+async def test_what_counts_is_read_from_the_run_and_kept_nowhere_else(path: Path) -> None:
+    """Other systems keep counters in the state; here the conversation and the run's facts are counters"""
+    await run(path, agent(SPENDING, "hello", stop_when=[Timeout(9e9), TokenBudget(99)]))
+
+    assert set(replay(history(path)).state["__run"]) == {"id", "status", "done_reason"}
+    assert state(path) == {}
+
+
+async def test_a_run_that_a_person_lets_go_on_has_spent_what_it_spent(path: Path) -> None:
+    """its rounds and tokens count on; its time begins anew, for a person may take as long as they like"""
+    asks = Turn(tool_calls=[ToolCall("erase", id="c1")], usage=Usage(input_tokens=15))
+    spends = Turn(tool_calls=[FAIL], usage=Usage(input_tokens=5))
+    policies = [Timeout(5 * 3600), TokenBudget(20)]
+    planner = agent(asks, spends, "never", tools=[erase, fail], stop_when=policies)
+    hours = Hours()
+    async with running(path, planner, effects=hours) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await started.result()
+        for _ in range(9):
+            hours.now()
+        resumed = await runtime.decide(started.run_id, [Decision.approve("c1")])
+        assert resumed
+        result = await resumed.result()
+
+    assert (result.termination.code, result.usage.input_tokens) == ("token_budget_exceeded", 20)
+
+
+async def test_the_pieces_of_an_answer_are_no_rounds(path: Path) -> None:
+    """Other systems count each as one: an answer that is merely long would be stopped in the middle"""
+    pieces = [Turn(text=text, finish_reason="length") for text in "ab"]
+    policies = [ConsecutiveErrors(2), ContentMatch("b")]
+
+    result = await run(path, agent(FAIL, *pieces, "c", max_rounds=2, stop_when=policies))
+    failed = await run(path, agent(FAIL, *pieces, FAIL, "never", stop_when=policies))
+
+    assert (result.output, failed.termination.code) == ("abc", "consecutive_errors_exceeded")
+
+
+async def test_a_limit_among_the_policies_does_not_lift_the_agent_s_own(path: Path) -> None:
+    """In other systems it does. The agent's is a field that one can see: 0 lifts it."""
+    planner = agent(*[ADD] * 3, max_rounds=2, stop_when=[MaxRounds(3)])
+
+    assert (await run(path, planner)).termination.code == "max_rounds_reached"
+    assert len(told(path)) == 2
 
 
 async def test_ten_rounds_are_the_most_unless_the_agent_says_otherwise(path: Path) -> None:

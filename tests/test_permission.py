@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -326,12 +327,10 @@ async def learn(verdict: Verdict) -> ToolResult:
     return ToolResult("learned", [OverridePermission(subject="send", verdict=verdict)])
 
 
-def learning(
-    verdict: Verdict, stored: Verdict, own: dict[str, list[str]]
-) -> tuple[Agent, list[ModelRequest]]:
+def learning(verdict: Verdict, stored: Verdict, deny: Sequence[str] = ()) -> tuple[Agent, list[ModelRequest]]:
     """An agent on a thread that has stored a rule, and whose tool stores one for the run."""
     model, requests = listening(ToolCall("learn", {"verdict": verdict}), SEND, "done", SEND, "done")
-    permission = Permission(**{"allow": ["learn"], **own})
+    permission = Permission(allow=["learn"], deny=deny)
     behaviors = [Stores(SetPermission(subject="send", verdict=stored)), permission]
     return agent(permission, model=model, tools=[send, learn], behaviors=behaviors), requests
 
@@ -340,7 +339,7 @@ DENIED = "{\"error\":\"The tool 'send' is denied by the rule 'send'\"}"
 
 
 async def test_an_override_stands_in_the_place_of_the_thread_s_rule_to_the_end_of_the_run(path: Path) -> None:
-    planner, requests = learning("allow", "deny", {})
+    planner, requests = learning("allow", "deny")
     async with running(path, planner) as runtime:
         for prompt in ("go", "again"):
             await (await runtime.start("planner", prompt, thread="t1")).result()
@@ -350,14 +349,11 @@ async def test_an_override_stands_in_the_place_of_the_thread_s_rule_to_the_end_o
     assert replay(history(path)).state["permission_policy"] == {"rules": {"send": "deny"}}
 
 
-@pytest.mark.parametrize(
-    ("verdict", "stored", "own"),
-    [("deny", "allow", {}), ("allow", "allow", {"deny": ["send"], "allow": ["learn"]})],
-)
+@pytest.mark.parametrize(("verdict", "stored", "deny"), [("deny", "allow", []), ("allow", "allow", ["send"])])
 async def test_an_override_may_deny_and_does_not_lift_what_the_agent_itself_denies(
-    path: Path, verdict: Verdict, stored: Verdict, own: Any
+    path: Path, verdict: Verdict, stored: Verdict, deny: list[str]
 ) -> None:
-    await run(path, learning(verdict, stored, own)[0])
+    await run(path, learning(verdict, stored, deny)[0])
 
     assert told(path) == ["learned", DENIED]
 

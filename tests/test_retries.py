@@ -297,8 +297,10 @@ async def test_a_model_whose_streams_keep_breaking_off_gives_way_to_the_next(pat
 async def test_a_whole_turn_gives_a_model_its_chances_back(path: Path) -> None:
     broken: list[Part | ModelError] = [TextPart("A"), failing("connection")]
     whole: list[Part | ModelError] = [ToolCallPart(ToolCall("add", {"a": 1, "b": 1}, "c1")), FinishPart()]
-    answers = [broken, whole, broken, [TextPart("B"), FinishPart("stop")]]
-    tried = Tried(path, agent(model=Breaking(*answers), fallbacks=[ScriptedModel("never")]))
+    rest: list[Part | ModelError] = [TextPart("B"), FinishPart("stop")]
+    tried = Tried(
+        path, agent(model=Breaking(broken, whole, broken, rest), fallbacks=[ScriptedModel("never")])
+    )
 
     assert (await tried.run()).output == "AB"
 

@@ -9,11 +9,14 @@ from .decision import Decision
 
 
 class Interrupted(Exception):
-    """The run was cancelled while it waited for the world. `where` is `inference` or `tools`."""
+    """The run was cancelled while it waited. `where` is `inference`, `tools`, or names a behavior."""
 
     def __init__(self, where: str) -> None:
         super().__init__(where)
         self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.where} was cut off"
 
 
 class Control:
@@ -22,13 +25,13 @@ class Control:
     def __init__(self, decisions: Sequence[Decision] = ()) -> None:
         self.interrupted: str | None = None
         """What the run waited for when it was cancelled with all that is around it."""
-        self.where: str | None = None
-        """What it waits for now, if that can be interrupted."""
         self._given = list(decisions)
         self._taken = 0
         self._is_closed = False
         self._is_cancelled = False
-        self._waiting: CancelScope | None = None
+        self._is_abandoned = False
+        self._waiting: list[tuple[CancelScope, bool]] = []
+        """What it waits for now, the innermost last; and whether that outlasts a cancellation."""
 
     def decide(self, decisions: Sequence[Decision]) -> bool:
         """Hand decisions to the run; it takes them in at its next step. False if it has none any more."""
@@ -41,10 +44,21 @@ class Control:
         self._is_closed = True
 
     def cancel(self) -> None:
-        """Stop the run at the next place where it can stop, which is at once while it waits."""
+        """Stop the run at the next place where it can stop, which is at once while it waits.
+
+        Behaviors that are being told of an end, a call's or the run's, may finish; asked a second time
+        the run does not wait for them either.
+        """
+        self._is_abandoned = self._is_abandoned or self._is_cancelled
         self._is_cancelled = True
-        if self._waiting:
-            self._waiting.cancel()
+        for scope, outlasts in self._waiting:
+            if self._is_abandoned or not outlasts:
+                scope.cancel()
+
+    def abandon(self) -> None:
+        """Cancel the run, and wait for nothing any more."""
+        self._is_cancelled = True
+        self.cancel()
 
     def should_stop(self) -> bool:
         """For the loop: whether the run was cancelled."""
@@ -60,22 +74,27 @@ class Control:
         return taken
 
     @contextmanager
-    def interruptible(self, where: str) -> Iterator[None]:
-        """Whatever is awaited inside ends when the run is cancelled.
+    def interruptible(self, where: str, *, outlasts: bool = False) -> Iterator[None]:
+        """Whatever is awaited inside ends when the run is cancelled; if it `outlasts` that, when abandoned.
 
         Raises:
-            Interrupted: it did.
+            Interrupted: it did. Of several, one inside the other, the innermost is named.
         """
         with CancelScope() as scope:
-            self._waiting, self.where = scope, where
-            if self._is_cancelled:
+            self._waiting.append((scope, outlasts))
+            if self._is_over(where, outlasts=outlasts):
                 scope.cancel()
             try:
                 yield
             except get_cancelled_exc_class():
-                self.interrupted = where
+                self.interrupted = self.interrupted or where
                 raise
             finally:
-                self._waiting = self.where = None
+                self._waiting.pop()
         if scope.cancelled_caught:
-            raise Interrupted(where)
+            innermost, self.interrupted = self.interrupted or where, None
+            raise Interrupted(innermost)
+
+    def _is_over(self, where: str, *, outlasts: bool) -> bool:
+        """Whether nothing may be awaited any more."""
+        return self._is_abandoned or (self._is_cancelled and not outlasts)

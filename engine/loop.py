@@ -92,7 +92,7 @@ class Loop:
         self._control = control
         self._inbox = Inbox(workspace, control)
         own = frozenset(tool.name for tool in agent.own_tools())
-        self._phases = Phases(agent.name, agent.behaviors, own, workspace)
+        self._phases = Phases(agent.name, agent.behaviors, own, workspace, control)
         self._step = Step(agent, workspace, effects, self._phases, publisher)
         self._past: list[Past] = []
         self._started_at = 0
@@ -285,9 +285,9 @@ class Loop:
         return next((message.content for message in own), None) or None
 
     def _cancelled(self, where: str | None = None) -> Termination:
-        """The end of a cancelled run. The model is told, if it was cut off in what it waited for."""
+        """The end of a cancelled run. The model is told, if it or its tools were cut off."""
         work = self._work
-        if where:
+        if where in INTERRUPTED:
             told = INTERRUPTED[where]
             work.say(Message(id=work.new_id(), role="user", content=told, run_id=work.identity.run_id))
         return Termination(type="cancelled", detail=where)
@@ -327,7 +327,7 @@ class Loop:
         try:
             if not is_second:
                 await self._phases.run(Phase.RUN_END, self._step.number)
-        except BehaviorError as err:
+        except (BehaviorError, Interrupted) as err:
             # The run has ended; what somebody wanted to add to that cannot change how.
             log.warning("run %s: %s", work.identity.run_id, err)
         return work.commit(

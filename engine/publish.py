@@ -5,6 +5,7 @@ run's thread is somebody else's or the log cannot be written: the loop is cancel
 """
 
 import math
+from collections.abc import Callable
 from typing import Self
 
 from anyio import CancelScope, create_memory_object_stream
@@ -27,8 +28,8 @@ class Publisher:
         if not self.failure:
             self._send.send_nowait((after, event))
 
-    async def publish(self, loop: CancelScope) -> None:
-        """Until the publisher is closed and all is told, or a commit has failed: then `loop` is cancelled."""
+    async def publish(self, stop: Callable[[], None]) -> None:
+        """Until the publisher is closed and all is told, or a commit has failed: then `stop` is called."""
         # Shielded: what the loop has committed is told even if the run is cancelled.
         with self._receive, CancelScope(shield=True):
             async for pending, event in self._receive:
@@ -37,7 +38,7 @@ class Publisher:
                         await pending.result()
                 except Exception as err:
                     self.failure = err
-                    loop.cancel()
+                    stop()
                     return
                 self._run.tell(event)
 

@@ -212,12 +212,13 @@ class Record(Effects):
 
     async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         effects = self.next.effects
-        if self._asked >= len(effects):
-            raise await self._cancelled(self.control.where, f"a question {name!r}")
-        if effects[self._asked].name != name:
+        if self._asked >= len(effects) or effects[self._asked].name != name:
             raise self.otherwise(f"a question {name!r}")
         self._asked += 1
         asked = effects[self._asked - 1]
+        if asked.cancelled:
+            # By the scope in which it is awaited: the behavior's own, or the one that cuts it off.
+            await anyio.sleep_forever()
         if asked.error is not None:
             raise EffectError(asked.error)
         return Paid(asked.answer, asked.usage)
@@ -266,9 +267,9 @@ class Record(Effects):
         messages = [_added(m) for m in changeset.messages[behind : behind + outcome.said]]
         return ToolAnswer(outcome.outcome, outcome.result, actions, messages)
 
-    async def _cancelled(self, where: str | None, now: str) -> Diverged:
+    async def _cancelled(self, where: str, now: str) -> Diverged:
         """Wait to be cancelled, if the run was cancelled here; else this is where it goes another way."""
-        if where is None or not self.is_cancelled_at(where):
+        if not self.is_cancelled_at(where):
             return self.otherwise(now)
         self.control.cancel()
         await anyio.sleep_forever()
@@ -291,7 +292,7 @@ class Record(Effects):
 
 
 class RecordedControl(Control):
-    """Decisions and the cancellation, where the log has them."""
+    """Decisions, the cancellation, and what it cut off, where the log has them."""
 
     def __init__(self, record: Record) -> None:
         super().__init__()
@@ -302,6 +303,9 @@ class RecordedControl(Control):
 
     def take(self) -> list[Decision]:
         return self._record.decisions()
+
+    def _is_over(self, where: str, *, outlasts: bool) -> bool:
+        return where in self._record.next.cut_off or super()._is_over(where, outlasts=outlasts)
 
 
 def _difference(logged: Changeset, now: Changeset, expected_version: int) -> Diverged | None:

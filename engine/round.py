@@ -28,6 +28,7 @@ from ..store.errors import ActionError, in_words
 from . import events
 from .actions import AddMessage, Block, PhaseAction, SetToolResult, Suspend
 from .agent import Agent
+from .control import Interrupted
 from .effects import Effects
 from .phases import Phases
 from .publish import Publisher
@@ -172,12 +173,19 @@ class Round:
                 self._suspend(call, answer.suspend or Suspend(f"tool:{call.name}"))
             else:
                 self._end(call, outcome)
-            actions = await self.phases.run(Phase.AFTER_TOOL_EXECUTE, self.step, call=call, outcome=outcome)
-            for message in (*answer.messages, *(a for a in actions if isinstance(a, AddMessage))):
+            added = [a for a in await self._told(call, outcome) if isinstance(a, AddMessage)]
+            for message in (*answer.messages, *added):
                 self._say(message)
             pending = self.work.commit("tool_results", tool_calls=(outcome,))
             self.outcomes.append(outcome)
             self.publisher.tell(events.ToolFinished(outcome, self.work.version), after=pending)
+
+    async def _told(self, call: ToolCall, outcome: ToolOutcome) -> list[PhaseAction]:
+        try:
+            return await self.phases.run(Phase.AFTER_TOOL_EXECUTE, self.step, call=call, outcome=outcome)
+        except Interrupted:
+            # What the tool has done is done all the same.
+            return []
 
     def _reduced(self, call: ToolCall, answer: ToolAnswer) -> ToolOutcome:
         """The outcome, the tool's own actions reduced: if they are refused the call failed, though it ran."""

@@ -42,7 +42,8 @@ from .workspace import RunIdentity, Workspace
 class Runtime:
     """Runs agents on one log. Open it with `async with`, or with `with` where there is no event loop.
 
-    When the block is left, runs that still go on are cancelled, and the log says so.
+    When the block is left, runs that still go on are cancelled, and the log says so. Nothing is waited for
+    then: a behavior that must await something all the same does so in a shielded scope of its own.
     """
 
     def __init__(self, log: Log, agents: Sequence[Agent], effects: Effects) -> None:
@@ -151,7 +152,8 @@ class Runtime:
     async def cancel(self, run_id: str) -> bool:
         """Cancel a run that goes on here, or waits. False if it is over already.
 
-        Returns when a waiting run's end is durable; a run that goes on ends as soon as it can.
+        Returns when a waiting run's end is durable; a run that goes on ends as soon as it can. Cancelled
+        twice it does not wait for what behaviors do at its end either.
 
         Raises:
             NotFound: there is no such run.
@@ -257,8 +259,13 @@ class Runtime:
         publisher, scope = Publisher(run), anyio.CancelScope()
         loop = Loop(agent, work, self._effects, self._executor, publisher, run.control)
         failure: Exception | None = None
+
+        def stop() -> None:
+            scope.cancel()
+            run.control.abandon()
+
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(publisher.publish, scope)
+            tasks.start_soon(publisher.publish, stop)
             with publisher, scope:
                 try:
                     await loop.run(opening)
@@ -284,7 +291,7 @@ class Runtime:
 
     async def __aexit__(self, *_: object) -> None:
         for run in self._active.values():
-            run.control.cancel()
+            run.control.abandon()
         try:
             # An error of the block itself is not handed in: it would come out wrapped in a group.
             await self._tasks.__aexit__(None, None, None)

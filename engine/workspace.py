@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from anyio import get_cancelled_exc_class
 from pydantic_core import to_jsonable_python
 
 from ..reducers.reduce import Reducers, Reduction, StateAction
@@ -70,6 +71,7 @@ class Workspace:
         self._actions: list[ActionRecord] = []
         self._patches: list[TrackedPatch] = []
         self._asked: list[EffectRecord] = []
+        self._cut_off: list[str] = []
         self._said = 0
         """How many of the messages wait for the next commit."""
 
@@ -118,6 +120,9 @@ class Workspace:
             given = await self._effects.ask(name, call)
             paid = given if isinstance(given, Paid) else Paid(given, Usage())
             answer = loads(dumps(to_jsonable_python(paid.answer)))
+        except get_cancelled_exc_class():
+            self._asked.append(EffectRecord(name=name, cancelled=True))
+            raise
         except Exception as err:
             self._asked.append(EffectRecord(name=name, error=in_words(err)))
             raise EffectError(in_words(err)) from err
@@ -128,6 +133,10 @@ class Workspace:
     def pay(self, usage: Usage) -> None:
         """Count tokens as the run's."""
         self.usage = summed(self.usage, usage)
+
+    def cut_off(self, behavior: str) -> None:
+        """A behavior is not waited for any more: that goes into the log with the next commit."""
+        self._cut_off.append(behavior)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -145,7 +154,7 @@ class Workspace:
         """Forget all that waits."""
         self._unsay(self._said)
         self.state = self._committed
-        self._actions, self._patches, self._asked = [], [], []
+        self._actions, self._patches, self._asked, self._cut_off = [], [], [], []
 
     def _unsay(self, count: int) -> None:
         for _ in range(count):
@@ -182,6 +191,7 @@ class Workspace:
             actions=tuple(self._actions),
             patches=tuple(self._patches),
             effects=tuple(self._asked),
+            cut_off=tuple(self._cut_off),
             **facts,
         )
         # Here, not by the writer: what is refused there is refused when the run has gone on.
@@ -190,6 +200,7 @@ class Workspace:
         self._last = pending
         self.version += 1
         self.at = at
-        self._actions, self._patches, self._asked, self._said = [], [], [], 0
+        self._actions, self._patches, self._said = [], [], 0
+        self._asked, self._cut_off = [], []
         self._committed = self.state
         return pending

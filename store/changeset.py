@@ -303,6 +303,9 @@ class EffectRecord(Record):
     usage: Usage = Usage()
     """What the answer cost, if a model gave it."""
 
+    cancelled: bool = False
+    """Whether the answer was no longer waited for."""
+
 
 class RunRequest(Record):
     """A run that was asked for while another one was active on its thread."""
@@ -410,3 +413,6 @@ class Changeset(Record):
 
     effects: tuple[EffectRecord, ...] = ()
     """What behaviors asked the world since the last one, in order."""
+
+    cut_off: tuple[str, ...] = ()
+    """Behaviors that were not waited for, with their phases: of those the answers of the world are all."""

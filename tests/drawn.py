@@ -1,6 +1,7 @@
 """Agents, decisions and cancellations as hypothesis draws them: what the law of runs is tried on."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ from threadlog.engine import (
     AddContextMessage,
     AddMessage,
     Agent,
+    Behavior,
     Block,
     Context,
     Decision,
@@ -20,6 +22,7 @@ from threadlog.engine import (
     ModelError,
     ModelRequest,
     OverrideInference,
+    Runtime,
     ScriptedModel,
     SetToolResult,
     State,
@@ -32,12 +35,14 @@ from threadlog.engine import (
     tool,
 )
 from threadlog.engine.actions import PhaseAction
+from threadlog.engine.behavior import Wanted
 from threadlog.engine.model import Part, TextPart, ToolCallDelta
 from threadlog.engine.stop import ConsecutiveErrors, ContentMatch, LoopDetection, StopOnTool, StopPolicy
 from threadlog.reducers import Append, Delete, Increment, Merge, Set, StateAction
 from threadlog.reducers.phase import Phase
 from threadlog.reducers.tool_call import ResumeMode
 from threadlog.store.changeset import Termination
+from threadlog.store.errors import EffectError
 
 DOCUMENT = {"n": 1, "list": [1, 2], "object": {"a": 1}}
 
@@ -154,6 +159,43 @@ async def hang(a: int = 0, b: int = 0) -> None:
     await anyio.sleep_forever()
 
 
+class Curious(Behavior):
+    """Asks the world as drawn. Where it hangs its run is cancelled: twice, for an end outlasts the first."""
+
+    def __init__(self, asks: Mapping[tuple[Phase, int], str]) -> None:
+        self.runtime: Runtime | None = None
+        self._asks = asks
+
+    async def run_start(self, context: Context) -> Wanted:
+        how = self._asks.get((context.phase, context.step))
+        if how is None:
+            return None
+        try:
+            return State(Set("/asked", await context.effect(how, partial(self._world, how, context.run_id))))
+        except EffectError as err:
+            return State(Set("/asked", str(err)))
+
+    step_start = before_inference = after_inference = step_end = run_start
+    before_tool_execute = after_tool_execute = run_end = run_start
+
+    async def _world(self, how: str, run_id: str) -> str:
+        if how == "fails":
+            raise ValueError("no luck")
+        if how == "hangs" and self.runtime:
+            for _ in range(2):
+                await self.runtime.cancel(run_id)
+            await anyio.sleep_forever()
+        return how
+
+
+questions = st.dictionaries(
+    st.tuples(st.sampled_from(list(Phase)), st.integers(0, 2)),
+    st.sampled_from(["answers", "fails", "hangs"]),
+    max_size=3,
+)
+"""What a behavior asks the world, by phase and step."""
+
+
 @st.composite
 def agents(draw: st.DrawFn, seen: list[Phase]) -> Agent:
     """An agent whose model, tools and behaviors do what was drawn; `seen` gets the phases."""
@@ -176,7 +218,7 @@ def agents(draw: st.DrawFn, seen: list[Phase]) -> Agent:
         "planner",
         DrawnModel(draw(turns)),
         tools=[add, fail, act, erase, ask, hang],
-        behaviors=[Asking(start, "start"), Asking(behave, "drawn")],
+        behaviors=[Asking(start, "start"), Curious(draw(questions)), Asking(behave, "drawn")],
         reducers=REDUCERS,
         tool_execution=draw(
             st.sampled_from(["parallel", "parallel", "sequential", "parallel_batch_approval"])

@@ -232,7 +232,7 @@ async def test_a_run_cancelled_while_a_behavior_asks_the_world(path: Path) -> No
     planner = agent("never", behaviors=[Curious(lambda context: None)])
     result = await cancel_at(path, planner, lambda _: asks.wait())
 
-    assert result.termination == cancelled("inference")
+    assert result.termination == cancelled("behavior 'asking' in step_start")
 
 
 async def test_a_run_that_is_cancelled_twice_ends_once(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from drawn import agents, answers, moves
+from drawn import Curious, agents, answers, moves
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import CountedEffects, fresh_path, history, running
@@ -81,6 +81,9 @@ async def completed(runtime: Runtime, happenings: list[Any], said: list[bool]) -
 async def runs(planner: Agent, happenings: list[Any], said: list[bool], path: Path) -> None:
     """Two runs on one thread, and what holds behind them."""
     async with running(path, planner, effects=CountedEffects()) as runtime:
+        for behavior in planner.behaviors:
+            if isinstance(behavior, Curious):
+                behavior.runtime = runtime
         for _ in range(2):
             run_id = await completed(runtime, happenings, said)
             assert runtime.state("t1")["__run"]["status"] == "done"

@@ -114,3 +114,17 @@ async def test_the_thread_may_be_run_again_after_a_conflict(path: Path) -> None:
         result = await (await runtime.start("planner", "again", thread="t1")).result()
 
     assert (result.output, result.version) == ("hello", 5)
+
+
+async def test_a_run_that_has_lost_its_thread_waits_for_no_behavior(path: Path) -> None:
+    """not even for one that a cancellation would wait for: there is nothing left to be told of"""
+
+    class Late(Asking):
+        async def run_end(self, context: Context) -> None:  # type: ignore[override]
+            await anyio.sleep_forever()
+
+    late = Late(lambda context: None)
+    with anyio.fail_after(10):
+        told = await fenced(path, Agent("planner", MeddlingModel(path, 1), behaviors=[late]))
+
+    assert [type(event) for event in told] == [RunStarted]

@@ -13,8 +13,9 @@ from typing import Any
 
 from ..reducers.phase import Phase
 from ..reducers.reducer import Reducer
+from ..reducers.scope import place
 from ..reducers.tool_call import DecisionRecord
-from ..store.changeset import Message, ToolCall, ToolOutcome
+from ..store.changeset import Message, Scope, ToolCall, ToolOutcome
 from .actions import PhaseAction
 from .model import Turn
 from .tool import Tool, copied
@@ -60,9 +61,13 @@ class Context:
         default=None, repr=False
     )
 
-    def read(self, path: str = "", default: Any = None) -> Any:
-        """The value at a JSON pointer of the thread's state: a copy."""
-        return copied(self._state, path, default)
+    def read(self, path: str = "", default: Any = None, *, scope: Scope = "thread") -> Any:
+        """The value at a JSON pointer of the state, where an action of the scope writes it: a copy.
+
+        Raises:
+            ActionError: the scope is `tool_call`, and this is no phase of a tool call.
+        """
+        return copied(self._state, place(scope, path, self.call.id if self.call else None), default)
 
     async def effect(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         """Ask the world: what `call` gives, as JSON. It is in the log under the name; a replay serves it.

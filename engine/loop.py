@@ -270,8 +270,8 @@ class Loop:
             self._given = given_output(self._agent.output_type, round.outcomes)
 
     def _said(self, text: str | None) -> str | None:
-        """A text as the run's output: none where that is structured."""
-        return None if self._agent.output_type else text
+        """A text as the run's output: none where that is structured, or nothing was said."""
+        return None if self._agent.output_type else text or None
 
     def _end_of_text(self) -> Termination:
         """How a run ends with a text, which is no output where that is structured."""
@@ -282,7 +282,7 @@ class Loop:
     def _last_text(self) -> str | None:
         run_id = self._work.identity.run_id
         own = (m for m in reversed(self._work.messages) if m.role == "assistant" and m.run_id == run_id)
-        return next((message.content for message in own), None) or None
+        return next((message.content for message in own), None)
 
     def _cancelled(self, where: str | None = None) -> Termination:
         """The end of a cancelled run. The model is told, if it or its tools were cut off."""

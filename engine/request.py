@@ -1,11 +1,11 @@
 """The model's request, made from the conversation. The log is never repaired; the request is. Pure.
 
 Every call that the model once made is answered right behind it: by its result, or, while a person decides,
-or when a crash cut it off, by a text that says so. A result that came later stands where it came, as a
-note to the model, because providers refuse a tool message that is not behind its call.
+when the result came later, or when a crash cut it off, by a text that says so. A result that came later
+stands where it came, as a note to the model, because providers refuse a tool message elsewhere.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import takewhile
@@ -17,6 +17,7 @@ from .actions import AddContextMessage, Target
 from .model import ModelRequest, ToolSpec
 
 INTERRUPTED = "[Tool execution was interrupted before producing a result.]"
+LATER = "[The result of this call came later: it is further below.]"
 
 
 def awaiting(name: str) -> str:
@@ -26,21 +27,35 @@ def awaiting(name: str) -> str:
 
 def repaired(messages: Sequence[Message], suspended: Iterable[str] = ()) -> list[Message]:
     """The conversation as a provider accepts it. `suspended` are the calls that wait for a person."""
-    waiting = frozenset(suspended)
-    issued: dict[str, ToolCall] = {call.id: call for message in messages for call in message.tool_calls}
+    waiting, late = frozenset(suspended), dict(_late(messages))
+    came = {(turn, messages[place].tool_call_id) for place, turn in late.items()}
     made: list[Message] = []
     for place, message in enumerate(messages):
+        if place in late:
+            made.append(_note(message, messages[late[place]]))
         if message.role == "tool":
-            if message.tool_call_id in issued and not _is_behind_its_call(messages, place):
-                made.append(_late(message, issued[message.tool_call_id]))
             continue
         made.append(message)
-        if message.tool_calls:
-            behind = {m.tool_call_id: m for m in _block(messages, place)}
-            made += [
-                behind.get(call.id) or _unanswered(message, call, waiting) for call in message.tool_calls
-            ]
+        behind = {m.tool_call_id: m for m in _block(messages, place)} if message.tool_calls else {}
+        for call in message.tool_calls:
+            absent = LATER if (place, call.id) in came else INTERRUPTED
+            text = awaiting(call.name) if call.id in waiting and absent is INTERRUPTED else absent
+            made.append(behind.get(call.id) or _unanswered(message, call, text))
     return made
+
+
+def _late(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
+    """Each tool message that is not behind its call, and the turn that made the call. Places."""
+    for place, message in enumerate(messages):
+        if message.role != "tool":
+            continue
+        turn = next((n for n in reversed(range(place)) if _made(messages[n], message)), None)
+        if turn is not None and any(map(ends_round, messages[turn + 1 : place])):
+            yield place, turn
+
+
+def _made(turn: Message, answer: Message) -> bool:
+    return any(call.id == answer.tool_call_id for call in turn.tool_calls)
 
 
 def _block(messages: Sequence[Message], place: int) -> list[Message]:
@@ -49,23 +64,18 @@ def _block(messages: Sequence[Message], place: int) -> list[Message]:
     return [message for message in behind if message.role == "tool"]
 
 
-def _is_behind_its_call(messages: Sequence[Message], place: int) -> bool:
-    turn = next(filter(ends_round, reversed(messages[:place])), None)
-    return turn is not None and any(call.id == messages[place].tool_call_id for call in turn.tool_calls)
-
-
 def ends_round(message: Message) -> bool:
     """Whether it belongs to no round before it."""
     # What tools and behaviors add is internal and stands among the results: calls end in any order.
     return message.role == "assistant" or (message.role == "user" and message.visibility == "all")
 
 
-def _unanswered(message: Message, call: ToolCall, waiting: frozenset[str]) -> Message:
-    text = awaiting(call.name) if call.id in waiting else INTERRUPTED
+def _unanswered(message: Message, call: ToolCall, text: str) -> Message:
     return Message(id=f"{message.id}/{call.id}", role="tool", content=text, tool_call_id=call.id)
 
 
-def _late(message: Message, call: ToolCall) -> Message:
+def _note(message: Message, turn: Message) -> Message:
+    call = next(call for call in turn.tool_calls if call.id == message.tool_call_id)
     text = f"The tool call {call.name} ({call.id}) has been answered: {message.content}"
     return message.model_copy(update={"role": "user", "content": text, "tool_call_id": None})
 

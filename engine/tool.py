@@ -23,7 +23,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from ..reducers.reduce import StateAction
+from ..reducers.scope import place
 from ..reducers.tool_call import DecisionRecord
+from ..store.changeset import Scope
 from ..store.document import dumps, loads
 from ..store.errors import ContentError, DefinitionError, ThreadlogError, in_words
 from ..store.patch import MISSING, find
@@ -52,9 +54,12 @@ class ToolContext:
     _state: Any = field(default=None, repr=False)
     _tell: Callable[[Any], None] = field(default=print, repr=False)
 
-    def read(self, path: str = "", default: Any = None) -> Any:
-        """The value at a JSON pointer of the thread's state, as it was when the call began: a copy."""
-        return copied(self._state, path, default)
+    def read(self, path: str = "", default: Any = None, *, scope: Scope = "thread") -> Any:
+        """The value at a JSON pointer of the state, as it was when the call began: a copy.
+
+        The pointer is into the scope, as with an action: `tool_call` is this very call.
+        """
+        return copied(self._state, place(scope, path, self.call_id), default)
 
     def progress(self, value: Any) -> None:
         """Tell how far the work is, to whoever follows the run. It is not kept."""

@@ -42,11 +42,11 @@ def route(scope: Scope, path: str, call_id: str | None) -> str:
 
 
 def place(scope: Scope, path: str, call_id: str | None) -> str:
-    """As `route`, with nothing reserved: for threadlog's own reducers."""
+    """As `route`, with nothing reserved: for threadlog's own reducers, and for readers."""
     if scope == "run":
         return RUN + path
     if scope == "thread":
         return path
     if not call_id:
-        raise ActionError(f"an action in the scope 'tool_call' at {path!r} names no tool call")
+        raise ActionError(f"{path!r} in the scope 'tool_call' names no tool call")
     return f"{TOOL_CALLS}{pointer((call_id,))}{path}"

@@ -7,6 +7,7 @@ run         the run's own record
 tool_call   the record of a tool call
 reduce      actions to records, records to patches
 replay      history to thread
+statistics  how much was done
 check       reducing a log again
 phase       the eight phases, and which actions are legal in which
 """
@@ -16,6 +17,7 @@ from .generic import Append, Decrement, Delete, Increment, Insert, Merge, Remove
 from .reduce import Reducers, StateAction
 from .reducer import Action, Reducer, reducer
 from .replay import Thread, replay
+from .statistics import Statistics, statistics
 
 __all__ = [
     "Action",
@@ -33,6 +35,8 @@ __all__ = [
     "Decrement",
     "replay",
     "Thread",
+    "statistics",
+    "Statistics",
     "check_reducers",
     "Divergence",
     "NotChecked",

@@ -396,6 +396,7 @@ def test_stats_counts_what_is_in_the_log(db: Path) -> None:
     assert (figures["changesets"], figures["threads"], figures["runs"], figures["messages"]) == (10, 2, 2, 8)
     assert (figures["changesets tool_results"], figures["input tokens"]) == (3, 30)
     assert row_of("output tokens", call("stats", "--db", db).out)[1] == "4"
+    assert (figures["model calls"], figures["tool calls"], figures["tool calls failed"]) == (4, 3, 0)
 
 
 def test_stats_counts_the_bytes_that_are_not_in_the_file_yet(held: Path) -> None:

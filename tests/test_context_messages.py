@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import Asking, agent, hearing, history, run, said
+from runs import Asking, agent, erase, hearing, history, run, running, said
 
-from threadlog.engine import AddContextMessage, Context, ModelRequest, ToolCall
+from threadlog.engine import AddContextMessage, Context, Decision, ModelRequest, ToolCall
 from threadlog.engine.behavior import Wanted
 from threadlog.engine.request import Throttle, normalised, placed
 from threadlog.reducers import replay
@@ -102,6 +102,24 @@ async def test_what_is_shown_is_in_the_request_and_not_in_the_conversation(path:
     assert [("system", "be kind") in said(request) for request in requests] == [True, False, True]
     assert said(requests[0]) == [("system", "base"), ("system", "be kind"), ("user", "go")]
     assert "be kind" not in texts(list(replay(history(path)).messages))
+
+
+async def test_a_run_that_has_waited_shows_it_again(path: Path) -> None:
+    """what was shown is not kept: another process may go on, and what it asks must follow from the log"""
+    requests: list[ModelRequest] = []
+
+    def show(context: Context) -> Wanted:
+        return shown("note", "be kind", cooldown=9) if context.phase == "before_inference" else None
+
+    turns = [hearing(requests, turn) for turn in (ToolCall("erase", id="c1"), "done")]
+    planner = agent(*turns, tools=[erase], behaviors=[Asking(show)])
+    first = await run(path, planner)
+    async with running(path, planner) as runtime:
+        resumed = await runtime.decide(first.run_id, [Decision.approve("c1")])
+        assert resumed
+        await resumed.result()
+
+    assert [("system", "be kind") in said(request) for request in requests] == [True, True]
 
 
 async def test_the_next_run_shows_it_again(path: Path) -> None:

@@ -25,6 +25,7 @@ from threadlog.engine import (
     Suspend,
     Terminate,
     ToolCall,
+    Turn,
 )
 from threadlog.engine.actions import LEGAL, PhaseAction
 from threadlog.engine.behavior import Wanted
@@ -70,6 +71,7 @@ ILLEGAL = [
 
 
 def test_every_action_is_legal_where_the_design_says_so() -> None:
+    """An action says all of itself: a `Suspend` gets its ticket from the loop, so none is without one."""
     legal = {phase: [type(a).__name__ for a in ACTIONS if isinstance(a, LEGAL[phase])] for phase in Phase}
 
     everywhere = {phase: ["State"] for phase in Phase}
@@ -135,10 +137,28 @@ async def test_a_filter_is_for_one_step_only(path: Path) -> None:
 
 
 async def test_an_excluded_tool_that_is_called_all_the_same_is_called(path: Path) -> None:
-    """[Q] 3.7.4: to leave a tool out of the offer is no refusal: that is what `Block` is for"""
+    """to leave a tool out of the offer is no refusal: that is what `Block` is for"""
     await run(path, agent(CALL, behaviors=[before(ExcludeTool("add"))]))
 
     assert history(path)[2].tool_calls[0].result == 3
+
+
+async def test_a_transform_sees_the_tools_that_are_left_and_may_change_all_of_the_request(
+    path: Path,
+) -> None:
+    """There is no flag for the cache of a provider: settings are part of the request."""
+
+    def transform(request: ModelRequest) -> ModelRequest:
+        assert [tool.name for tool in request.tools] == ["add"]
+        return replace(request, tools=(), settings={"temperature": 0})
+
+    change = before(IncludeOnlyTools(["add"]), AddRequestTransform(transform))
+    (request,) = await asked(path, change, settings={"top_p": 0.9})
+
+    assert (request.tools, request.settings) == ((), {"temperature": 0})
+    inference = history(path)[1].inference
+    assert inference is not None
+    assert inference.settings == {"temperature": 0}
 
 
 async def test_transforms_are_applied_in_order_to_the_complete_request(path: Path) -> None:
@@ -200,6 +220,23 @@ async def test_earlier_fallbacks_survive_a_later_model_without_any(path: Path) -
     assert result.output == "from the fallback"
 
 
+async def test_each_model_is_asked_once_and_one_without_a_name_not_at_all(path: Path) -> None:
+    """the agent's own fallbacks too"""
+    other, fallback = failing_model("other"), failing_model("fallback")
+    actions = [before(OverrideModel(other, ["", fallback, other, fallback]))]
+
+    result = await run(path, agent(behaviors=actions))
+    again = await run(path, agent(model=other, fallbacks=[fallback, other]), "again")
+
+    for ended in (result, again):
+        assert ended.termination.detail == "model='fallback' attempt=1/2: unknown: fallback"
+    inferences = [one.inference for one in history(path) if one.inference]
+    assert [[one.model for one in inference.attempts] for inference in inferences] == [
+        ["other", "fallback"],
+        ["other", "fallback"],
+    ]
+
+
 async def test_fallbacks_without_a_model_are_ignored(path: Path) -> None:
     override = OverrideInference(fallbacks=[ScriptedModel("never")])
 
@@ -235,6 +272,29 @@ async def test_a_run_ended_before_inference_asks_no_model(path: Path) -> None:
     assert seen == ["run_start", "step_start", "before_inference", "run_end"]
     assert (result.termination, result.output) == (Termination(type="behavior_requested"), None)
     assert reasons(path) == ["run_started", "run_finished"]
+
+
+OUTPUTS: list[tuple[str, Termination, str | None]] = [
+    ("so far", Termination(type="behavior_requested"), "so far"),
+    ("", Termination(type="behavior_requested"), None),
+    ("so far", Termination(type="stopped", code="mine"), None),
+]
+
+
+@pytest.mark.parametrize(("text", "end", "output"), OUTPUTS)
+async def test_the_output_of_a_run_that_is_ended_is_what_it_has_said_itself(
+    path: Path, text: str, end: Termination, output: str | None
+) -> None:
+    """An end that was asked for is as good as one that came by itself: it has an output. Others have none."""
+
+    def stop(context: Context) -> Wanted:
+        return Terminate(end) if context.phase == "before_inference" and context.step == 1 else None
+
+    await run(path, agent("of an earlier run"))
+    turn = Turn(text=text, tool_calls=[CALL])
+    result = await run(path, agent(turn, "never", behaviors=[Asking(stop)]))
+
+    assert (result.termination, result.output) == (end, output)
 
 
 async def test_a_run_ended_after_inference_keeps_the_turn_and_calls_no_tool(path: Path) -> None:

@@ -145,6 +145,25 @@ async def test_the_run_is_running_from_its_first_commit_and_done_with_its_last(p
     }
 
 
+async def test_an_answer_without_text_is_a_turn_and_no_output(path: Path) -> None:
+    result = await run(path, agent(""))
+
+    assert (result.termination.type, result.output) == ("natural_end", None)
+    assert [(one.role, one.content) for one in replay(history(path)).messages] == [
+        ("user", "go"),
+        ("assistant", ""),
+    ]
+
+
+async def test_a_commit_has_something_to_keep(path: Path) -> None:
+    """So the first is that of the start and its prompt, and there is none for nothing. There is no run
+    without a log either: what is not kept could not be replayed."""
+    await run(path, agent(CALLS, "hello", behaviors=[asking("step_start")]))
+
+    assert all(one.messages or one.actions for one in history(path))
+    assert [message.role for message in history(path)[0].messages] == ["user"]
+
+
 async def test_every_changeset_of_a_run_says_that_it_is(path: Path) -> None:
     result = await run(path, agent(CALLS, "hello"))
 

@@ -72,6 +72,8 @@ async def test_a_run_stops_when_another_writer_appends_while_a_tool_is_called(
 async def test_a_run_stops_when_another_writer_appends_while_the_model_answers(
     path: Path, number: int
 ) -> None:
+    """Its end is not appended either: the thread is somebody else's, and recovery says what became of it.
+    Whoever waits for the result is told of the conflict itself."""
     end = asking("run_end", Set("/a", 1))
 
     told = await fenced(path, Agent("planner", MeddlingModel(path, number), behaviors=[end]))

@@ -1,6 +1,7 @@
 from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
 from runs import CALL, Count, counter
 
 from threadlog.reducers import Reducers, Set, StateAction
@@ -87,7 +88,7 @@ def test_what_a_run_keeps_stays_when_it_moves() -> None:
 
 
 def test_what_a_run_kept_is_forgotten_when_the_next_one_starts() -> None:
-    """At the start of the next run, not at the end of this one, as in the reference"""
+    """At the start of the next run, not at the end of this one: until then it can be looked at"""
     document = {"mine": 1, **run("done", "natural", note=1, counter={"n": 1})}
 
     assert after(document, RunStarted(run_id="r2")) == {
@@ -103,6 +104,7 @@ def test_a_run_may_start_over_one_that_never_ended() -> None:
 REASONS = [
     (Termination(type="natural_end"), "natural"),
     (Termination(type="stopped", code="max_rounds"), "stopped:max_rounds"),
+    (Termination(type="stopped", code=" My Rule"), "stopped: My Rule"),
     (Termination(type="cancelled"), "cancelled"),
     (Termination(type="error", detail="why"), "error"),
     (Termination(type="behavior_requested"), "behavior_requested"),
@@ -112,7 +114,15 @@ REASONS = [
 
 @pytest.mark.parametrize(("termination", "word"), REASONS)
 def test_the_record_keeps_a_word_of_each_end(termination: Termination, word: str | None) -> None:
+    """The code of a rule as it is: whoever compares it has written it."""
     assert done_reason(termination) == word
+
+
+def test_an_end_has_one_name() -> None:
+    """Other systems once called an end that a behavior asks for otherwise, and read both names. No log of
+    ours has the other one, and what is not known is refused."""
+    with pytest.raises(ValidationError):
+        Termination.model_validate({"type": "plugin_requested"})
 
 
 def test_a_call_is_recorded_under_its_id_as_one_token() -> None:

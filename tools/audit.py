@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ..reducers.check import Divergence, NotChecked, check_reducers
 from ..reducers.reduce import Reducers
 from ..reducers.replay import replay as fold
+from ..reducers.statistics import statistics
 from ..store.document import dumps
 from ..store.errors import NotFound, ThreadlogError
 from ..store.log import Log
@@ -211,6 +212,7 @@ def _figures(log: Log) -> Iterator[tuple[str, Any]]:
     threads, runs, reasons = log.threads(), log.runs(), Counter[str]()
     for entry in log.entries():
         reasons[entry.changeset.reason] += 1
+    done = statistics(entry.changeset for entry in log.entries())
     yield "changesets", log.position()
     yield "threads", len(threads)
     yield "messages", sum(row.messages for row in threads)
@@ -219,6 +221,12 @@ def _figures(log: Log) -> Iterator[tuple[str, Any]]:
         yield f"runs {status}", count
     for reason, count in sorted(reasons.items()):
         yield f"changesets {reason}", count
+    yield "model turns", done.steps
+    yield "model calls", done.inferences
+    yield "model calls repeated", done.retries
+    yield "tool calls", done.tool_calls
+    yield "tool calls failed", done.tool_errors
+    yield "seconds of runs", done.duration / 1_000_000
     yield "input tokens", sum(row.input_tokens for row in runs)
     yield "output tokens", sum(row.output_tokens for row in runs)
     wal = log.path.with_name(f"{log.path.name}-wal")

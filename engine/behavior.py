@@ -5,6 +5,9 @@ order, and each sees the state as the one before it left it.
 
 Methods are plain functions. One that must ask the world is an `async def` and does so through
 `await context.effect(name, call)`: the answer is in the log, and is served from there in a replay.
+
+A run that is cancelled cuts off the behavior that it waits for. One that is told of an end, a call's or the
+run's, may finish, unless the run is cancelled twice or its runtime is left.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence

@@ -208,6 +208,10 @@ class Loop:
             # Not if it came behind the last of them: then nothing was cut off.
             if len(round.outcomes) < len(calls):
                 raise
+        except get_cancelled_exc_class():
+            if len(round.outcomes) == len(calls):
+                self._control.interrupted = None
+            raise
 
     def _new_round(self, step: int) -> Round:
         return Round(self._agent, self._work, self._effects, self._phases, self._publisher, step)

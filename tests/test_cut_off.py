@@ -6,12 +6,12 @@ from typing import Any
 
 import anyio
 import pytest
-from replayed import assert_replays, running
-from runs import PHASES, TOOLS, agent, asking, history, reasons, state, statuses
+from replayed import assert_replays, run, running
+from runs import PHASES, agent, asking, history, reasons, state, statuses
 
-from threadlog.engine import Agent, Behavior, Context, Runtime, ScriptedModel, ToolCall
+from threadlog.engine import Agent, Behavior, Context, Runtime, ScriptedModel, State, ToolCall
 from threadlog.reducers import Set
-from threadlog.store.changeset import Changeset, EffectRecord, Termination
+from threadlog.store.changeset import Changeset, EffectRecord, RunFacts, Termination
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +53,7 @@ class Hanging(Behavior):
 
 
 def planner(hanging: Hanging, *behaviors: Behavior, **fields: Any) -> Agent:
-    return agent(CALLS, "hello", behaviors=[*behaviors, hanging], tools=TOOLS, **fields)
+    return agent(CALLS, "hello", behaviors=[*behaviors, hanging], **fields)
 
 
 async def started(runtime: Runtime) -> None:
@@ -72,9 +72,9 @@ async def cut(path: Path, hanging: Hanging, *behaviors: Behavior, **fields: Any)
     return history(path)[-1]
 
 
-async def cancelled_around(path: Path, hanging: Hanging, *behaviors: Behavior) -> Changeset:
+async def cancelled_around(path: Path, hanging: Hanging, *behaviors: Behavior, **fields: Any) -> Changeset:
     """The same, by a cancellation of everything."""
-    one = planner(hanging, *behaviors)
+    one = planner(hanging, *behaviors, **fields)
     with anyio.fail_after(10), anyio.CancelScope() as scope:
         async with (
             Runtime.open(path, agents=[one], durability="normal") as runtime,
@@ -82,6 +82,7 @@ async def cancelled_around(path: Path, hanging: Hanging, *behaviors: Behavior) -
         ):
             tasks.start_soon(started, runtime)
             await hanging.waits.wait()
+            await anyio.wait_all_tasks_blocked()
             scope.cancel()
             await anyio.sleep_forever()
     await assert_replays(path, one)
@@ -157,3 +158,38 @@ async def test_a_tool_that_has_ended_is_in_the_log_though_nobody_could_be_told(p
 
     assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
     assert (statuses(path), state(path)["budget"]["spent"]) == ({"c2": "succeeded"}, 3)
+
+
+@pytest.mark.parametrize("left", [cut, cancelled_around])
+async def test_no_tool_was_cut_off_if_all_had_ended(path: Path, left: Any) -> None:
+    """though their ends were not in the log yet when the run was left; so the model is told nothing"""
+    hanging = Hanging("after_tool_execute", by_itself)
+
+    async def act(name: str) -> str:
+        if name == "b":
+            await hanging.waits.wait()
+        return name
+
+    calls = [ToolCall("act", {"name": name}, name) for name in ("a", "b")]
+    await left(path, hanging, model=ScriptedModel(calls, "never"), tools=[act])
+
+    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert history(path)[-1].run == RunFacts(status="done", termination=Termination(type="cancelled"))
+    assert history(path)[-1].messages == ()
+
+
+async def test_a_behavior_may_stop_waiting_by_itself(path: Path) -> None:
+    """that nobody answered in time is in the log, and a replay comes to the same"""
+
+    class Impatient(Behavior):
+        async def step_start(self, context: Context) -> State:
+            answer = "nothing"
+            with anyio.move_on_after(0):
+                answer = await context.effect("slow", anyio.sleep_forever)
+            return State(Set("/answer", answer))
+
+    result = await run(path, agent("hello", behaviors=[Impatient()]))
+
+    assert (result.output, state(path)) == ("hello", {"answer": "nothing"})
+    assert history(path)[1].effects == (EffectRecord(name="Impatient:slow", cancelled=True),)
+    assert history(path)[1].cut_off == ()

@@ -135,6 +135,17 @@ async def test_a_tool_sees_the_state_as_the_tool_before_it_left_it(path: Path) -
     assert told(path) == ["1", "2"]
 
 
+async def test_a_tool_reads_what_was_kept_for_its_call_and_for_the_run(path: Path) -> None:
+    def look(context: ToolContext) -> list[Any]:
+        return [context.read("/note", scope="tool_call"), context.read("/note", scope="run")]
+
+    call = asking("before_tool_execute", Set("/note", "call", scope="tool_call"), name="call")
+    start = asking("run_start", Set("/note", "run", scope="run"), name="start")
+    await run(path, agent(ToolCall("look", id="c.1/~"), tools=[look], behaviors=[call, start]))
+
+    assert told(path) == ['["call","run"]']
+
+
 REFUSED: list[tuple[list[StateAction], str]] = [
     ([Set("/a", 1), Increment("/nothing")], "path not found: '/nothing'"),
     ([Set("/a", 1), Insert("/list", 5, 1)], "index 5 out of bounds (len: 1) at path '/list'"),

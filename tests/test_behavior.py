@@ -8,12 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import Asking, agent, asking, erase, history, run, running, wanting
+from runs import Asking, add, agent, asking, erase, history, run, running, wanting
+from test_run_ends import waiting
 
-from threadlog.engine import AddContextMessage, Behavior, Context, Decision, ExcludeTool, State, ToolCall
+from threadlog.engine import (
+    AddContextMessage,
+    Agent,
+    Behavior,
+    Context,
+    Decision,
+    ExcludeTool,
+    State,
+    Terminate,
+    ToolCall,
+)
 from threadlog.engine.behavior import Wanted
 from threadlog.engine.phases import ordered
 from threadlog.reducers import Append, Set
+from threadlog.store import Log
 from threadlog.store.errors import ActionError, DefinitionError
 
 ADD = ToolCall("add", {"a": 1, "b": 2}, "c1")
@@ -183,3 +195,53 @@ async def test_what_a_call_keeps_is_not_read_where_there_is_no_call(path: Path) 
     assert "behavior 'curious' failed in run_start" in (result.termination.detail or "")
     assert "names no tool call" in (result.termination.detail or "")
     assert ActionError.__name__ not in (result.termination.detail or "")
+
+
+def ending(name: str, seen: list[Any]) -> Agent:
+    """An agent whose runs end in one way; `seen` gets what behaviors are told of it."""
+
+    def look(context: Context) -> Terminate | None:
+        if context.phase == "run_end":
+            seen.append((context.read("/__run/status"), context.read("/__run/done_reason")))
+        ends = name == "behavior_requested" and context.phase == "before_inference"
+        return Terminate() if ends else None
+
+    turns: dict[str, Any] = {"error": ValueError("no"), "stopped": ADD, "suspended": ToolCall("erase")}
+    tools = [add, erase]
+    return agent(turns.get(name, "hello"), behaviors=[Asking(look)], tools=tools, max_rounds=1)
+
+
+TOLD_ENDS = {
+    "natural_end": ("done", "natural"),
+    "behavior_requested": ("done", "behavior_requested"),
+    "stopped": ("done", "stopped:max_rounds_reached"),
+    "error": ("done", "error"),
+    "suspended": ("waiting", None),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", TOLD_ENDS)
+async def test_behaviors_are_told_of_every_end_once_and_see_what_it_is(path: Path, name: str) -> None:
+    """The index of runs has the end itself, so that there are no other words for it there."""
+    seen: list[Any] = []
+
+    result = await run(path, ending(name, seen))
+
+    assert (result.termination.type, seen) == (name, [TOLD_ENDS[name]])
+    with Log.open(path, readonly=True) as log:
+        (row,) = log.runs()
+    assert (row.status, row.termination) == (result.status, result.termination)
+
+
+@pytest.mark.anyio
+async def test_behaviors_are_told_of_the_end_of_a_run_that_is_cancelled(path: Path) -> None:
+    seen: list[Any] = []
+    waits, started = await waiting(path, behaviors=ending("cancelled", seen).behaviors)
+    async with running(path, waits) as runtime:
+        going = await runtime.start("planner", "go", thread="t1")
+        await started.wait()
+        await runtime.cancel(going.run_id)
+        result = await going.result()
+
+    assert (seen, result.output) == ([("done", "cancelled")], None)

@@ -6,11 +6,9 @@ import pytest
 from runs import (
     Asking,
     Spend,
-    add,
     agent,
     asking,
     assert_sound,
-    erase,
     failing,
     history,
     reasons,
@@ -25,14 +23,13 @@ from threadlog.engine import (
     Runtime,
     ScriptedModel,
     State,
-    Terminate,
     ToolCall,
     ToolResult,
 )
 from threadlog.engine.events import RunResult
 from threadlog.reducers import Action, Set, replay
 from threadlog.reducers.run import RunMoved, RunStarted
-from threadlog.store import Log, Message
+from threadlog.store import Message
 from threadlog.store.changeset import Termination
 from threadlog.store.errors import ContentError, DefinitionError, RunError
 
@@ -95,54 +92,6 @@ async def test_a_behavior_that_raises_at_the_end_does_not_change_the_end(path: P
 
     assert_ended(path, result, Termination(type="natural_end"))
     assert (result.output, state(path)) == ("hello", {})
-
-
-def ending(name: str, seen: list[Any]) -> Agent:
-    """An agent whose runs end in one way; `seen` gets what behaviors are told of it."""
-
-    def look(context: Context) -> Terminate | None:
-        if context.phase == "run_end":
-            seen.append((context.read("/__run/status"), context.read("/__run/done_reason")))
-        ends = name == "behavior_requested" and context.phase == "before_inference"
-        return Terminate() if ends else None
-
-    turns: dict[str, Any] = {"error": ValueError("no"), "stopped": CALL, "suspended": ToolCall("erase")}
-    tools = [add, erase]
-    return agent(turns.get(name, "hello"), behaviors=[Asking(look)], tools=tools, max_rounds=1)
-
-
-TOLD_ENDS = {
-    "natural_end": ("done", "natural"),
-    "behavior_requested": ("done", "behavior_requested"),
-    "stopped": ("done", "stopped:max_rounds_reached"),
-    "error": ("done", "error"),
-    "suspended": ("waiting", None),
-}
-
-
-@pytest.mark.parametrize("name", TOLD_ENDS)
-async def test_behaviors_are_told_of_every_end_once_and_see_what_it_is(path: Path, name: str) -> None:
-    """The index of runs has the end itself, so that there are no other words for it there."""
-    seen: list[Any] = []
-
-    result = await run(path, ending(name, seen))
-
-    assert (result.termination.type, seen) == (name, [TOLD_ENDS[name]])
-    with Log.open(path, readonly=True) as log:
-        (row,) = log.runs()
-    assert (row.status, row.termination) == (result.status, result.termination)
-
-
-async def test_behaviors_are_told_of_the_end_of_a_run_that_is_cancelled(path: Path) -> None:
-    seen: list[Any] = []
-    waits, started = await waiting(path, behaviors=ending("cancelled", seen).behaviors)
-    async with running(path, waits) as runtime:
-        going = await runtime.start("planner", "go", thread="t1")
-        await started.wait()
-        await runtime.cancel(going.run_id)
-        result = await going.result()
-
-    assert (seen, result.output) == ([("done", "cancelled")], None)
 
 
 async def test_an_error_without_a_text_is_told_by_its_type(path: Path) -> None:

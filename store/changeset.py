@@ -1,11 +1,16 @@
 """What one append writes: the changeset and the records it is made of. Data only, frozen and closed."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-"""An integer that a column of the derived tables can hold."""
+from .outcome import Attempt as Attempt
+from .outcome import EffectRecord as EffectRecord
+from .outcome import Inference as Inference
+from .outcome import ToolOutcome as ToolOutcome
+from .outcome import Usage as Usage
+from .record import Int64 as Int64
+from .record import Record as Record
 
 Scope = Literal["thread", "run", "tool_call"]
 
@@ -32,12 +37,6 @@ CONTROL = "control/"
 def control_stream(run_id: str) -> str:
     """The name of the stream to which everything that is wanted of a run is appended."""
     return CONTROL + run_id
-
-
-class Record(BaseModel):
-    """A piece of a changeset: nothing may be added to it, nothing changed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class ToolCall(Record):
@@ -97,7 +96,7 @@ class ActionRecord(Record):
     action: str
     """The action's name: `Set`, `Increment`, … or the name of the user's class."""
 
-    payload: dict[str, JsonValue] = {}
+    payload: dict[str, JsonValue] = Field(default_factory=dict)
     """The action's own fields."""
 
     scope: Scope = "thread"
@@ -187,124 +186,8 @@ class ThreadFacts(Record):
     owner: str | None = None
     """Whose it is, in the application's own terms."""
 
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     """Free marks for finding threads again."""
-
-
-class Usage(Record):
-    """Tokens of one model call."""
-
-    input_tokens: int = 0
-    """Tokens sent, cached ones included."""
-
-    output_tokens: int = 0
-    """Tokens received."""
-
-    cache_read_tokens: int = 0
-    """Of the tokens sent, those the provider had kept."""
-
-    cache_write_tokens: int = 0
-    """Of the tokens sent, those the provider keeps from now on."""
-
-
-class Attempt(Record):
-    """A model call that gave no turn, or only a part of one."""
-
-    model: str
-    """The model that was asked."""
-
-    outcome: Literal["failed", "cancelled"]
-    """How it ended."""
-
-    kind: str | None = None
-    """What kind of error: `rate_limit`, `timeout`, `connection`, …"""
-
-    error: str | None = None
-    """The error, in words."""
-
-    retry_after: float | None = None
-    """Seconds that the provider asked to wait."""
-
-    text: str = ""
-    """What had come of the answer's text."""
-
-    called: bool = False
-    """Whether a tool call had begun to come."""
-
-    latency: int = 0
-    """Microseconds from the request to its end."""
-
-    wait: int = 0
-    """Microseconds waited before the next attempt."""
-
-
-class Inference(Record):
-    """What one model call was and gave."""
-
-    model: str
-    """The model that answered."""
-
-    settings: dict[str, JsonValue] = {}
-    """Sampling settings, as asked for."""
-
-    usage: Usage = Usage()
-    """What it cost."""
-
-    finish_reason: str | None = None
-    """Why the model stopped: `stop`, `tool_calls`, `length`, …"""
-
-    latency: int = 0
-    """Microseconds from the request to the last part of the answer."""
-
-    request_digest: str = ""
-    """SHA-256 of the request's canonical JSON: messages, tools, settings."""
-
-    attempts: tuple[Attempt, ...] = ()
-    """The attempts that failed before."""
-
-
-class ToolOutcome(Record):
-    """What one tool call gave."""
-
-    call_id: str
-    """The call."""
-
-    name: str
-    """The tool."""
-
-    outcome: Literal["succeeded", "failed", "suspended", "cancelled"]
-    """How it ended, or that a person must decide first."""
-
-    result: JsonValue = None
-    """What the tool returned, or the text of its error."""
-
-    duration: int = 0
-    """Microseconds in the tool."""
-
-    said: int = 0
-    """How many messages the tool itself put behind its answer."""
-
-    called: bool = True
-    """Whether the tool itself was called; else it was answered for, refused, or suspended before."""
-
-
-class EffectRecord(Record):
-    """What a behavior asked the world, and was answered."""
-
-    name: str
-    """The behavior's name and its name for the question."""
-
-    answer: JsonValue = None
-    """The answer."""
-
-    error: str | None = None
-    """Why there was none, in words."""
-
-    usage: Usage = Usage()
-    """What the answer cost, if a model gave it."""
-
-    cancelled: bool = False
-    """Whether the answer was no longer waited for."""
 
 
 class RunRequest(Record):

@@ -1,0 +1,123 @@
+"""What the world answered: models, tools, and whatever behaviors asked. Enough to run it all again."""
+
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from .record import Record
+
+
+class Usage(Record):
+    """Tokens of one model call."""
+
+    input_tokens: int = 0
+    """Tokens sent, cached ones included."""
+
+    output_tokens: int = 0
+    """Tokens received."""
+
+    cache_read_tokens: int = 0
+    """Of the tokens sent, those the provider had kept."""
+
+    cache_write_tokens: int = 0
+    """Of the tokens sent, those the provider keeps from now on."""
+
+
+class Attempt(Record):
+    """A model call that gave no turn, or only a part of one."""
+
+    model: str
+    """The model that was asked."""
+
+    outcome: Literal["failed", "cancelled"]
+    """How it ended."""
+
+    kind: str | None = None
+    """What kind of error: `rate_limit`, `timeout`, `connection`, …"""
+
+    error: str | None = None
+    """The error, in words."""
+
+    retry_after: float | None = None
+    """Seconds that the provider asked to wait."""
+
+    text: str = ""
+    """What had come of the answer's text."""
+
+    called: bool = False
+    """Whether a tool call had begun to come."""
+
+    latency: int = 0
+    """Microseconds from the request to its end."""
+
+    wait: int = 0
+    """Microseconds waited before the next attempt."""
+
+
+class Inference(Record):
+    """What one model call was and gave."""
+
+    model: str
+    """The model that answered."""
+
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    """Sampling settings, as asked for."""
+
+    usage: Usage = Usage()
+    """What it cost."""
+
+    finish_reason: str | None = None
+    """Why the model stopped: `stop`, `tool_calls`, `length`, …"""
+
+    latency: int = 0
+    """Microseconds from the request to the last part of the answer."""
+
+    request_digest: str = ""
+    """SHA-256 of the request's canonical JSON: messages, tools, settings."""
+
+    attempts: tuple[Attempt, ...] = ()
+    """The attempts that failed before."""
+
+
+class ToolOutcome(Record):
+    """What one tool call gave."""
+
+    call_id: str
+    """The call."""
+
+    name: str
+    """The tool."""
+
+    outcome: Literal["succeeded", "failed", "suspended", "cancelled"]
+    """How it ended, or that a person must decide first."""
+
+    result: JsonValue = None
+    """What the tool returned, or the text of its error."""
+
+    duration: int = 0
+    """Microseconds in the tool."""
+
+    said: int = 0
+    """How many messages the tool itself put behind its answer."""
+
+    called: bool = True
+    """Whether the tool itself was called; else it was answered for, refused, or suspended before."""
+
+
+class EffectRecord(Record):
+    """What a behavior asked the world, and was answered."""
+
+    name: str
+    """The behavior's name and its name for the question."""
+
+    answer: JsonValue = None
+    """The answer."""
+
+    error: str | None = None
+    """Why there was none, in words."""
+
+    usage: Usage = Usage()
+    """What the answer cost, if a model gave it."""
+
+    cancelled: bool = False
+    """Whether the answer was no longer waited for."""

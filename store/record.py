@@ -1,0 +1,14 @@
+"""What every piece of a changeset is: data only, frozen and closed."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""An integer that a column of the derived tables can hold."""
+
+
+class Record(BaseModel):
+    """A piece of a changeset: nothing may be added to it, nothing changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

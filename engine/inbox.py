@@ -27,12 +27,10 @@ class Inbox:
             elif not self._is_answered(decision.target):
                 self._work.act([DecisionKept(decision=decision.record(decision.target))], source=LOOP)
 
-    def close(self) -> None:
-        """The run is at its end: whatever was of no use is recorded as unused."""
+    def keep_all(self) -> None:
+        """The run is at its end: what is still on its way is recorded, too."""
         for decision in self._control.take():
             self._work.act([DecisionKept(decision=decision.record(decision.target))], source=LOOP)
-        for record in kept(self._work.state):
-            self._work.act([DecisionTaken(target=record.target, unused=True)], source=LOOP)
 
     def _is_answered(self, target: str) -> bool:
         """Whether the call has its answer: one more must not wait for a later call of the same id."""

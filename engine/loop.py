@@ -25,7 +25,6 @@ from ..reducers.run import RunMoved, RunStarted, done_reason
 from ..reducers.run import Status as RunStatus
 from ..reducers.tool_call import (
     DecisionRecord,
-    ToolCallMoved,
     ToolCallsForgotten,
     ToolCallState,
     calls,
@@ -36,6 +35,7 @@ from ..store.changeset import Executor, Message, RunFacts, Termination, ThreadFa
 from ..store.errors import BehaviorError, ContentError, in_words
 from . import events
 from .agent import Agent
+from .closing import close_calls
 from .control import Control, Interrupted
 from .effects import Effects
 from .inbox import Inbox
@@ -325,7 +325,9 @@ class Loop:
 
     async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> Pending:
         work, status = self._work, _status(termination)
-        self._close_calls(termination)
+        if status == "done":
+            self._inbox.keep_all()
+            close_calls(work)
         moved = RunMoved(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
         work.act([moved], source=LOOP)
         try:
@@ -339,18 +341,6 @@ class Loop:
             run=self._facts(status, termination),
             inference=None if is_second else self._step.unanswered(),
         )
-
-    def _close_calls(self, termination: Termination) -> None:
-        """What a cancelled run has not answered is cancelled with it, decisions for nothing are dropped."""
-        if _status(termination) == "waiting":
-            return
-        for call in calls(self._work.state):
-            if call.status in ("new", "running", "suspended", "resuming"):
-                moved = ToolCallMoved(
-                    call_id=call.call_id, name=call.name, arguments=call.arguments, status="cancelled"
-                )
-                self._work.act([moved], source=LOOP, call_id=call.call_id)
-        self._inbox.close()
 
     def _facts(self, status: RunStatus, termination: Termination | None = None) -> RunFacts:
         usage = self._step.usage

@@ -28,6 +28,7 @@ from ..store.log import Log
 from ..store.patch import MISSING, diff, find
 from .actions import AddMessage, Suspend
 from .agent import Agent
+from .closing import cancel_waiting
 from .control import Control
 from .decision import Decision
 from .effects import Effects
@@ -102,7 +103,10 @@ async def _replay_epoch(log: Log, recorded: Sequence[Changeset], agent: Agent) -
     executor = first.executor or Executor(id="", host="", pid=0)
     opening = _opening(first) or Resume(thread.runs[identity.run_id])
     try:
-        await Loop(agent, work, record, executor, Nobody(), record.control).run(opening)
+        if first.reason == "run_finished":
+            cancel_waiting(work, thread.runs[identity.run_id], executor)
+        else:
+            await Loop(agent, work, record, executor, Nobody(), record.control).run(opening)
     except Diverged as err:
         return record.divergence or err
     return record.divergence or record.missing()

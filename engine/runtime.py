@@ -25,10 +25,11 @@ from ..reducers.tool_call import ToolCallState, pending
 from ..store.async_log import AsyncLog
 from ..store.changeset import Executor, Message, ThreadFacts
 from ..store.database import Durability
-from ..store.errors import ChangesetExists, DefinitionError, NotFound, RunError
+from ..store.errors import ChangesetExists, DefinitionError, NotFound, RunError, VersionConflict
 from ..store.listing import RunRow
 from ..store.log import Log
 from .agent import Agent
+from .closing import cancel_waiting
 from .control import Control
 from .decision import Answers, Decision, refuse_unknown
 from .effects import Effects
@@ -104,12 +105,8 @@ class Runtime:
             prompt = [Message(id=id, role="user", content=prompt, run_id=identity.run_id)]
         return await self._launch(identity, found, Start(tuple(prompt), facts), Control())
 
-    async def resume(
-        self, run_id: str, decisions: Sequence[Decision] = (), *, is_cancelled: bool = False
-    ) -> Run:
+    async def resume(self, run_id: str, decisions: Sequence[Decision] = ()) -> Run:
         """Let a run that waits go on, in its next epoch: also one that another process has started.
-
-        `is_cancelled` lets it go on to its end only.
 
         Raises:
             NotFound: there is no such run.
@@ -122,11 +119,8 @@ class Runtime:
         thread = replay(self.log.read(row.thread_id))
         refuse_unknown(decisions, thread.state, run_id)
         identity = RunIdentity(run_id, row.thread_id, epoch=row.epoch + 1)
-        control = Control(decisions)
-        if is_cancelled:
-            control.cancel()
         opening = Resume(thread.runs[run_id])
-        return await self._launch(identity, self._agent(row.agent or ""), opening, control)
+        return await self._launch(identity, self._agent(row.agent or ""), opening, Control(decisions))
 
     async def decide(self, run_id: str, decisions: Sequence[Decision]) -> Run | None:
         """Answer suspended calls of a run; if it waits, it goes on. The same answer twice counts once.
@@ -150,7 +144,7 @@ class Runtime:
         return await self.resume(run_id, new)
 
     async def cancel(self, run_id: str) -> bool:
-        """Cancel a run that goes on here, or waits. False if it is over already.
+        """Cancel a run that goes on here, or waits, whoever's agent it is. False if it is over already.
 
         Returns when a waiting run's end is durable; a run that goes on ends as soon as it can. Cancelled
         twice it does not wait for what behaviors do at its end either.
@@ -162,9 +156,20 @@ class Runtime:
         if active := self._active_run(run_id):
             active.control.cancel()
             return True
-        if self._row(run_id).status == "done":
+        row = self._row(run_id)
+        thread = replay(self.log.read(row.thread_id))
+        facts = thread.runs[run_id]
+        if facts.status == "running":
+            raise RunError(f"run {run_id!r} goes on elsewhere: cancel it there")
+        if facts.status == "done":
             return False
-        await (await self.resume(run_id, is_cancelled=True)).result()
+        identity = RunIdentity(run_id, row.thread_id, epoch=row.epoch + 1)
+        work = Workspace(self._async_log, self._effects, Reducers(), identity, thread)
+        try:
+            await cancel_waiting(work, facts, self._executor).result()
+        except (VersionConflict, ChangesetExists):
+            # Somebody else was first: it goes on now, or is over.
+            return await self.cancel(run_id)
         return True
 
     def pending(self, run_id: str) -> list[ToolCallState]:

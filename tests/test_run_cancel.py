@@ -16,6 +16,7 @@ from threadlog.engine.replay import replay_run
 from threadlog.reducers import Append
 from threadlog.store import Log
 from threadlog.store.changeset import Termination
+from threadlog.store.errors import RunError
 
 pytestmark = pytest.mark.anyio
 
@@ -246,6 +247,15 @@ async def test_a_run_that_is_cancelled_twice_ends_once(path: Path) -> None:
         assert not await runtime.cancel(started.run_id)
 
     assert reasons(path).count("run_finished") == 1
+
+
+async def test_a_run_that_goes_on_elsewhere_is_not_cancelled_here(path: Path) -> None:
+    async with running(path, agent(model=Hanging())) as one, running(path) as other:
+        started = await one.start("planner", "go", thread="t1")
+        with pytest.raises(RunError, match="goes on elsewhere: cancel it there"):
+            await other.cancel(started.run_id)
+
+    assert reasons(path) == ["run_started", "run_finished"]
 
 
 async def left(path: Path, tools: Half) -> None:

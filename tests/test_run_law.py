@@ -31,7 +31,7 @@ REASONS: dict[str, set[str]] = {
     "assistant_turn": {"assistant_turn", "tool_results", "decision", "run_suspended", "run_finished"},
     "decision": {"tool_results", "run_finished"},
     "tool_results": {"assistant_turn", "tool_results", "decision", "run_suspended", "run_finished"},
-    "run_suspended": {"run_resumed"},
+    "run_suspended": {"run_resumed", "run_finished"},
     "run_finished": set(),
 }
 """What may come behind a changeset of a run."""
@@ -103,7 +103,7 @@ def assert_in_order(changesets: list[Changeset]) -> None:
         own = [changeset for changeset in changesets if changeset.run_id == run_id]
         assert all(after.reason in REASONS[before.reason] for before, after in pairwise(own))
         assert (own[0].reason, own[-1].reason) == ("run_started", "run_finished")
-        opened = [changeset.reason in ("run_started", "run_resumed") for changeset in own]
+        opened = [True, *(before.reason == "run_suspended" for before in own[:-1])]
         assert [changeset.epoch for changeset in own] == [sum(opened[: n + 1]) for n in range(len(own))]
     assert all(patch.action is not None for changeset in changesets for patch in changeset.patches)
 

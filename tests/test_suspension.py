@@ -1,9 +1,13 @@
 """Calls that wait for a person: the run waits with them, and goes on as was decided."""
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from replayed import assert_replays
 from runs import (
     Asking,
     add,
@@ -27,24 +31,29 @@ from threadlog.engine import (
     Context,
     Decision,
     ModelRequest,
+    Runtime,
     SetToolResult,
     Suspend,
     Terminate,
     ToolCall,
     ToolContext,
     ToolResult,
+    Turn,
     tool,
 )
 from threadlog.engine.behavior import Wanted
 from threadlog.engine.events import RunFinished, RunResult, RunResumed, ToolFinished, ToolResumed, ToolStarted
-from threadlog.reducers import Set, replay
-from threadlog.store.changeset import RunFacts, Termination
+from threadlog.reducers import Append, Set, replay
+from threadlog.reducers.tool_call import calls
+from threadlog.store import VersionConflict
+from threadlog.store.changeset import RunFacts, Termination, Usage
 from threadlog.store.errors import RunError
 
 pytestmark = pytest.mark.anyio
 
 ERASE = ToolCall("erase", {"amount": 7}, "c1")
 ADD = ToolCall("add", {"a": 1, "b": 2}, "c2")
+CANCELLED = Termination(type="cancelled")
 AWAITING = "Tool 'erase' is awaiting approval. Execution paused."
 
 
@@ -339,7 +348,7 @@ async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
 
 
 async def test_a_cancelled_run_that_waited_cancels_its_calls(path: Path) -> None:
-    planner = eraser(ERASE, "never", behaviors=[asking("run_end", Set("/end", 1))])
+    planner = eraser(ERASE, "never")
     first = await run(path, planner)
 
     async with running(path, planner) as runtime:
@@ -347,13 +356,71 @@ async def test_a_cancelled_run_that_waited_cancels_its_calls(path: Path) -> None
         assert not await runtime.cancel(first.run_id)
         again = await (await runtime.start("planner", "again", thread="t1")).result()
 
-    assert reasons(path)[4:6] == ["run_resumed", "run_finished"]
-    ended = history(path)[5]
-    assert ended.run == RunFacts(status="done", termination=Termination(type="cancelled"))
+    assert reasons(path)[3:6] == ["run_suspended", "run_finished", "run_started"]
+    ended = history(path)[4]
+    assert (ended.run, ended.epoch) == (RunFacts(status="done", termination=CANCELLED), 2)
+    assert ended.executor is not None
     assert again.output == "never"
-    assert (
-        replay(history(path)[:6]).state["__tool_call_scope"]["c1"]["tool_call_state"]["status"] == "cancelled"
-    )
+    assert {call.call_id: call.status for call in calls(replay(history(path)[:5]).state)} == {
+        "c1": "cancelled"
+    }
+
+
+async def test_a_run_that_waits_is_cancelled_where_nobody_has_its_agent(path: Path) -> None:
+    """nothing of the agent takes part: its behaviors were asked at `run_end`, when the run began to wait"""
+    ends = Turn(tool_calls=[ERASE], usage=Usage(input_tokens=5, output_tokens=2))
+    planner = eraser(ends, behaviors=[asking("run_end", Append("/ends", "an end"))])
+    start = asking("run_start", Set("/ends", []), name="start")
+    planner = replace(planner, behaviors=[start, *planner.behaviors])
+    first = await run(path, planner)
+
+    async with running(path) as runtime:
+        assert await runtime.cancel(first.run_id)
+        (row,) = runtime.log.runs("t1")
+
+    assert (row.status, row.agent, row.epoch, row.input_tokens) == ("done", "planner", 2, 5)
+    assert (state(path), statuses(path)) == ({"ends": ["an end"]}, {"c1": "cancelled"})
+    await assert_replays(path, planner)
+
+
+async def test_of_two_that_cancel_at_the_same_moment_one_does(path: Path) -> None:
+    first = await run(path, eraser(ERASE))
+    cancelled: list[bool] = []
+
+    async def cancel(runtime: Runtime) -> None:
+        cancelled.append(await runtime.cancel(first.run_id))
+
+    async with running(path) as one, running(path) as other, anyio.create_task_group() as tasks:
+        for runtime in (one, other, one):
+            tasks.start_soon(cancel, runtime)
+
+    assert sorted(cancelled) == [False, False, True]
+    assert reasons(path).count("run_finished") == 1
+
+
+async def test_a_cancellation_and_a_decision_at_the_same_moment(path: Path) -> None:
+    """whoever is first counts: the other is told so, or the run that has just gone on is cancelled"""
+    first = await run(path, eraser(ERASE))
+
+    async def decide(runtime: Runtime) -> None:
+        with suppress(RunError, VersionConflict):
+            await runtime.decide(first.run_id, [Decision.approve("c1")])
+
+    async def cancel(runtime: Runtime) -> None:
+        with suppress(RunError):
+            await runtime.cancel(first.run_id)
+
+    async with (
+        running(path, eraser("gone")) as one,
+        running(path) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(decide, one)
+        tasks.start_soon(cancel, other)
+        tasks.start_soon(cancel, one)
+
+    assert reasons(path)[-1] == "run_finished"
+    assert reasons(path).count("run_finished") == 1
 
 
 async def test_a_thread_whose_run_waits_takes_no_other_and_says_for_what(path: Path) -> None:

@@ -111,8 +111,9 @@ class Block:
 class Suspend:
     """Put the tool call before a person; the run waits when nothing else is left to do."""
 
-    action: str
-    """What is asked for, for whoever shows it: `approve`, `tool:PermissionConfirm`, …"""
+    action: str = ""
+    """What is asked for, for whoever shows it: `approve`, `tool:PermissionConfirm`, …; without it `tool:`
+    and the tool's name."""
 
     message: str = ""
     """What the person reads."""
@@ -121,6 +122,10 @@ class Suspend:
     """What the question is about, as JSON; the call's arguments if it is None."""
 
     resume_mode: ResumeMode = "replay_tool_call"
+
+    response_schema: Any = None
+    """Of which form the answer's result is to be, as JSON schema, for whoever shows the question. The
+    result is not checked against it: what becomes arguments of the tool is checked like all arguments."""
 
 
 @dataclass(frozen=True, slots=True)

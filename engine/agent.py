@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -49,6 +49,8 @@ class Agent:
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     tool_execution: ToolExecution = "parallel"
+    """How the calls of one turn are made: see `round.py`."""
+
     max_rounds: int = 10
     """Of model and tools in one run; 0 is no limit."""
 
@@ -62,6 +64,11 @@ class Agent:
         if not isinstance(self.model, Model | str):
             raise DefinitionError(
                 f"the model of agent {self.name!r} has no name and stream(): {self.model!r}"
+            )
+        if self.tool_execution not in get_args(ToolExecution):
+            raise DefinitionError(
+                f"the tool execution of agent {self.name!r} is one of {get_args(ToolExecution)}, "
+                f"not {self.tool_execution!r}"
             )
         _unique("tools", self.name, [tool.name for tool in self._tools])
         _unique("behaviors", self.name, [behavior.name for behavior in self.behaviors])

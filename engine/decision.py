@@ -1,14 +1,17 @@
 """Decisions: what a person says about a suspended tool call."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from pydantic import ValidationError
 
 from ..reducers.decision import DecisionKept
 from ..reducers.tool_call import DecisionRecord, ToolCallDecided, ToolCallState, ToolCallSuspended, pending
 from ..store.changeset import ActionRecord, Changeset
 from ..store.document import dumps, loads, same
-from ..store.errors import RunError
+from ..store.errors import ContentError, RunError
+from .tool import brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,18 @@ class Decision:
         return cls(call_id, False, result, reason, by, id)
 
     def record(self, ticket: str) -> DecisionRecord:
-        """As it is kept. Without an id of its own the answer's id is made from the ticket: it counts once."""
-        return DecisionRecord(
-            id=self.id or f"decision:{ticket}",
-            target=self.target,
-            approved=self.approved,
-            # As it comes back from the log: its keys in order, so that a replay sees the same.
-            result=loads(dumps(self.result)),
-            reason=self.reason,
-            by=self.by,
-        )
+        """As it is kept. Without an id of its own the answer's id is made from the ticket: it counts once.
+
+        Raises:
+            ContentError: it holds what the log cannot keep, or something else than yes or no.
+        """
+        given = asdict(self) | {"id": self.id or f"decision:{ticket}"}
+        try:
+            # As it comes back from the log: its keys in order, so that a replay sees the same. Strict: a
+            # text such as "no" is not guessed at.
+            return DecisionRecord.model_validate(loads(dumps(given)), strict=True)
+        except ValidationError as err:
+            raise ContentError(f"the decision about {self.target!r} cannot be kept: {brief(err)}") from err
 
 
 class Answers:
@@ -91,7 +96,7 @@ class Answers:
         """
         found = []
         for decision in decisions:
-            dumps([decision.target, decision.result, decision.reason, decision.by, decision.id])
+            decision.record(decision.target)
             key = self._key(decision.target)
             if key not in self._given:
                 self._given[key] = decision

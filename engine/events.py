@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..reducers.tool_call import DecisionRecord, Suspension
 from ..store.changeset import Message, Termination, ToolOutcome, Usage
 
 
@@ -69,6 +70,7 @@ class ToolResumed:
 
     call_id: str
     name: str
+    decision: DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,18 @@ class ToolProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSuspended:
+    """A tool call waits for a person, who is asked this."""
+
+    call_id: str
+    name: str
+    suspension: Suspension
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call has ended, or is suspended."""
+    """A tool call has ended."""
 
     outcome: ToolOutcome
     version: int
@@ -124,6 +136,7 @@ Event = (
     | ToolStarted
     | ToolResumed
     | ToolProgress
+    | ToolSuspended
     | ToolFinished
     | RunFinished
 )

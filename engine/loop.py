@@ -26,9 +26,9 @@ from ..reducers.run import Status as RunStatus
 from ..reducers.tool_call import (
     DecisionRecord,
     ToolCallsForgotten,
-    ToolCallState,
     calls,
     pending,
+    waiting,
 )
 from ..store.async_log import Pending
 from ..store.changeset import Executor, Message, RunFacts, Termination, ThreadFacts, ToolCall
@@ -235,7 +235,7 @@ class Loop:
     async def _went_on_with_decided(self) -> bool:
         """Take in what was decided, and let the decided calls go on, if there are any."""
         self._inbox.take_in()
-        decided = [call for call in calls(self._work.state) if call.status == "resuming" and call.decision]
+        decided = [call for call in calls(self._work.state) if call.status == "resuming"]
         if not decided or (
             self._agent.tool_execution == "parallel_batch_approval" and pending(self._work.state)
         ):
@@ -244,10 +244,12 @@ class Loop:
         await self._work.settled("decision")
         if self._control.should_stop():
             return True
+        answers: dict[str, DecisionRecord] = {}
         for call in decided:
-            self._publisher.tell(events.ToolResumed(call.call_id, call.name))
+            if call.decision:
+                answers[call.call_id] = call.decision
+                self._publisher.tell(events.ToolResumed(call.call_id, call.name, call.decision))
         again = [ToolCall(call.name, call.arguments, call.call_id) for call in decided]
-        answers = {call.call_id: call.decision for call in decided if call.decision}
         round = self._new_round(max(self._step.number - 1, 0))
         await self._call_tools(round, again, answers)
         self._note_output(round)
@@ -256,17 +258,15 @@ class Loop:
     def _waits_for_all(self) -> bool:
         """Whether a person must decide before the model has anything new to answer to."""
         news = takewhile(lambda message: message.role != "assistant", reversed(self._work.messages))
-        return bool(self._waiting()) and not any(message.role in ("user", "tool") for message in news)
+        return bool(waiting(self._work.state)) and not any(
+            message.role in ("user", "tool") for message in news
+        )
 
     async def _or_suspended(self, termination: Termination | None) -> Termination | None:
         """The end; a run for which a person must decide waits instead, and goes on if one just has."""
-        if not termination or termination.type in ("error", "cancelled") or not self._waiting():
+        if not termination or termination.type in ("error", "cancelled") or not waiting(self._work.state):
             return termination
         return None if await self._went_on_with_decided() else Termination(type="suspended")
-
-    def _waiting(self) -> list[ToolCallState]:
-        """The calls that wait for a person, or for the decisions about others."""
-        return [call for call in calls(self._work.state) if call.status in ("suspended", "resuming")]
 
     def _note_output(self, round: Round) -> None:
         """Keep the structured output that a round has given: with it the run comes to its end."""
@@ -279,7 +279,7 @@ class Loop:
 
     def _end_of_text(self) -> Termination:
         """How a run ends with a text, which is no output where that is structured."""
-        if self._agent.output_type and not self._waiting():
+        if self._agent.output_type and not waiting(self._work.state):
             return Termination(type="error", detail=NOT_GIVEN)
         return Termination(type="natural_end")
 

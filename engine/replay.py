@@ -348,7 +348,7 @@ def _parts(changeset: Changeset) -> Iterator[Part]:
 def _suspend(changeset: Changeset) -> Suspend:
     payloads = [r.payload for r in changeset.actions if r.action == ToolCallSuspended.__name__]
     asked = ToolCallSuspended.model_validate(payloads[0]).suspension
-    return Suspend(asked.action, asked.message, asked.parameters, asked.resume_mode)
+    return Suspend(asked.action, asked.message, asked.parameters, asked.resume_mode, asked.response_schema)
 
 
 def _added(message: Message) -> AddMessage:

@@ -118,7 +118,7 @@ class Round:
         """The answer of a call whose tool is not to be called; None if it is."""
         actions = await self.phases.run(Phase.BEFORE_TOOL_EXECUTE, self.step, call=call, decision=decision)
         if decision and not decision.approved:
-            return ToolAnswer("cancelled", {"error": decision.reason or "User denied the action"})
+            return ToolAnswer("cancelled", {"error": _reason(decision)})
         verdict = _last(actions, Block, Suspend)
         if isinstance(verdict, Block):
             return ToolAnswer.failed(verdict.reason)
@@ -152,6 +152,7 @@ class Round:
             idempotency_key=f"{identity.run_id}:{self._asked_in(call)}:{call.id}",
             decision=decision,
             _state=self.work.state,
+            _messages=tuple(self.work.messages),
             _tell=lambda value: self.publisher.tell(events.ToolProgress(call.id, call.name, value)),
         )
         self.publisher.tell(events.ToolStarted(call.id, call.name))
@@ -169,16 +170,21 @@ class Round:
         """Put a call's answer into the log: whole, even if the run is being cancelled."""
         with CancelScope(shield=True):
             outcome = self._reduced(call, answer)
-            if answer.outcome == "suspended":
-                self._suspend(call, answer.suspend or Suspend(f"tool:{call.name}"))
-            else:
+            suspension = self._suspended(call, answer.suspend) if answer.suspend else None
+            if not suspension:
                 self._end(call, outcome)
             added = [a for a in await self._told(call, outcome) if isinstance(a, AddMessage)]
             for message in (*answer.messages, *added):
                 self._say(message)
             pending = self.work.commit("tool_results", tool_calls=(outcome,))
             self.outcomes.append(outcome)
-            self.publisher.tell(events.ToolFinished(outcome, self.work.version), after=pending)
+            version = self.work.version
+            event = (
+                events.ToolSuspended(call.id, call.name, suspension, version)
+                if suspension
+                else events.ToolFinished(outcome, version)
+            )
+            self.publisher.tell(event, after=pending)
 
     async def _told(self, call: ToolCall, outcome: ToolOutcome) -> list[PhaseAction]:
         try:
@@ -210,18 +216,20 @@ class Round:
             self._written[call.id] = wanted
         return outcome
 
-    def _suspend(self, call: ToolCall, asked: Suspend) -> None:
+    def _suspended(self, call: ToolCall, asked: Suspend) -> Suspension:
         suspension = Suspension(
             ticket=self.work.new_id(),
-            action=asked.action,
+            action=asked.action or f"tool:{call.name}",
             message=asked.message,
             parameters=call.arguments if asked.parameters is None else asked.parameters,
+            response_schema=asked.response_schema,
             resume_mode=asked.resume_mode,
         )
         suspended = ToolCallSuspended(
             call_id=call.id, name=call.name, arguments=call.arguments, suspension=suspension
         )
         self.work.act([suspended], source=LOOP, call_id=call.id)
+        return suspension
 
     def _end(self, call: ToolCall, outcome: ToolOutcome) -> None:
         moved = ToolCallMoved(
@@ -256,6 +264,10 @@ class Round:
 def text_of(result: Any) -> str:
     """What the model is told: a text as it is, everything else as JSON."""
     return result if isinstance(result, str) else dumps(result).decode()
+
+
+def _reason(denied: DecisionRecord) -> str:
+    return denied.reason if denied.reason and denied.reason.strip() else "User denied the action"
 
 
 def _refused(outcome: ToolOutcome, err: ActionError) -> dict[str, Any]:

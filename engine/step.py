@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..reducers.phase import Phase
-from ..reducers.tool_call import ToolCallMoved, calls, pending
+from ..reducers.tool_call import ToolCallMoved, calls, pending, waiting
 from ..store.async_log import Pending
 from ..store.changeset import Inference, Message, RunFacts, Termination, ToolCall, Usage
 from . import events
@@ -118,8 +118,8 @@ class Step:
         for message in shown:
             if message.on_emit is not None:
                 self.work.act([message.on_emit], source=LOOP)
-        waiting = [call.call_id for call in pending(self.work.state)]
-        conversation = repaired(self.work.messages, waiting)
+        waits = [call.call_id for call in waiting(self.work.state)]
+        conversation = repaired(self.work.messages, waits)
         return ModelRequest(
             messages=placed(self.agent.instructions, conversation, shown),
             tools=[tool.spec() for tool in plan.tools.values()],

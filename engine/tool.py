@@ -18,14 +18,22 @@ from typing import Any, Literal, get_type_hints, overload
 from anyio import NoEventLoopError, fail_after, from_thread
 from anyio.to_thread import run_sync
 from docstring_parser import parse
-from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from ..reducers.reduce import StateAction
 from ..reducers.scope import place
 from ..reducers.tool_call import DecisionRecord
-from ..store.changeset import Scope
+from ..store.changeset import Message, Scope
 from ..store.document import dumps, loads
 from ..store.errors import ContentError, DefinitionError, ThreadlogError, in_words
 from ..store.patch import MISSING, find
@@ -52,6 +60,7 @@ class ToolContext:
     """What a person decided about the call, if one had to."""
 
     _state: Any = field(default=None, repr=False)
+    _messages: Sequence[Message] = field(default=(), repr=False)
     _tell: Callable[[Any], None] = field(default=print, repr=False)
 
     def read(self, path: str = "", default: Any = None, *, scope: Scope = "thread") -> Any:
@@ -60,6 +69,10 @@ class ToolContext:
         The pointer is into the scope, as with an action: `tool_call` is this very call.
         """
         return copied(self._state, place(scope, path, self.call_id), default)
+
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation, as it was when the call began: a copy."""
+        return deepcopy(tuple(self._messages))
 
     def progress(self, value: Any) -> None:
         """Tell how far the work is, to whoever follows the run. It is not kept."""
@@ -85,6 +98,8 @@ class ToolResult:
     suspend: Suspend | None = None
     """Set: the call is not done; a person must decide first."""
 
+
+_MESSAGE, _QUESTION = TypeAdapter(AddMessage), TypeAdapter(Suspend)
 
 Outcome = Literal["succeeded", "failed", "suspended", "cancelled"]
 
@@ -195,7 +210,12 @@ class Tool:
         else:
             returned = await run_sync(partial(self.function, **given), abandon_on_cancel=True)
         result = returned if isinstance(returned, ToolResult) else ToolResult(returned)
-        return replace(result, output=_json(result.output, self.name))
+        try:
+            return _kept(result)
+        except ValidationError as err:
+            raise ToolError(f"the result of {self.name!r} cannot be kept: {brief(err)}") from err
+        except (ContentError, ValueError, TypeError) as err:
+            raise ToolError(f"the result of {self.name!r} cannot be kept: {err}") from err
 
     def _validated(self, arguments: Any) -> dict[str, Any]:
         try:
@@ -283,11 +303,18 @@ def _field(name: str, default: Any, text: str | None) -> Any:
     return Field(default, alias=name, description=text) if text else Field(default, alias=name)
 
 
-def _json(output: Any, name: str) -> Any:
-    try:
-        return loads(dumps(to_jsonable_python(output)))
-    except (ContentError, ValueError) as err:
-        raise ToolError(f"the result of {name!r} cannot be kept: {err}") from err
+def _kept(result: ToolResult) -> ToolResult:
+    """The result as the log can keep it. What is refused here fails the call, and later the whole run."""
+    return ToolResult(
+        _json(result.output),
+        list(result.actions),
+        [_MESSAGE.validate_python(_json(message)) for message in result.messages],
+        None if result.suspend is None else _QUESTION.validate_python(_json(result.suspend)),
+    )
+
+
+def _json(value: Any) -> Any:
+    return loads(dumps(to_jsonable_python(value)))
 
 
 def brief(err: ValidationError) -> str:

@@ -47,6 +47,9 @@ class Suspension(BaseModel):
     parameters: JsonValue = None
     """What the question is about."""
 
+    response_schema: JsonValue = None
+    """Of which form the answer's result is to be, as JSON schema."""
+
     resume_mode: ResumeMode = "replay_tool_call"
     """How the call goes on when it is approved."""
 
@@ -173,6 +176,11 @@ def calls(state: Any) -> list[ToolCallState]:
     found = scopes if scopes is not MISSING and type(scopes) is dict else {}
     records = (find(found[call_id], TOOL_CALL_STATE) for call_id in sorted(found))
     return [ToolCallState.model_validate(record) for record in records if record is not MISSING]
+
+
+def waiting(state: Any) -> list[ToolCallState]:
+    """The calls that wait for a person, or that are decided and wait for others, by call id."""
+    return [call for call in calls(state) if call.status in ("suspended", "resuming")]
 
 
 def pending(state: Any) -> list[ToolCallState]:

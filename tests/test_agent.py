@@ -94,6 +94,7 @@ class Other(BaseModel):
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"model": 5}, "the model of agent 'planner' has no name and stream()"),
+    ({"tool_execution": "batch"}, "'sequential', 'parallel', 'parallel_batch_approval'), not 'batch'"),
     ({"tools": [add, add]}, "two tools of agent 'planner' have the same name"),
     ({"tools": [lambda n: n]}, "annotate the parameter 'n'"),
     (

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 import resumer
+from replayed import assert_replays
 from runs import (
     Asking,
     add,
@@ -27,7 +28,18 @@ from runs import (
 )
 from test_suspension import ADD, ERASE, eraser
 
-from threadlog.engine import Context, Decision, Run, Runtime, ScriptedModel, Suspend, ToolCall, tool
+from threadlog.engine import (
+    Context,
+    Decision,
+    ModelRequest,
+    Run,
+    Runtime,
+    ScriptedModel,
+    Suspend,
+    ToolCall,
+    tool,
+)
+from threadlog.engine.model import Part
 from threadlog.reducers.decision import kept
 from threadlog.store import VersionConflict
 from threadlog.store.changeset import ActionRecord
@@ -84,6 +96,42 @@ async def test_a_decision_that_cannot_be_kept_is_refused(path: Path) -> None:
                 await runtime.decide(first.run_id, [Decision.approve("c1", result)])
 
     assert reasons(path)[-1] == "run_suspended"
+
+
+WRONG: list[dict[str, Any]] = [
+    {"approved": "no"},
+    {"approved": "denied"},
+    {"approved": 1},
+    {"approved": None},
+    {"approved": {"approved": False}},
+    {"approved": True, "reason": 5},
+    {"approved": True, "by": 5},
+    {"approved": True, "id": 5},
+]
+
+
+@pytest.mark.parametrize("given", WRONG, ids=repr)
+async def test_a_decision_is_yes_or_no_and_nothing_is_guessed_at(path: Path, given: dict[str, Any]) -> None:
+    """What comes from a form or a chat is made a yes or a no by whoever knows the form. Other systems read
+    texts and objects for the words of a refusal, and take everything else for consent: "no, thanks"."""
+    decision = Decision("c1", **given)
+    first = await run(path, eraser(ERASE))
+    async with running(path, eraser()) as runtime:
+        with pytest.raises(ContentError, match="the decision about 'c1' cannot be kept: "):
+            await runtime.decide(first.run_id, [decision])
+        with pytest.raises(ContentError, match="the decision about 'c1' cannot be kept: "):
+            await runtime.resume(first.run_id, [decision])
+        assert await runtime.cancel(first.run_id)
+
+    assert reasons(path)[-2:] == ["run_suspended", "run_finished"]
+
+
+async def test_a_decision_that_is_none_does_not_reach_a_run_that_goes_on(path: Path) -> None:
+    async with going(path, [ERASE, WAIT], "end") as (runtime, started, gone_on):
+        with pytest.raises(ContentError, match="cannot be kept"):
+            await runtime.decide(started.run_id, [Decision("c1", "no")])  # type: ignore[arg-type]
+        gone_on.set()
+        assert (await started.result()).status == "waiting"
 
 
 async def test_an_unknown_run_is_refused(path: Path) -> None:
@@ -148,6 +196,33 @@ async def test_a_decision_counts_once_while_others_are_awaited(path: Path) -> No
     assert statuses(path) == {"c1": "resuming", "c2": "suspended"}
 
 
+async def test_a_call_is_decided_while_the_model_answers(path: Path) -> None:
+    """It goes on when the turn is in the log. Other systems let it go on beside the model, and its result is
+    then in the conversation before the turn that was asked without it."""
+    answering, gone_on = anyio.Event(), anyio.Event()
+
+    class Slow(ScriptedModel):
+        async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+            if request.messages[-1].content == "3":
+                answering.set()
+                await gone_on.wait()
+            async for part in super().stream(request):
+                yield part
+
+    planner = eraser(model=Slow([ERASE, ADD], "one is done", "gone"))
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await answering.wait()
+        await runtime.decide(started.run_id, [APPROVE])
+        gone_on.set()
+        result = await started.result()
+        said = [(m.role, m.content) for m in runtime.messages("t1")]
+
+    assert result.output == "gone"
+    assert said[3:] == [("assistant", "one is done"), ("tool", "erased"), ("assistant", "gone")]
+    await assert_replays(path, planner)
+
+
 async def test_a_call_is_decided_while_its_run_goes_on(path: Path) -> None:
     async with going(path, [ERASE, WAIT], "gone") as (runtime, started, gone_on):
         assert await runtime.decide(started.run_id, [APPROVE]) is started
@@ -158,6 +233,7 @@ async def test_a_call_is_decided_while_its_run_goes_on(path: Path) -> None:
 
 
 async def test_an_early_decision_is_kept_until_its_call_asks(path: Path) -> None:
+    """in the log, in one place, by an action: there is no other queue that could be stale"""
     async with going(path, WAIT, ADD, ERASE, "gone") as (runtime, started, gone_on):
         await runtime.decide(started.run_id, [APPROVE])
         gone_on.set()

@@ -26,10 +26,22 @@ from runs import (
     told,
 )
 
-from threadlog.engine import AddMessage, Block, ModelRequest, ToolCall, ToolResult
+from threadlog.engine import (
+    AddMessage,
+    Block,
+    Context,
+    Decision,
+    ModelRequest,
+    State,
+    ToolCall,
+    ToolContext,
+    ToolResult,
+)
 from threadlog.engine.events import ToolFinished
 from threadlog.reducers import Append, Delete, Increment, Insert, Merge, Remove, Set, StateAction, replay
 from threadlog.reducers.conflict import Write, conflict
+from threadlog.reducers.tool_call import calls as calls_in
+from threadlog.store import Log
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +73,8 @@ def ended(path: Path) -> list[str]:
 
 
 async def test_each_call_of_a_parallel_round_is_in_the_log_as_it_ends(path: Path) -> None:
+    """Each is a changeset of its own, and each of its patches names who asked for it: nothing is gathered
+    into one patch of the round, which a crash could lose whole."""
     await run(path, agent(calls("a", "b", "c"), tools=[Relay("c", "a", "b").act]))
 
     assert ended(path) == ["c", "a", "b"]
@@ -74,6 +88,22 @@ async def test_the_model_is_told_in_the_order_of_its_calls(path: Path) -> None:
     await run(path, agent(calls("a", "b", "c"), hearing(requests, "done"), tools=[Relay("c", "a", "b").act]))
 
     assert said(requests[0])[2:] == [("tool", "a"), ("tool", "b"), ("tool", "c")]
+
+
+async def test_the_calls_of_a_parallel_round_read_the_state_that_it_began_with(path: Path) -> None:
+    first_is_known = anyio.Event()
+
+    async def act(context: ToolContext, name: str) -> ToolResult:
+        if name == "b":
+            await first_is_known.wait()
+        return ToolResult(context.read("/n"), [Increment("/n")])
+
+    async with running(path, agent(calls("a", "b"), tools=[act], behaviors=[START])) as runtime:
+        async for event in await runtime.start("planner", "go", thread="t1"):
+            if isinstance(event, ToolFinished):
+                first_is_known.set()
+
+    assert (told(path), state(path)["n"]) == (["0", "0"], 2)
 
 
 async def test_a_result_is_told_while_others_still_work(path: Path) -> None:
@@ -131,6 +161,34 @@ async def test_behaviors_see_the_state_as_the_commit_before_left_it(path: Path) 
     assert seen == [1, 2]
 
 
+@pytest.mark.parametrize(("first", "second"), [("fail", "add"), ("add", "fail"), ("nowhere", "add")])
+async def test_a_call_id_that_comes_again_begins_anew_whatever_became_of_it(
+    path: Path, first: str, second: str
+) -> None:
+    """providers reuse ids: a call that is over is no reason to end the run"""
+    arguments = {"add": {"a": 1, "b": 1}}
+    turns = [ToolCall(name, arguments.get(name, {}), "c1") for name in (first, second)]
+
+    result = await run(path, agent(*turns, "hello"))
+
+    assert (result.output, len(told(path))) == ("hello", 2)
+    assert statuses(path) == {"c1": "failed" if second == "fail" else "succeeded"}
+
+
+async def test_a_call_is_recorded_as_new_until_it_has_an_outcome(path: Path) -> None:
+    """The turn that asks for it is in the log before its tool starts, so a crash in a tool leaves a trace. A
+    second commit that says `running` would make every round wait for the disk once more and tell no more."""
+    seen: list[Any] = []
+
+    def look() -> None:
+        with Log.open(path, readonly=True) as log:
+            seen.extend((call.call_id, call.status) for call in calls_in(log.state("t1")))
+
+    await run(path, agent(ToolCall("look", id="c1"), tools=[look]))
+
+    assert (seen, statuses(path)) == ([("c1", "new")], {"c1": "succeeded"})
+
+
 @pytest.mark.parametrize("execution", ["sequential", "parallel", "parallel_batch_approval"])
 async def test_a_call_that_fails_does_not_stop_the_others(path: Path, execution: str) -> None:
     three = [ToolCall("fail", id="a"), ToolCall("nowhere", id="b"), ToolCall("add", {"a": 1, "b": 1}, "c")]
@@ -155,6 +213,24 @@ async def test_sequential_calls_stop_behind_one_that_is_suspended(path: Path) ->
         ("tool", "[Tool execution was interrupted before producing a result.]"),
     ]
     assert result.status == "waiting"
+
+
+async def test_calls_behind_a_suspended_one_are_not_made_up_for(path: Path) -> None:
+    """the model decides anew when it knows what became of the call before: it has asked for them in order"""
+    two = [ToolCall("erase", id="b"), ToolCall("add", {"a": 1, "b": 1}, "c")]
+    requests: list[ModelRequest] = []
+    planner = agent(two, hearing(requests, "hello"), tools=[add, erase], tool_execution="sequential")
+    async with running(path, planner) as runtime:
+        waiting = await (await runtime.start("planner", "go", thread="t1")).result()
+        resumed = await runtime.decide(waiting.run_id, [Decision.approve("b")])
+        assert resumed
+        await resumed.result()
+
+    assert said(requests[0])[2:] == [
+        ("tool", "erased"),
+        ("tool", "[Tool execution was interrupted before producing a result.]"),
+    ]
+    assert statuses(path) == {"b": "succeeded", "c": "cancelled"}
 
 
 async def test_a_message_from_a_tool_does_not_part_others_from_their_call(path: Path) -> None:
@@ -225,6 +301,8 @@ CONFLICTS: list[tuple[list[StateAction], list[StateAction]]] = [
 async def test_a_conflicting_write_fails_the_later_call_and_applies_nothing_of_it(
     path: Path, first: list[StateAction], second: list[StateAction]
 ) -> None:
+    """The run goes on and the other calls count: where a conflict ends the run instead, what tools have
+    done in the world is done and in no record. What was refused is not among the actions of the log."""
     await acted(path, first, [Append("/half", 1), *second, Append("/half", 2)])
 
     later = history(path)[3]
@@ -236,6 +314,20 @@ async def test_a_conflicting_write_fails_the_later_call_and_applies_nothing_of_i
     assert error["result"] == "did b"
     assert "was executed, but its state change was refused: [state_conflict]" in str(error["error"])
     assert "the calls 'a' and 'b' of one round" in str(error["error"])
+
+
+async def test_what_behaviors_write_about_the_calls_of_a_round_never_conflicts(path: Path) -> None:
+    """Behaviors are asked call by call, each on the state that the call before has left: they see what they
+    write over, where two tools at work at the same time do not."""
+
+    def note(context: Context) -> State | None:
+        return State(Set("/n", context.outcome.result)) if context.outcome else None
+
+    planner = agent(calls("a", "b"), tools=[Relay("a", "b").act], behaviors=[START, Asking(note, "note")])
+    await run(path, planner)
+
+    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert state(path)["n"] == "b"
 
 
 async def test_two_sequential_calls_never_conflict(path: Path) -> None:

@@ -80,6 +80,7 @@ async def text_comes(started: Run) -> None:
 
 
 async def test_a_run_cancelled_while_the_model_answers(path: Path) -> None:
+    """what had come of the answer is in the record of the attempt, not in the conversation"""
     result = await cancel_at(path, agent(model=Hanging()), text_comes)
 
     assert (result.status, result.termination, result.output) == ("done", cancelled("inference"), None)
@@ -91,6 +92,8 @@ async def test_a_run_cancelled_while_the_model_answers(path: Path) -> None:
 
 
 async def test_a_run_cancelled_while_tools_work_keeps_what_has_ended(path: Path) -> None:
+    """Other systems drop the whole round. What a tool has done is done: the log must not lose it, and the
+    model must not do it again."""
     tools = Half()
 
     async def stuck(started: Run) -> None:
@@ -137,6 +140,34 @@ async def test_what_a_tool_has_done_when_its_run_is_cancelled_is_in_the_log(path
         await started.result()
 
     assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
+
+
+async def test_a_run_cancelled_as_it_begins_asks_no_model_and_says_nothing_to_it(path: Path) -> None:
+    begun, gone_on = anyio.Event(), anyio.Event()
+    ids: list[str] = []
+    ended: list[RunResult] = []
+
+    async def start(runtime: Runtime) -> None:
+        ended.append(await (await runtime.start("planner", "go", thread="t1")).result())
+
+    class Slow(Asking):
+        async def run_start(self, context: Context) -> None:  # type: ignore[override]
+            ids.append(context.run_id)
+            begun.set()
+            await gone_on.wait()
+
+    planner = agent("never", behaviors=[Slow(lambda context: None)])
+    async with running(path, planner) as runtime:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(start, runtime)
+            await begun.wait()
+            assert await runtime.cancel(ids[0])
+            gone_on.set()
+        assert await replay_run(runtime.log, ids[0], [planner]) is None
+
+    assert ended[0].termination == cancelled(None)
+    assert reasons(path) == ["run_started", "run_finished"]
+    assert [m.content for changeset in history(path) for m in changeset.messages] == ["go"]
 
 
 async def test_a_run_cancelled_between_two_phases_says_nothing_to_the_model(path: Path) -> None:

@@ -54,6 +54,8 @@ async def test_the_events_of_a_run_in_order(path: Path) -> None:
 
 
 async def test_the_events_say_what_the_log_says(path: Path) -> None:
+    """Each has the version that it stands for, at which the state can be read. Other systems send the state
+    along with every change, to whoever wants it or not."""
     told = await events(path, CALLS, "hello")
 
     changesets = {changeset.version: changeset for changeset in history(path)}

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,16 @@ from threadlog.engine import (
     tool,
 )
 from threadlog.engine.behavior import Wanted
-from threadlog.engine.events import RunFinished, RunResult, RunResumed, ToolFinished, ToolResumed, ToolStarted
+from threadlog.engine.events import (
+    RunFinished,
+    RunResult,
+    RunResumed,
+    ToolFinished,
+    ToolProgress,
+    ToolResumed,
+    ToolStarted,
+    ToolSuspended,
+)
 from threadlog.reducers import Append, Set, replay
 from threadlog.reducers.tool_call import calls
 from threadlog.store import VersionConflict
@@ -81,6 +91,8 @@ async def test_a_run_waits_when_all_its_calls_do(path: Path) -> None:
 
 
 async def test_a_suspended_call_has_a_ticket_and_a_question_and_no_message(path: Path) -> None:
+    """One record says all of it, the call, where it stands and the question, so that its parts cannot
+    disagree; and that a call waits is told to the model in the request only, so no text is taken for it."""
     result = await run(path, eraser(ERASE))
 
     async with running(path, eraser()) as runtime:
@@ -128,7 +140,15 @@ async def test_a_run_that_goes_on_is_in_its_next_epoch_under_its_own_id(path: Pa
     assert history(path)[4].executor is not None
 
 
-@pytest.mark.parametrize(("reason", "text"), [("too risky", "too risky"), (None, "User denied the action")])
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("too risky", "too risky"),
+        (None, "User denied the action"),
+        ("", "User denied the action"),
+        (" \n", "User denied the action"),
+    ],
+)
 async def test_a_denied_call_is_not_made_and_the_model_is_told_why(
     path: Path, reason: str | None, text: str
 ) -> None:
@@ -194,8 +214,8 @@ MODES: list[tuple[str, Any, str, list[str]]] = [
 async def test_a_call_goes_on_as_its_mode_says(
     path: Path, mode: str, result: Any, text: str, cities: list[str]
 ) -> None:
-    """[Q] C25: where the reference calls the tool with the decision as its arguments, the decision *is*
-    the result"""
+    """Other systems call the tool with the decision as its arguments even where it is to be used as the
+    result: here it *is* the result, as the name says, and the tool is not called."""
     assert await asked_once(mode, path, result) == ([text], cities)
 
 
@@ -219,6 +239,47 @@ async def test_a_tool_may_suspend_itself_and_is_told_the_decision(path: Path) ->
 
     assert seen == [("0:c1", None), ("0:c1", "yes")]
     assert (told(path), state(path)) == (["paid"], {"paid": True})
+
+
+@pytest.mark.parametrize(
+    ("asked", "action", "parameters"),
+    [
+        (Suspend(), "tool:pay", {"amount": 7}),
+        (Suspend("confirm", parameters={"sum": 7}), "confirm", {"sum": 7}),
+        (Suspend("confirm", parameters=date(2026, 11, 20)), "confirm", "2026-11-20"),
+    ],
+)
+async def test_what_a_question_does_not_say_comes_from_the_call(
+    path: Path, asked: Suspend, action: str, parameters: Any
+) -> None:
+    form = {"type": "object", "properties": {"pin": {"type": "string"}}}
+
+    def pay(context: ToolContext, amount: int) -> ToolResult:
+        asks = replace(asked, message="Really?", response_schema=form) if context.decision is None else None
+        return ToolResult("paid", suspend=asks)
+
+    planner = agent(ToolCall("pay", {"amount": 7}, "c1"), tools=[pay])
+    first = await run(path, planner)
+
+    async with running(path, planner) as runtime:
+        (call,) = runtime.pending(first.run_id)
+    assert call.suspension
+    assert (call.suspension.action, call.suspension.parameters) == (action, parameters)
+    assert (call.suspension.message, call.suspension.response_schema) == ("Really?", form)
+    await assert_replays(path, planner)
+
+
+async def test_a_tool_may_answer_in_the_words_for_a_call_that_waits(path: Path) -> None:
+    """that a call waits is known from its record, so an answer in these words is an answer"""
+    requests: list[ModelRequest] = []
+
+    def quote() -> str:
+        return AWAITING
+
+    await run(path, agent(ToolCall("quote", id="c1"), hearing(requests, "done"), tools=[quote]))
+
+    assert said(requests[0])[-1] == ("tool", AWAITING)
+    assert told(path) == [AWAITING]
 
 
 async def test_a_call_keeps_its_key_when_the_model_has_answered_in_between(path: Path) -> None:
@@ -248,7 +309,7 @@ async def test_a_call_may_be_suspended_again_with_a_new_ticket(path: Path) -> No
 
     assert before.suspension
     assert after.suspension
-    assert (result.status, after.decision) == ("waiting", None)
+    assert (result.status, after.decision, told(path)) == ("waiting", None, [])
     assert before.suspension.ticket != after.suspension.ticket
 
 
@@ -277,6 +338,73 @@ async def test_a_mixed_round_goes_on_and_the_run_waits_at_its_end(path: Path) ->
         ("tool", "3"),
     ]
     assert result.output == "all done"
+
+
+async def test_of_two_that_wait_the_decided_one_goes_on_and_the_model_is_told_of_both(path: Path) -> None:
+    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
+    requests: list[ModelRequest] = []
+    planner = eraser(two, hearing(requests, "one is gone"))
+    first = await run(path, planner)
+
+    async with running(path, planner) as runtime:
+        resumed = await runtime.decide(first.run_id, [Decision.approve("c2")])
+        assert resumed
+        result = await resumed.result()
+
+    assert said(requests[0])[2:] == [("tool", AWAITING), ("tool", "erased")]
+    assert (result.status, statuses(path)) == ("waiting", {"c1": "suspended", "c2": "succeeded"})
+    await assert_replays(path, planner)
+
+
+async def test_decided_calls_go_on_in_the_order_of_their_ids(path: Path) -> None:
+    planner = eraser([ToolCall("erase", id=id) for id in ("c3", "c1", "c2")], "done")
+    first = await run(path, planner)
+
+    async with running(path, planner) as runtime:
+        answers = [Decision.approve("c3"), Decision.deny("c1"), Decision.approve("c2")]
+        resumed = await runtime.decide(first.run_id, answers)
+        assert resumed
+        events = [event async for event in resumed]
+
+    gone_on = [(e.call_id, e.decision.approved) for e in events if isinstance(e, ToolResumed)]
+    assert gone_on == [("c1", False), ("c2", True), ("c3", True)]
+    assert {e.call_id for e in events if isinstance(e, ToolStarted)} == {"c2", "c3"}
+    assert statuses(path) == {"c1": "cancelled", "c2": "succeeded", "c3": "succeeded"}
+    await assert_replays(path, planner)
+
+
+async def test_a_call_that_has_ended_still_says_what_was_asked_and_answered(path: Path) -> None:
+    await decided(path, eraser(ERASE), Decision.approve("c1", by="ann"))
+
+    (call,) = calls(replay(history(path)).state)
+    assert call.suspension
+    assert call.decision
+    assert (call.status, call.suspension.message, call.decision.by) == ("succeeded", "Call erase?", "ann")
+
+
+async def test_a_tool_that_goes_on_tells_its_progress_and_can_be_cancelled(path: Path) -> None:
+    """a call is the same call, whether a person was asked before or not"""
+    started = anyio.Event()
+
+    @tool(needs_approval=True)
+    async def wait(context: ToolContext) -> None:
+        context.progress("half")
+        started.set()
+        await anyio.sleep_forever()
+
+    planner = agent(ToolCall("wait", id="c1"), tools=[wait])
+    first = await run(path, planner)
+    async with running(path, planner) as runtime:
+        resumed = await runtime.decide(first.run_id, [Decision.approve("c1")])
+        assert resumed
+        await started.wait()
+        assert await runtime.cancel(first.run_id)
+        result = await resumed.result()
+        progress = [event.progress async for event in resumed if isinstance(event, ToolProgress)]
+
+    assert (result.termination, progress) == (Termination(type="cancelled", detail="tools"), ["half"])
+    assert statuses(path) == {"c1": "cancelled"}
+    await assert_replays(path, planner)
 
 
 async def test_a_run_resumed_without_a_decision_waits_on(path: Path) -> None:
@@ -324,6 +452,34 @@ async def test_batch_approval_waits_until_all_are_decided(path: Path) -> None:
     assert (result.output, statuses(path)) == ("gone", {"c1": "cancelled", "c2": "succeeded"})
 
 
+async def test_a_call_that_is_decided_and_waits_for_others_is_not_told_as_interrupted(path: Path) -> None:
+    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
+    requests: list[ModelRequest] = []
+
+    async def wait() -> str:
+        reached.set()
+        await gone_on.wait()
+        return "waited"
+
+    reached, gone_on = anyio.Event(), anyio.Event()
+    planner = agent(
+        [*two, ToolCall("wait", id="c3")],
+        hearing(requests, "not yet"),
+        tools=[erase, wait],
+        tool_execution="parallel_batch_approval",
+    )
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await reached.wait()
+        await runtime.decide(started.run_id, [Decision.approve("c1")])
+        gone_on.set()
+        await started.result()
+
+    assert said(requests[0])[2:] == [("tool", AWAITING), ("tool", AWAITING), ("tool", "waited")]
+    assert statuses(path) == {"c1": "resuming", "c2": "suspended", "c3": "succeeded"}
+    await assert_replays(path, planner)
+
+
 @pytest.mark.parametrize("execution", ["parallel", "sequential"])
 async def test_without_batches_a_decided_call_goes_on_at_once(path: Path, execution: str) -> None:
     planner = eraser([ERASE, ADD], ERASE.model_copy(update={"id": "c3"}), "end", tool_execution=execution)
@@ -334,6 +490,8 @@ async def test_without_batches_a_decided_call_goes_on_at_once(path: Path, execut
 
 
 async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
+    """Each question is told once, when its commit is durable, with the ticket that the answer may name:
+    that the run then waits, at its end or later, tells none of them again."""
     planner = eraser(ERASE, "gone")
     async with running(path, planner) as runtime:
         first = [event async for event in await runtime.start("planner", "go", thread="t1")]
@@ -342,8 +500,12 @@ async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
         assert resumed
         second = [event async for event in resumed]
 
-    finished = [event for event in first if isinstance(event, ToolFinished)]
-    assert [event.outcome.outcome for event in finished] == ["suspended"]
+    (asked,) = [event for event in first if isinstance(event, ToolSuspended)]
+    assert (asked.call_id, asked.name, asked.suspension.message) == ("c1", "erase", "Call erase?")
+    assert history(path)[asked.version - 1].tool_calls[0].outcome == "suspended"
+    assert not any(isinstance(event, ToolFinished) for event in first)
+    assert isinstance(second[1], ToolResumed)
+    assert second[1].decision.approved
     assert [type(event) for event in second][:4] == [RunResumed, ToolResumed, ToolStarted, ToolFinished]
 
 
@@ -424,6 +586,7 @@ async def test_a_cancellation_and_a_decision_at_the_same_moment(path: Path) -> N
 
 
 async def test_a_thread_whose_run_waits_takes_no_other_and_says_for_what(path: Path) -> None:
+    """so a run never begins with questions that an earlier one has left open"""
     planner = eraser(ERASE)
     first = await run(path, planner)
 

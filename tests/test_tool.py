@@ -150,6 +150,7 @@ async def test_a_first_parameter_typed_as_the_context_gets_it() -> None:
 
 
 def test_the_context_reads_the_state_and_its_readings_are_copies() -> None:
+    """It only reads: what a tool changes and says is in its `ToolResult`, and nowhere else."""
     CONTEXT.read("/budget")["spent"] = 0
 
     assert CONTEXT.read("/budget/spent") == 3
@@ -319,7 +320,7 @@ async def test_a_result_may_bring_actions() -> None:
     def act() -> ToolResult:
         return ToolResult("done", [Set("/a", 1)])
 
-    assert await Tool(act).call(CONTEXT, {}) == ToolResult("done", [Set("/a", 1)])
+    assert await Tool(act).call(CONTEXT, {}) == ToolResult("done", [Set("/a", 1)], [])
 
 
 @pytest.mark.parametrize("error", [ToolError("closed"), ValueError("closed")], ids=repr)

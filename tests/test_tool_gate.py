@@ -7,11 +7,26 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import pytest
-from runs import CountedEffects, agent, asking, erase, history, run, running, statuses, told, wanting
+from runs import Asking, CountedEffects, agent, erase, history, run, running, statuses, told, wanting
 
-from threadlog.engine import Block, SetToolResult, Suspend, ToolCall, ToolContext, tool
+from threadlog.engine import (
+    AddMessage,
+    Block,
+    Context,
+    SetToolResult,
+    State,
+    Suspend,
+    ToolCall,
+    ToolContext,
+    ToolError,
+    ToolResult,
+    tool,
+)
 from threadlog.engine.events import ToolProgress
+from threadlog.engine.replay import replay_run
 from threadlog.reducers import Set, replay
+from threadlog.store import Log
+from threadlog.store.document import dumps
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +41,7 @@ INVALID = '{"error":"Invalid arguments: a: Input should be a valid integer'
 GATES: list[tuple[ToolCall, list[Any], str, str]] = [
     (CALL, [], "3", "succeeded"),
     (CALL, [Block("no")], BLOCKED, "failed"),
+    (CALL, [Block()], '{"error":"Blocked by a behavior"}', "failed"),
     (CALL, [SetToolResult([5])], "[5]", "succeeded"),
     (CALL, [Block("no"), SetToolResult(5)], BLOCKED, "failed"),
     (CALL, [SetToolResult(5), Block("no")], BLOCKED, "failed"),
@@ -46,7 +62,11 @@ GATES: list[tuple[ToolCall, list[Any], str, str]] = [
 async def test_the_first_gate_that_holds_says_what_becomes_of_a_call(
     path: Path, call: ToolCall, actions: list[Any], text: str, status: str
 ) -> None:
-    """blocked, answered, no such tool, arguments that do not fit, suspended, called"""
+    """blocked, answered, no such tool, arguments that do not fit, suspended, called
+
+    A result that a behavior sets is a success, whatever it says: a behavior that wants a call to fail blocks
+    it. A question cannot be without a ticket: the round makes it.
+    """
     gate = wanting("before_tool_execute", *actions)
 
     result = await run(path, agent(call, "hello", behaviors=[gate]))
@@ -69,13 +89,108 @@ async def test_what_a_gate_answers_is_marked_as_not_called(path: Path) -> None:
     assert {outcome.call_id: outcome.called for outcome in outcomes} == {"c1": True, "c2": False}
 
 
-@pytest.mark.parametrize("call", [CALL, WRONG, NOWHERE])
-async def test_behaviors_are_told_of_every_call_whatever_becomes_of_it(path: Path, call: ToolCall) -> None:
-    behaviors = [asking("after_tool_execute", Set("/told", True))]
+@pytest.mark.parametrize(
+    ("call", "gate", "outcome"),
+    [
+        (CALL, [], "succeeded"),
+        (WRONG, [], "failed"),
+        (NOWHERE, [], "failed"),
+        (CALL, [Block("no")], "failed"),
+        (CALL, [SetToolResult(5)], "succeeded"),
+        (CALL, [Suspend("approve")], "suspended"),
+    ],
+)
+async def test_behaviors_are_told_of_every_call_whatever_becomes_of_it(
+    path: Path, call: ToolCall, gate: list[Any], outcome: str
+) -> None:
+    def tell(context: Context) -> State | None:
+        return State(Set("/told", context.outcome.outcome)) if context.outcome else None
 
-    await run(path, agent(call, behaviors=behaviors))
+    await run(path, agent(call, behaviors=[wanting("before_tool_execute", *gate), Asking(tell)]))
 
-    assert replay(history(path)).state["told"] is True
+    assert replay(history(path)).state["told"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ToolError("Denied: the desk is closed"), "Denied: the desk is closed"),
+        (ToolError("[full] no room left"), "[full] no room left"),
+        (ValueError("no room left"), "Execution failed: no room left"),
+        (TimeoutError("no room left"), "Execution failed: no room left"),
+        (KeyError(), "Execution failed: KeyError()"),
+    ],
+    ids=repr,
+)
+async def test_the_model_is_told_why_a_tool_has_failed_and_the_run_goes_on(
+    path: Path, error: Exception, text: str
+) -> None:
+    """A failure is one text, in the tool's own words, whatever kind it is of: a model reads nothing else.
+
+    Other systems have an error class for each kind, codes beside the text, and a success with a warning. A
+    code stands in the text here, as in threadlog's own `[state_conflict]`; a warning is part of a result.
+    """
+
+    def book() -> None:
+        raise error
+
+    result = await run(path, agent(ToolCall("book", id="c1"), "hello", tools=[book]))
+
+    assert (result.output, told(path)) == ("hello", [dumps({"error": text}).decode()])
+    assert statuses(path) == {"c1": "failed"}
+
+
+UNKEPT: list[ToolResult] = [
+    ToolResult("done", messages=[AddMessage("\ud800")]),
+    ToolResult("done", messages=[AddMessage(5)]),  # type: ignore[arg-type]
+    ToolResult("done", messages=["text"]),  # type: ignore[list-item]
+    ToolResult("done", actions=5),  # type: ignore[arg-type]
+    ToolResult(suspend=5),  # type: ignore[arg-type]
+    ToolResult(suspend=Suspend(message="\ud800")),
+    ToolResult(suspend=Suspend(parameters=object())),
+    ToolResult(suspend=Suspend(response_schema=float("nan"))),
+    ToolResult(suspend=Suspend(resume_mode="later")),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("result", UNKEPT, ids=range(len(UNKEPT)))
+async def test_a_tool_that_says_or_asks_what_cannot_be_kept_has_failed_and_the_run_goes_on(
+    path: Path, result: ToolResult
+) -> None:
+    def book() -> ToolResult:
+        return result
+
+    ended = await run(path, agent(ToolCall("book", id="c1"), "hello", tools=[book]))
+
+    assert (ended.output, statuses(path)) == ("hello", {"c1": "failed"})
+    assert told(path)[0].startswith('{"error":"the result of \'book\' cannot be kept: ')
+
+
+async def test_a_tool_may_read_the_conversation_and_does_not_change_it(path: Path) -> None:
+    def read(context: ToolContext) -> list[str]:
+        messages = context.messages()
+        messages[-1].tool_calls[0].arguments["spoilt"] = True  # type: ignore[index, call-overload]
+        return [message.role for message in messages]
+
+    planner = agent([ToolCall("read", {}, "c1"), ToolCall("read", {}, "c2")], tools=[read])
+    result = await run(path, planner)
+
+    assert told(path) == ['["user","assistant"]'] * 2
+    assert replay(history(path)).messages[1].tool_calls[0].arguments == {}
+    with Log.open(path, readonly=True) as log:
+        assert await replay_run(log, result.run_id, [planner]) is None
+
+
+async def test_a_tools_messages_come_before_those_of_behaviors(path: Path) -> None:
+    def speak() -> ToolResult:
+        return ToolResult("spoken", messages=[AddMessage("from the tool"), AddMessage(" ")])
+
+    behaviors = [wanting("after_tool_execute", AddMessage("from a behavior"))]
+    result = await run(path, agent(ToolCall("speak", id="c1"), tools=[speak], behaviors=behaviors))
+
+    said = history(path)[2].messages
+    assert [message.content for message in said] == ["spoken", "from the tool", "from a behavior"]
+    assert {(message.run_id, message.step) for message in said} == {(result.run_id, 0)}
 
 
 def big(arguments: dict[str, Any]) -> bool:
@@ -167,6 +282,7 @@ async def test_progress_is_told_from_either_kind_of_tool_and_is_not_kept(path: P
 
 
 async def test_cancelling_reaches_a_tool_that_waits(path: Path) -> None:
+    """a tool that is never told cannot give back what it holds"""
     started, ended = anyio.Event(), anyio.Event()
 
     async def wait() -> None:

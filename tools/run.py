@@ -18,6 +18,7 @@ from ..engine.events import (
     ToolFinished,
     ToolProgress,
     ToolStarted,
+    ToolSuspended,
 )
 from ..reducers.tool_call import ToolCallState
 from ..store.errors import RunError, ThreadlogError
@@ -160,6 +161,8 @@ def tell(event: Event) -> None:
             pass
         case ToolProgress(_, name, progress):
             console.print(styled(f"  {name}: {compact(progress, 200)}", "dim"))
+        case ToolSuspended(_, name):
+            console.print(styled(f"  {name} waits for a decision", "yellow"))
         case ToolFinished(outcome):
             style = "yellow" if outcome.outcome == "succeeded" else "red"
             console.print(styled(f"  {outcome.outcome}: {compact(outcome.result, 200)}", style))

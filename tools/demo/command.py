@@ -117,7 +117,7 @@ def _tell(event: Event) -> None:
                 console.print(styled(f"  → {call.name}({compact(call.arguments, 70)})", "bold green"))
         case AttemptFailed(model, problem):
             console.print(styled(f"  {model} failed ({problem}), it is asked again", "red"))
-        case ToolFinished(outcome) if outcome.outcome != "suspended":
+        case ToolFinished(outcome):
             style = "yellow" if outcome.outcome == "succeeded" else "red"
             console.print(styled(f"    {outcome.outcome}: {compact(outcome.result, 80)}", style))
 

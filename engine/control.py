@@ -40,11 +40,11 @@ class Control:
         return not self._is_closed
 
     def close(self) -> None:
-        """For the loop: this is the end, and decisions come too late for it."""
+        """For the loop: this is the end, and what comes now is too late for it."""
         self._is_closed = True
 
-    def cancel(self) -> None:
-        """Stop the run at the next place where it can stop, which is at once while it waits.
+    def cancel(self) -> bool:
+        """Stop the run where it can be stopped next, at once while it waits. False if that is nowhere.
 
         Behaviors that are being told of an end, a call's or the run's, may finish; asked a second time
         the run does not wait for them either.
@@ -54,6 +54,7 @@ class Control:
         for scope, outlasts in self._waiting:
             if self._is_abandoned or not outlasts:
                 scope.cancel()
+        return not self._is_closed
 
     def abandon(self) -> None:
         """Cancel the run, and wait for nothing any more."""

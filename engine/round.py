@@ -67,7 +67,7 @@ class Round:
         for call in calls:
             decision = decided.get(call.id)
             gate = await self._gate(call, decision)
-            answer = gate or await self._call(call, decision)
+            answer = gate or await self._call(call, self._context(call, decision))
             await self._settle(call, answer)
             if answer.outcome == "suspended":
                 return
@@ -77,24 +77,26 @@ class Round:
         for call, gate in gates:
             if gate:
                 await self._settle(call, gate)
-        called = [call for call, gate in gates if not gate]
+        # Made before the first of them starts: all are given the state that the round begins with.
+        called = [(call, self._context(call, decided.get(call.id))) for call, gate in gates if not gate]
         if len(called) == 1:
-            await self._settle(called[0], await self._call(called[0], decided.get(called[0].id)))
+            ((call, context),) = called
+            await self._settle(call, await self._call(call, context))
         elif called:
-            await self._together(called, decided)
+            await self._together(called)
 
-    async def _together(self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord]) -> None:
+    async def _together(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
         send, receive = create_memory_object_stream[tuple[ToolCall, ToolAnswer]](math.inf)
 
-        async def call_one(call: ToolCall) -> None:
-            send.send_nowait((call, await self._call(call, decided.get(call.id))))
+        async def call_one(call: ToolCall, context: ToolContext) -> None:
+            send.send_nowait((call, await self._call(call, context)))
 
         failure: Exception | None = None
         with send, receive:
             try:
                 async with create_task_group() as tasks:
-                    for call in calls:
-                        tasks.start_soon(call_one, call)
+                    for call, context in calls:
+                        tasks.start_soon(call_one, call, context)
                     try:
                         for _ in calls:
                             await self._settle(*await receive.receive())
@@ -139,12 +141,9 @@ class Round:
             return ToolAnswer.failed(f"Execution failed: {in_words(err)}")
         return ToolAnswer("suspended", None, suspend=verdict) if isinstance(verdict, Suspend) else None
 
-    async def _call(self, call: ToolCall, decision: DecisionRecord | None) -> ToolAnswer:
-        identity, tool = self.work.identity, self.agent.toolbox()[call.name]
-        arguments = call.arguments
-        if decision and _mode(self.work, call) == "pass_decision_to_tool" and _is_given(decision.result):
-            arguments = decision.result
-        context = ToolContext(
+    def _context(self, call: ToolCall, decision: DecisionRecord | None) -> ToolContext:
+        identity = self.work.identity
+        return ToolContext(
             run_id=identity.run_id,
             thread_id=identity.thread_id,
             call_id=call.id,
@@ -155,6 +154,11 @@ class Round:
             _messages=tuple(self.work.messages),
             _tell=lambda value: self.publisher.tell(events.ToolProgress(call.id, call.name, value)),
         )
+
+    async def _call(self, call: ToolCall, context: ToolContext) -> ToolAnswer:
+        decision, tool, arguments = context.decision, self.agent.toolbox()[call.name], call.arguments
+        if decision and _mode(self.work, call) == "pass_decision_to_tool" and _is_given(decision.result):
+            arguments = decision.result
         self.publisher.tell(events.ToolStarted(call.id, call.name))
         mark = self.effects.mark(call.id)
         # A copy: what the tool does with its arguments must not reach the conversation.

@@ -154,8 +154,9 @@ class Runtime:
             RunError: it goes on elsewhere.
         """
         if active := self._active_run(run_id):
-            active.control.cancel()
-            return True
+            if active.control.cancel():
+                return True
+            await active.over()
         row = self._row(run_id)
         thread = replay(self.log.read(row.thread_id))
         facts = thread.runs[run_id]

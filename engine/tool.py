@@ -304,7 +304,7 @@ def _field(name: str, default: Any, text: str | None) -> Any:
 
 
 def _kept(result: ToolResult) -> ToolResult:
-    """The result as the log can keep it. What is refused here fails the call, and later the whole run."""
+    """The result as the log can keep it: what was refused only there would end the run, not the call."""
     return ToolResult(
         _json(result.output),
         list(result.actions),

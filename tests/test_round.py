@@ -166,7 +166,7 @@ async def test_a_call_id_that_comes_again_begins_anew_whatever_became_of_it(
     path: Path, first: str, second: str
 ) -> None:
     """providers reuse ids: a call that is over is no reason to end the run"""
-    arguments = {"add": {"a": 1, "b": 1}}
+    arguments: dict[str, Any] = {"add": {"a": 1, "b": 1}}
     turns = [ToolCall(name, arguments.get(name, {}), "c1") for name in (first, second)]
 
     result = await run(path, agent(*turns, "hello"))

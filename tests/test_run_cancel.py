@@ -250,21 +250,23 @@ async def test_a_run_cancelled_while_it_waits_for_the_next_attempt(path: Path) -
     assert [attempt.outcome for attempt in inference.attempts] == ["failed"]
 
 
-async def test_a_run_cancelled_while_a_behavior_asks_the_world(path: Path) -> None:
+@pytest.mark.parametrize("phase", ["step_start", "before_tool_execute"])
+async def test_a_run_cancelled_while_a_behavior_asks_the_world(path: Path, phase: str) -> None:
     asks = anyio.Event()
 
-    class Curious(Asking):
-        async def step_start(self, context: Context) -> None:  # type: ignore[override]
-            await context.effect("weather", self._look)
+    async def look() -> None:
+        asks.set()
+        await anyio.sleep_forever()
 
-        async def _look(self) -> None:
-            asks.set()
-            await anyio.sleep_forever()
+    async def ask(context: Context) -> None:
+        await context.effect("weather", look)
 
-    planner = agent("never", behaviors=[Curious(lambda context: None)])
-    result = await cancel_at(path, planner, lambda _: asks.wait())
+    curious = Asking(lambda context: None)
+    setattr(curious, phase, ask)
+    result = await cancel_at(path, agent(CALLS, behaviors=[curious]), lambda _: asks.wait())
 
-    assert result.termination == cancelled("behavior 'asking' in step_start")
+    assert result.termination == cancelled(f"behavior 'asking' in {phase}")
+    assert not any(changeset.tool_calls for changeset in history(path))
 
 
 async def test_a_run_that_is_cancelled_twice_ends_once(path: Path) -> None:

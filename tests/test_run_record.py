@@ -126,6 +126,8 @@ def test_an_end_has_one_name() -> None:
 
 
 def test_a_call_is_recorded_under_its_id_as_one_token() -> None:
+    """Without a moment: the changeset that moves it has one. What tools and behaviors note about the call
+    stands beside the record, in the call's scope."""
     document = after({}, call("new", CALL), call_id=CALL)
 
     assert document == {"__tool_call_scope": {CALL: {"tool_call_state": record("new", CALL)}}}

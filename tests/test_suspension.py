@@ -1,6 +1,5 @@
 """Calls that wait for a person: the run waits with them, and goes on as was decided."""
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,7 +12,6 @@ from runs import (
     Asking,
     add,
     agent,
-    asking,
     erase,
     hearing,
     history,
@@ -32,14 +30,12 @@ from threadlog.engine import (
     Context,
     Decision,
     ModelRequest,
-    Runtime,
     SetToolResult,
+    State,
     Suspend,
-    Terminate,
     ToolCall,
     ToolContext,
     ToolResult,
-    Turn,
     tool,
 )
 from threadlog.engine.behavior import Wanted
@@ -53,17 +49,15 @@ from threadlog.engine.events import (
     ToolStarted,
     ToolSuspended,
 )
-from threadlog.reducers import Append, Set, replay
+from threadlog.reducers import Set, replay
 from threadlog.reducers.tool_call import calls
-from threadlog.store import VersionConflict
-from threadlog.store.changeset import RunFacts, Termination, Usage
+from threadlog.store.changeset import RunFacts, Termination
 from threadlog.store.errors import RunError
 
 pytestmark = pytest.mark.anyio
 
 ERASE = ToolCall("erase", {"amount": 7}, "c1")
 ADD = ToolCall("add", {"a": 1, "b": 2}, "c2")
-CANCELLED = Termination(type="cancelled")
 AWAITING = "Tool 'erase' is awaiting approval. Execution paused."
 
 
@@ -152,9 +146,14 @@ async def test_a_run_that_goes_on_is_in_its_next_epoch_under_its_own_id(path: Pa
 async def test_a_denied_call_is_not_made_and_the_model_is_told_why(
     path: Path, reason: str | None, text: str
 ) -> None:
-    result = await decided(path, eraser(ERASE, "well"), Decision.deny("c1", reason))
+    def tell(context: Context) -> State | None:
+        return State(Set("/told", context.outcome.outcome)) if context.outcome else None
+
+    planner = eraser(ERASE, "well", behaviors=[Asking(tell)])
+    result = await decided(path, planner, Decision.deny("c1", reason))
 
     assert (result.output, statuses(path)) == ("well", {"c1": "cancelled"})
+    assert state(path) == {"told": "cancelled"}
     assert told(path) == [f'{{"error":"{text}"}}']
 
 
@@ -323,56 +322,6 @@ async def test_a_behavior_may_answer_a_decided_call_itself(path: Path) -> None:
     assert told(path) == ["by ann"]
 
 
-async def test_a_mixed_round_goes_on_and_the_run_waits_at_its_end(path: Path) -> None:
-    requests: list[ModelRequest] = []
-    planner = eraser([ERASE, ADD], hearing(requests, "waiting for you"), hearing(requests, "all done"))
-
-    result = await decided(path, planner, Decision.approve("c1"))
-
-    assert said(requests[0])[2:] == [("tool", AWAITING), ("tool", "3")]
-    # A result that comes later than its turn is a note: providers refuse it anywhere else.
-    late = "The tool call erase (c1) has been answered: erased"
-    assert said(requests[1])[-2:] == [("assistant", "waiting for you"), ("user", late)]
-    assert said(requests[1])[2:4] == [
-        ("tool", "[The result of this call came later: it is further below.]"),
-        ("tool", "3"),
-    ]
-    assert result.output == "all done"
-
-
-async def test_of_two_that_wait_the_decided_one_goes_on_and_the_model_is_told_of_both(path: Path) -> None:
-    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
-    requests: list[ModelRequest] = []
-    planner = eraser(two, hearing(requests, "one is gone"))
-    first = await run(path, planner)
-
-    async with running(path, planner) as runtime:
-        resumed = await runtime.decide(first.run_id, [Decision.approve("c2")])
-        assert resumed
-        result = await resumed.result()
-
-    assert said(requests[0])[2:] == [("tool", AWAITING), ("tool", "erased")]
-    assert (result.status, statuses(path)) == ("waiting", {"c1": "suspended", "c2": "succeeded"})
-    await assert_replays(path, planner)
-
-
-async def test_decided_calls_go_on_in_the_order_of_their_ids(path: Path) -> None:
-    planner = eraser([ToolCall("erase", id=id) for id in ("c3", "c1", "c2")], "done")
-    first = await run(path, planner)
-
-    async with running(path, planner) as runtime:
-        answers = [Decision.approve("c3"), Decision.deny("c1"), Decision.approve("c2")]
-        resumed = await runtime.decide(first.run_id, answers)
-        assert resumed
-        events = [event async for event in resumed]
-
-    gone_on = [(e.call_id, e.decision.approved) for e in events if isinstance(e, ToolResumed)]
-    assert gone_on == [("c1", False), ("c2", True), ("c3", True)]
-    assert {e.call_id for e in events if isinstance(e, ToolStarted)} == {"c2", "c3"}
-    assert statuses(path) == {"c1": "cancelled", "c2": "succeeded", "c3": "succeeded"}
-    await assert_replays(path, planner)
-
-
 async def test_a_call_that_has_ended_still_says_what_was_asked_and_answered(path: Path) -> None:
     await decided(path, eraser(ERASE), Decision.approve("c1", by="ann"))
 
@@ -407,88 +356,6 @@ async def test_a_tool_that_goes_on_tells_its_progress_and_can_be_cancelled(path:
     await assert_replays(path, planner)
 
 
-async def test_a_run_resumed_without_a_decision_waits_on(path: Path) -> None:
-    requests: list[ModelRequest] = []
-    planner = eraser([ERASE, ADD], "waiting", hearing(requests, "never"))
-    first = await run(path, planner)
-
-    async with running(path, planner) as runtime:
-        result = await (await runtime.resume(first.run_id)).result()
-
-    assert (result.status, requests) == ("waiting", [])
-
-
-@pytest.mark.parametrize("phase", ["before_inference", "after_inference"])
-async def test_a_run_that_would_be_ended_by_a_behavior_waits_instead(path: Path, phase: str) -> None:
-    def end(context: Context) -> Wanted:
-        return Terminate() if context.phase == phase and context.step == 1 else None
-
-    result = await run(path, eraser([ERASE, ADD], "text", behaviors=[Asking(end)]))
-
-    assert result.status == "waiting"
-
-
-async def test_a_run_that_would_be_stopped_waits_instead_and_is_stopped_later(path: Path) -> None:
-    planner = eraser([ERASE, ADD], ADD, max_rounds=1)
-
-    result = await decided(path, planner, Decision.approve("c1"))
-
-    assert result.termination == Termination(type="stopped", code="max_rounds_reached")
-
-
-async def test_batch_approval_waits_until_all_are_decided(path: Path) -> None:
-    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
-    planner = eraser(two, "gone", tool_execution="parallel_batch_approval")
-    first = await run(path, planner)
-    async with running(path, planner) as runtime:
-        one = await runtime.decide(first.run_id, [Decision.approve("c2")])
-        assert one
-        assert (await one.result()).status == "waiting"
-        assert statuses(path) == {"c1": "suspended", "c2": "resuming"}
-        other = await runtime.decide(first.run_id, [Decision.deny("c1")])
-        assert other
-        result = await other.result()
-
-    assert (result.output, statuses(path)) == ("gone", {"c1": "cancelled", "c2": "succeeded"})
-
-
-async def test_a_call_that_is_decided_and_waits_for_others_is_not_told_as_interrupted(path: Path) -> None:
-    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
-    requests: list[ModelRequest] = []
-
-    async def wait() -> str:
-        reached.set()
-        await gone_on.wait()
-        return "waited"
-
-    reached, gone_on = anyio.Event(), anyio.Event()
-    planner = agent(
-        [*two, ToolCall("wait", id="c3")],
-        hearing(requests, "not yet"),
-        tools=[erase, wait],
-        tool_execution="parallel_batch_approval",
-    )
-    async with running(path, planner) as runtime:
-        started = await runtime.start("planner", "go", thread="t1")
-        await reached.wait()
-        await runtime.decide(started.run_id, [Decision.approve("c1")])
-        gone_on.set()
-        await started.result()
-
-    assert said(requests[0])[2:] == [("tool", AWAITING), ("tool", AWAITING), ("tool", "waited")]
-    assert statuses(path) == {"c1": "resuming", "c2": "suspended", "c3": "succeeded"}
-    await assert_replays(path, planner)
-
-
-@pytest.mark.parametrize("execution", ["parallel", "sequential"])
-async def test_without_batches_a_decided_call_goes_on_at_once(path: Path, execution: str) -> None:
-    planner = eraser([ERASE, ADD], ERASE.model_copy(update={"id": "c3"}), "end", tool_execution=execution)
-
-    await decided(path, planner, Decision.approve("c1"))
-
-    assert statuses(path)["c1"] == "succeeded"
-
-
 async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
     """Each question is told once, when its commit is durable, with the ticket that the answer may name:
     that the run then waits, at its end or later, tells none of them again."""
@@ -507,82 +374,6 @@ async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
     assert isinstance(second[1], ToolResumed)
     assert second[1].decision.approved
     assert [type(event) for event in second][:4] == [RunResumed, ToolResumed, ToolStarted, ToolFinished]
-
-
-async def test_a_cancelled_run_that_waited_cancels_its_calls(path: Path) -> None:
-    planner = eraser(ERASE, "never")
-    first = await run(path, planner)
-
-    async with running(path, planner) as runtime:
-        assert await runtime.cancel(first.run_id)
-        assert not await runtime.cancel(first.run_id)
-        again = await (await runtime.start("planner", "again", thread="t1")).result()
-
-    assert reasons(path)[3:6] == ["run_suspended", "run_finished", "run_started"]
-    ended = history(path)[4]
-    assert (ended.run, ended.epoch) == (RunFacts(status="done", termination=CANCELLED), 2)
-    assert ended.executor is not None
-    assert again.output == "never"
-    assert {call.call_id: call.status for call in calls(replay(history(path)[:5]).state)} == {
-        "c1": "cancelled"
-    }
-
-
-async def test_a_run_that_waits_is_cancelled_where_nobody_has_its_agent(path: Path) -> None:
-    """nothing of the agent takes part: its behaviors were asked at `run_end`, when the run began to wait"""
-    ends = Turn(tool_calls=[ERASE], usage=Usage(input_tokens=5, output_tokens=2))
-    planner = eraser(ends, behaviors=[asking("run_end", Append("/ends", "an end"))])
-    start = asking("run_start", Set("/ends", []), name="start")
-    planner = replace(planner, behaviors=[start, *planner.behaviors])
-    first = await run(path, planner)
-
-    async with running(path) as runtime:
-        assert await runtime.cancel(first.run_id)
-        (row,) = runtime.log.runs("t1")
-
-    assert (row.status, row.agent, row.epoch, row.input_tokens) == ("done", "planner", 2, 5)
-    assert (state(path), statuses(path)) == ({"ends": ["an end"]}, {"c1": "cancelled"})
-    await assert_replays(path, planner)
-
-
-async def test_of_two_that_cancel_at_the_same_moment_one_does(path: Path) -> None:
-    first = await run(path, eraser(ERASE))
-    cancelled: list[bool] = []
-
-    async def cancel(runtime: Runtime) -> None:
-        cancelled.append(await runtime.cancel(first.run_id))
-
-    async with running(path) as one, running(path) as other, anyio.create_task_group() as tasks:
-        for runtime in (one, other, one):
-            tasks.start_soon(cancel, runtime)
-
-    assert sorted(cancelled) == [False, False, True]
-    assert reasons(path).count("run_finished") == 1
-
-
-async def test_a_cancellation_and_a_decision_at_the_same_moment(path: Path) -> None:
-    """whoever is first counts: the other is told so, or the run that has just gone on is cancelled"""
-    first = await run(path, eraser(ERASE))
-
-    async def decide(runtime: Runtime) -> None:
-        with suppress(RunError, VersionConflict):
-            await runtime.decide(first.run_id, [Decision.approve("c1")])
-
-    async def cancel(runtime: Runtime) -> None:
-        with suppress(RunError):
-            await runtime.cancel(first.run_id)
-
-    async with (
-        running(path, eraser("gone")) as one,
-        running(path) as other,
-        anyio.create_task_group() as tasks,
-    ):
-        tasks.start_soon(decide, one)
-        tasks.start_soon(cancel, other)
-        tasks.start_soon(cancel, one)
-
-    assert reasons(path)[-1] == "run_finished"
-    assert reasons(path).count("run_finished") == 1
 
 
 async def test_a_thread_whose_run_waits_takes_no_other_and_says_for_what(path: Path) -> None:

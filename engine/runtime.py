@@ -20,7 +20,7 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from ..reducers.reduce import Reducers
-from ..reducers.replay import replay
+from ..reducers.replay import Thread, replay
 from ..reducers.tool_call import ToolCallState, pending
 from ..store.async_log import AsyncLog
 from ..store.changeset import Executor, Message, ThreadFacts
@@ -98,12 +98,15 @@ class Runtime:
         """
         found = self._agent(agent)
         thread_id = thread or self._effects.new_id()
+        # Read before it is looked at: what comes in between is a conflict when the run begins.
+        history = replay(self.log.read(thread_id))
         self._refuse_busy(thread_id)
         identity = RunIdentity(self._effects.new_id(), thread_id, epoch=1)
         if isinstance(prompt, str):
             id = f"{identity.run_id}:prompt"
             prompt = [Message(id=id, role="user", content=prompt, run_id=identity.run_id)]
-        return await self._launch(identity, found, Start(tuple(prompt), facts), Control())
+        work = self._workspace(identity, history, found)
+        return await self._launch(work, found, Start(tuple(prompt), facts), Control())
 
     async def resume(self, run_id: str, decisions: Sequence[Decision] = ()) -> Run:
         """Let a run that waits go on, in its next epoch: also one that another process has started.
@@ -114,13 +117,17 @@ class Runtime:
                 somebody else has resumed it at this moment.
             VersionConflict: another process has written to its thread at this moment.
         """
-        row = self._waiting(run_id)
+        row = self._row(run_id)
         self._refuse_active(row.thread_id)
         thread = replay(self.log.read(row.thread_id))
+        facts = thread.runs[run_id]
+        if facts.status != "waiting":
+            raise RunError(f"run {run_id!r} does not wait: it is {facts.status}")
         refuse_unknown(decisions, thread.state, run_id)
+        agent = self._agent(row.agent or "")
         identity = RunIdentity(run_id, row.thread_id, epoch=row.epoch + 1)
-        opening = Resume(thread.runs[run_id])
-        return await self._launch(identity, self._agent(row.agent or ""), opening, Control(decisions))
+        work = self._workspace(identity, thread, agent)
+        return await self._launch(work, agent, Resume(facts), Control(decisions))
 
     async def decide(self, run_id: str, decisions: Sequence[Decision]) -> Run | None:
         """Answer suspended calls of a run; if it waits, it goes on. The same answer twice counts once.
@@ -165,7 +172,7 @@ class Runtime:
         if facts.status == "done":
             return False
         identity = RunIdentity(run_id, row.thread_id, epoch=row.epoch + 1)
-        work = Workspace(self._async_log, self._effects, Reducers(), identity, thread)
+        work = self._workspace(identity, thread)
         try:
             await cancel_waiting(work, facts, self._executor).result()
         except (VersionConflict, ChangesetExists):
@@ -214,11 +221,9 @@ class Runtime:
             raise NotFound(f"there is no run {run_id!r} in this log")
         return found
 
-    def _waiting(self, run_id: str) -> RunRow:
-        row = self._row(run_id)
-        if row.status != "waiting":
-            raise RunError(f"run {run_id!r} does not wait: it is {row.status}")
-        return row
+    def _workspace(self, identity: RunIdentity, thread: Thread, agent: Agent | None = None) -> Workspace:
+        reducers = Reducers(agent.all_reducers() if agent else ())
+        return Workspace(self._async_log, self._effects, reducers, identity, thread)
 
     def _active_run(self, run_id: str) -> Run | None:
         return next((run for run in self._active.values() if run.run_id == run_id), None)
@@ -236,11 +241,9 @@ class Runtime:
                 f"run {waiting.run_id!r} waits on thread {thread_id!r} for {tickets}: decide or cancel it"
             )
 
-    async def _launch(
-        self, identity: RunIdentity, agent: Agent, opening: Start | Resume, control: Control
-    ) -> Run:
-        run = self._active[identity.thread_id] = Run(identity, control)
-        self._tasks.start_soon(self._run, run, identity, agent, opening)
+    async def _launch(self, work: Workspace, agent: Agent, opening: Start | Resume, control: Control) -> Run:
+        run = self._active[work.identity.thread_id] = Run(work.identity, control)
+        self._tasks.start_soon(self._run, run, work, agent, opening)
         try:
             await run.started()
         except ChangesetExists as err:
@@ -248,20 +251,18 @@ class Runtime:
             raise RunError(f"run {run.run_id!r} was resumed by somebody else at this moment") from err
         return run
 
-    async def _run(self, run: Run, identity: RunIdentity, agent: Agent, opening: Start | Resume) -> None:
+    async def _run(self, run: Run, work: Workspace, agent: Agent, opening: Start | Resume) -> None:
         failure = None
         try:
-            await self._execute(run, identity, agent, opening)
+            await self._execute(run, work, agent, opening)
         except Exception as err:
             # Whatever it is, it belongs to this run alone: the others go on.
             failure = err
         finally:
-            del self._active[identity.thread_id]
+            del self._active[run.thread_id]
             run.end(failure)
 
-    async def _execute(self, run: Run, identity: RunIdentity, agent: Agent, opening: Start | Resume) -> None:
-        thread, reducers = replay(self.log.read(identity.thread_id)), Reducers(agent.all_reducers())
-        work = Workspace(self._async_log, self._effects, reducers, identity, thread)
+    async def _execute(self, run: Run, work: Workspace, agent: Agent, opening: Start | Resume) -> None:
         publisher, scope = Publisher(run), anyio.CancelScope()
         loop = Loop(agent, work, self._effects, self._executor, publisher, run.control)
         failure: Exception | None = None

@@ -27,7 +27,7 @@ async def test_a_mixed_round_goes_on_and_the_run_waits_at_its_end(path: Path) ->
     late = "The tool call erase (c1) has been answered: erased"
     assert said(requests[1])[-2:] == [("assistant", "waiting for you"), ("user", late)]
     assert said(requests[1])[2:4] == [
-        ("tool", "[Tool execution was interrupted before producing a result.]"),
+        ("tool", "[The result of this call came later: it is further below.]"),
         ("tool", "3"),
     ]
     assert result.output == "all done"

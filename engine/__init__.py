@@ -7,7 +7,10 @@ tool        plain functions that a model may call
 behavior    how a user takes part in a run
 agent       name, model, instructions, tools, behaviors
 workspace   reduce, queue, commit: the one place from which a run writes
+facts       what a changeset says to those who listen
 publish     from commits to events
+stream      one run's events to any number of listeners (waiters.py: how they are woken)
+follow      the streams of all runs, those executed elsewhere too
 loop        the run loop (step.py, round.py, phases.py: its parts)
 inbox       decisions on their way to the calls they are for
 replay      a recorded run executed again

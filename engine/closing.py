@@ -1,11 +1,18 @@
 """The end of what a run has left open; and of a run that waits, for which nobody but the log is needed."""
 
+from collections.abc import Mapping
+
 from ..reducers.decision import DecisionTaken, kept
+from ..reducers.reduce import Reducers
+from ..reducers.replay import Thread
 from ..reducers.run import RunMoved, done_reason
 from ..reducers.tool_call import ToolCallMoved, calls
 from ..store.async_log import Pending
-from ..store.changeset import Executor, RunFacts, Termination
-from .workspace import LOOP, Workspace
+from ..store.changeset import Changeset, Executor, RunFacts, Termination
+from .control import Control
+from .effects import Effects
+from .inbox import Inbox
+from .workspace import LOOP, RunIdentity, Workspace
 
 
 def close_calls(work: Workspace) -> None:
@@ -20,14 +27,52 @@ def close_calls(work: Workspace) -> None:
         work.act([DecisionTaken(target=record.target, unused=True)], source=LOOP)
 
 
-def cancel_waiting(work: Workspace, waited: RunFacts, executor: Executor) -> Pending:
-    """Cancel a run that waits: one changeset, an epoch of its own.
+async def cancel_waiting(work: Workspace, control: Control, waited: RunFacts, executor: Executor) -> None:
+    """Cancel a run that waits: one changeset, an epoch of its own. Durable on return.
 
     No model, tool or behavior has a part in it: `run_end` was asked when the run began to wait.
+
+    Raises:
+        VersionConflict: somebody wants something else of it, or lets it go on.
     """
-    termination = Termination(type="cancelled")
-    close_calls(work)
+    done = _closed(work, control, waited, Termination(type="cancelled"))
+    await work.commit_end("run_finished", run=done, executor=executor)
+
+
+def superseded(
+    identity: RunIdentity, thread: Thread, control: Control, effects: Effects, *, by: str
+) -> Changeset:
+    """The end of a run whose place another one takes: to be appended behind `thread`, with its start."""
+    kept = _Kept()
+    work = Workspace(kept, effects, Reducers(), identity, thread, author="superseded")
+    end = Termination(type="cancelled", code="superseded", detail=f"run {by} took its place")
+    facts = thread.runs.get(identity.run_id, RunFacts(status="running"))
+    work.commit("superseded", run=_closed(work, control, facts, end))
+    return kept.changesets[0]
+
+
+def _closed(work: Workspace, control: Control, facts: RunFacts, termination: Termination) -> RunFacts:
     moved = RunMoved(run_id=work.identity.run_id, status="done", done_reason=done_reason(termination))
     work.act([moved], source=LOOP)
-    done = waited.model_copy(update={"status": "done", "termination": termination})
-    return work.commit("run_finished", run=done, executor=executor)
+    Inbox(work, control).take_in("end")
+    close_calls(work)
+    return facts.model_copy(update={"status": "done", "termination": termination})
+
+
+class _Kept:
+    """A journal for changesets that somebody else appends."""
+
+    def __init__(self) -> None:
+        self.changesets: list[Changeset] = []
+
+    def submit(
+        self,
+        changesets: Changeset,
+        expected_version: int,
+        *,
+        heads: Mapping[str, int] | None = None,
+        behind: Pending | None = None,
+    ) -> Pending:
+        version = expected_version + 1
+        self.changesets.append(changesets.model_copy(update={"version": version}))
+        return Pending.answered(version)

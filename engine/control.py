@@ -1,11 +1,14 @@
-"""What reaches a run from outside while it goes on: its cancellation, and decisions about its calls."""
+"""A run's ear: what is wanted of it while it goes on, in the order of its control stream."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from anyio import CancelScope, get_cancelled_exc_class
 
-from .decision import Decision
+from ..store.changeset import Changeset, ControlEntry
+
+Place = Literal["step", "end"]
 
 
 class Interrupted(Exception):
@@ -20,31 +23,30 @@ class Interrupted(Exception):
 
 
 class Control:
-    """A run's ear. The loop listens where it waits for the world, and between its steps."""
+    """What the loop listens to where it waits for the world, and between its steps."""
 
-    def __init__(self, decisions: Sequence[Decision] = ()) -> None:
+    def __init__(self, taken: int = 0) -> None:
         self.interrupted: str | None = None
         """What the run waited for when it was cancelled with all that is around it."""
-        self._given = list(decisions)
-        self._taken = 0
-        self._is_closed = False
+        self.heard = taken
+        """The version of the control stream up to which everything has come here."""
+        self._entries: list[tuple[int, ControlEntry]] = []
         self._is_cancelled = False
         self._is_abandoned = False
         self._waiting: list[tuple[CancelScope, bool]] = []
         """What it waits for now, the innermost last; and whether that outlasts a cancellation."""
 
-    def decide(self, decisions: Sequence[Decision]) -> bool:
-        """Hand decisions to the run; it takes them in at its next step. False if it has none any more."""
-        if not self._is_closed:
-            self._given += decisions
-        return not self._is_closed
+    def hear(self, stream: Iterable[Changeset]) -> None:
+        """Take note of what stands in the control stream; what was heard before is passed over."""
+        for changeset in stream:
+            if changeset.version == self.heard + 1 and changeset.entry:
+                self.heard = changeset.version
+                self._entries.append((self.heard, changeset.entry))
+                if changeset.entry.kind == "cancel":
+                    self.cancel()
 
-    def close(self) -> None:
-        """For the loop: this is the end, and what comes now is too late for it."""
-        self._is_closed = True
-
-    def cancel(self) -> bool:
-        """Stop the run where it can be stopped next, at once while it waits. False if that is nowhere.
+    def cancel(self) -> None:
+        """Stop the run at the next place where it can stop, which is at once while it waits.
 
         Behaviors that are being told of an end, a call's or the run's, may finish; asked a second time
         the run does not wait for them either.
@@ -54,7 +56,6 @@ class Control:
         for scope, outlasts in self._waiting:
             if self._is_abandoned or not outlasts:
                 scope.cancel()
-        return not self._is_closed
 
     def abandon(self) -> None:
         """Cancel the run, and wait for nothing any more."""
@@ -65,14 +66,12 @@ class Control:
         """For the loop: whether the run was cancelled."""
         return self._is_cancelled
 
-    def waiting(self) -> list[Decision]:
-        """The decisions that were not taken in yet."""
-        return self._given[self._taken :]
+    def entries(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
+        """For the loop: what came behind a version of the stream, with the versions.
 
-    def take(self) -> list[Decision]:
-        """For the loop: the decisions that were not taken in yet; now they are."""
-        taken, self._taken = self.waiting(), len(self._given)
-        return taken
+        `place` is where the loop asks: before a step, or at the end.
+        """
+        return [(version, entry) for version, entry in self._entries if version > after]
 
     @contextmanager
     def interruptible(self, where: str, *, outlasts: bool = False) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ..reducers.decision import DecisionKept
 from ..reducers.tool_call import DecisionRecord, ToolCallDecided, ToolCallState, ToolCallSuspended, pending
-from ..store.changeset import ActionRecord, Changeset
+from ..store.changeset import ActionRecord, Changeset, ControlEntry
 from ..store.document import dumps, loads, same
 from ..store.errors import ContentError, RunError
 from .tool import brief
@@ -60,10 +60,17 @@ class Decision:
             raise ContentError(f"the decision about {self.target!r} cannot be kept: {brief(err)}") from err
 
 
+def recorded(entry: ControlEntry) -> DecisionRecord:
+    """The decision that an entry of a control stream is."""
+    given = entry.content if isinstance(entry.content, dict) else {}
+    return DecisionRecord.model_validate(given | {"id": entry.id, "by": entry.by})
+
+
 class Answers:
     """What the log of a run says of its questions: each is answered once."""
 
-    def __init__(self, history: Iterable[Changeset]) -> None:
+    def __init__(self, history: Iterable[Changeset], wanted: Iterable[ControlEntry]) -> None:
+        """From the run's history, and from what stands behind it on the run's control stream."""
         self._tickets: dict[str, str] = {}
         """Of each call, the last."""
         self._given: dict[str, Decision | DecisionRecord] = {}
@@ -71,6 +78,10 @@ class Answers:
         for changeset in history:
             for record in changeset.actions:
                 self._read(record)
+        for entry in wanted:
+            if entry.kind == "decide":
+                answer = recorded(entry)
+                self._given[self._key(answer.target)] = answer
 
     def _read(self, record: ActionRecord) -> None:
         match record.action:
@@ -86,6 +97,16 @@ class Answers:
 
     def _key(self, target: str) -> str:
         return self._tickets.get(target, target)
+
+    def entry(self, decision: Decision, place: int) -> ControlEntry:
+        """A decision for the control stream, at a place there.
+
+        Without an id of its own it gets one from its question; before there is one, from its place.
+        """
+        ticket = self._tickets.get(decision.target, f"{decision.target}:{place}")
+        record = decision.record(ticket)
+        content = record.model_dump(exclude={"id", "by"})
+        return ControlEntry(id=record.id, kind="decide", by=record.by, content=content)
 
     def new(self, decisions: Iterable[Decision]) -> list[Decision]:
         """The decisions that were not given before; those that were are left out. Now they are all given.

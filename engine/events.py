@@ -1,10 +1,30 @@
-"""What a run tells while it goes on. Events with a version are facts: their commit is durable."""
+"""What a run tells while it goes on: facts, which are in the log, and what passes.
+
+A fact has a cursor, its place in the log: whoever comes back names the last one seen and goes on behind it.
+What passes (text while it is being written, progress) has none: it is told by the process that executes the
+run, while it happens.
+"""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from ..reducers.tool_call import DecisionRecord, Suspension
 from ..store.changeset import Message, Termination, ToolOutcome, Usage
+
+
+class Cursor(NamedTuple):
+    """A fact's place in the log; later facts of a run have greater ones."""
+
+    version: int
+    """The version of the run's thread that made it true."""
+
+    number: int
+    """Which of the facts of that version it is, counted from 0."""
+
+    @classmethod
+    def behind(cls, version: int) -> Self:
+        """The place behind all facts of a version."""
+        return cls(version + 1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +33,7 @@ class RunStarted:
 
     run_id: str
     thread_id: str
-    version: int
+    cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +42,15 @@ class RunResumed:
 
     run_id: str
     thread_id: str
-    version: int
+    cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
-    """A piece of the text the model is writing. The turn may yet fail."""
+class Steered:
+    """Somebody has said something to the run while it went on."""
 
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallDelta:
-    """A piece of the arguments of a call the model is writing."""
-
-    name: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
-    """A model did not answer; it, or another one, may be asked again."""
-
-    model: str
-    problem: str
+    message: Message
+    cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +58,16 @@ class AssistantTurn:
     """The model has answered."""
 
     message: Message
-    version: int
+    cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
-class ToolStarted:
-    """A tool is being called."""
+class ToolDecided:
+    """A person has decided about a call: it goes on, or is denied."""
 
     call_id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResumed:
-    """A call goes on that a person has decided about."""
-
-    call_id: str
-    name: str
     decision: DecisionRecord
-
-
-@dataclass(frozen=True, slots=True)
-class ToolProgress:
-    """What a tool tells while it works."""
-
-    call_id: str
-    name: str
-    progress: Any
+    cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +77,7 @@ class ToolSuspended:
     call_id: str
     name: str
     suspension: Suspension
-    version: int
+    cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +85,7 @@ class ToolFinished:
     """A tool call has ended."""
 
     outcome: ToolOutcome
-    version: int
+    cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +97,8 @@ class RunResult:
     status: Literal["waiting", "done"]
     termination: Termination
     output: Any
-    """What the run came to, if it came to its end by itself."""
+    """What the run came to, if it came to its end by itself. A structured one is JSON in an event, and an
+    instance of the agent's `output_type` where `Run.result` gives it."""
 
     usage: Usage
     """Of all model calls together."""
@@ -123,20 +112,74 @@ class RunFinished:
     """The run is over, or waits for a person."""
 
     result: RunResult
-    version: int
+    cursor: Cursor
 
 
-Event = (
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the text the model is writing. The turn may yet fail."""
+
+    text: str
+    cursor: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of the arguments of a call the model is writing."""
+
+    name: str
+    text: str
+    cursor: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A model did not answer; it, or another one, may be asked again."""
+
+    model: str
+    problem: str
+    cursor: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool is being called."""
+
+    call_id: str
+    name: str
+    cursor: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """What a tool tells while it works."""
+
+    call_id: str
+    name: str
+    progress: Any
+    cursor: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lagged:
+    """The listener was too slow, and has lost some of what passes; of the facts it will have lost none.
+
+    Forget the text that was being written: if the answer is not finished yet, the next `TextDelta` has its
+    text from the beginning.
+    """
+
+    cursor: ClassVar[None] = None
+
+
+Fact = (
     RunStarted
     | RunResumed
-    | TextDelta
-    | ToolCallDelta
-    | AttemptFailed
+    | Steered
     | AssistantTurn
-    | ToolStarted
-    | ToolResumed
-    | ToolProgress
     | ToolSuspended
+    | ToolDecided
     | ToolFinished
     | RunFinished
 )
+
+Event = Fact | TextDelta | ToolCallDelta | AttemptFailed | ToolStarted | ToolProgress | Lagged

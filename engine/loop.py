@@ -12,13 +12,13 @@ Everything comes in through `Effects` and `Control`, everything goes out through
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Literal
 
 from anyio import CancelScope, get_cancelled_exc_class
-from pydantic import BaseModel
+from pydantic import JsonValue
 
 from ..reducers.phase import Phase
 from ..reducers.run import RunMoved, RunStarted, done_reason
@@ -26,17 +26,17 @@ from ..reducers.run import Status as RunStatus
 from ..reducers.tool_call import (
     DecisionRecord,
     ToolCallsForgotten,
+    ToolCallState,
     calls,
     pending,
     waiting,
 )
 from ..store.async_log import Pending
 from ..store.changeset import Executor, Message, RunFacts, Termination, ThreadFacts, ToolCall
-from ..store.errors import BehaviorError, ContentError, in_words
-from . import events
+from ..store.errors import BehaviorError, ContentError, LogError, VersionConflict, in_words
 from .agent import Agent
 from .closing import close_calls
-from .control import Control, Interrupted
+from .control import Control, Interrupted, Place
 from .effects import Effects
 from .inbox import Inbox
 from .inference import InferenceFailed
@@ -83,8 +83,10 @@ class Loop:
         executor: Executor,
         publisher: Publisher,
         control: Control,
+        registry: str,
     ) -> None:
         self._agent = agent
+        self._registry = registry
         self._work = workspace
         self._effects = effects
         self._executor = executor
@@ -96,8 +98,8 @@ class Loop:
         self._step = Step(agent, workspace, effects, self._phases, publisher)
         self._past: list[Past] = []
         self._started_at = 0
-        self._output: Any = None
-        self._given: BaseModel | None = None
+        self._output: JsonValue = None
+        self._given: JsonValue = None
 
     async def run(self, opening: Start | Resume) -> None:
         """Run to the end, however it comes; the log says which.
@@ -106,20 +108,25 @@ class Loop:
             ContentError: what it starts with cannot be kept; nothing was written.
         """
         try:
-            await self._open(opening)
-            termination = await self._go()
+            end = await self._reached(self._open(opening))
+            while not (end and await self._finished(end)):
+                end = await self._reached(self._go())
         except get_cancelled_exc_class():
             if not self._publisher.failure and self._work.is_open:
-                await self._finish(self._cancelled(self._control.interrupted))
+                await self._finished(self._cancelled(self._control.interrupted))
             raise
+
+    async def _reached(self, way: Awaitable[Termination | None]) -> Termination | None:
+        """The end of a part of the run, if it is one; what goes wrong on the way is one."""
+        try:
+            return await way
         except Interrupted as err:
-            termination = self._cancelled(err.where)
+            return self._cancelled(err.where)
         except Exception as err:
-            if not self._work.is_open:
+            if not self._work.is_open or isinstance(err, LogError):
                 raise
             log.debug("run %s failed", self._work.identity.run_id, exc_info=True)
-            termination = Termination(type="error", detail=in_words(err))
-        await self._finish(termination)
+            return Termination(type="error", detail=in_words(err))
 
     async def _open(self, opening: Start | Resume) -> None:
         work, identity = self._work, self._work.identity
@@ -129,11 +136,12 @@ class Loop:
                 work.act([ToolCallsForgotten()], source=LOOP)
             for message in opening.messages:
                 work.say(message)
+            self._inbox.take_in("step")
         else:
             work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
             self._step.resume(opening.usage)
             self._past = rounds(work.messages, calls(work.state), identity.run_id)
-            self._inbox.take_in()
+            self._inbox.take_in("step")
         try:
             if isinstance(opening, Start):
                 await self._phases.run(Phase.RUN_START, 0)
@@ -141,34 +149,36 @@ class Loop:
             self._commit_opening(opening)
 
     def _commit_opening(self, opening: Start | Resume) -> None:
-        started = isinstance(opening, Start)
-        pending = self._work.commit(
-            "run_started" if started else "run_resumed",
+        self._work.commit(
+            "run_started" if isinstance(opening, Start) else "run_resumed",
             run=self._facts("running"),
             executor=self._executor,
-            agent=self._agent.facts(),
+            agent=self._agent.facts().model_copy(update={"registry": self._registry}),
             thread=opening.facts if isinstance(opening, Start) else None,
         )
         self._started_at = self._work.at
-        event = events.RunStarted if started else events.RunResumed
-        identity = self._work.identity
-        self._publisher.tell(event(identity.run_id, identity.thread_id, self._work.version), after=pending)
 
     async def _go(self) -> Termination:
         """Step after step, until there is a reason to end. That it was cancelled is the first of them."""
         while not self._control.should_stop():
+            self._take_in("step")
             if await self._went_on_with_decided():
                 continue
             if self._given is None and self._waits_for_all():
                 return Termination(type="suspended")
             if end := await self._take_step():
-                return self._cancelled() if self._control.should_stop() else end
+                return end
         return self._cancelled()
+
+    def _overtaken(self, end: Termination) -> Termination:
+        """The end: a cancellation that has come meanwhile wins over it, unless something went wrong."""
+        is_final = end.type in ("error", "cancelled")
+        return self._cancelled() if self._control.should_stop() and not is_final else end
 
     async def _take_step(self) -> Termination | None:
         if self._given is not None:
             self._output = self._given
-            return await self._or_suspended(Termination(type="natural_end"))
+            return Termination(type="natural_end")
         try:
             with self._control.interruptible("inference"):
                 plan = await self._step.plan()
@@ -178,7 +188,7 @@ class Loop:
             return Termination(type="error", detail=in_words(err))
         if answer is None:
             self._output = self._said(self._last_text())
-            return await self._or_suspended(plan.termination)
+            return plan.termination
         taken = await self._step.take(plan, answer)
         if taken.is_unfinished:
             return None
@@ -187,7 +197,7 @@ class Loop:
         else:
             self._output = self._said(self._step.output)
             end = taken.termination or self._end_of_text()
-        return await self._or_suspended(end)
+        return end
 
     async def _round(self, message: Message, pending_turn: Pending) -> Termination | None:
         # A tool may change the world: that it was asked for must be in the log before it starts.
@@ -232,28 +242,38 @@ class Loop:
         tokens = usage.input_tokens + usage.output_tokens
         return stopped(self._agent.policies(), Progress(self._past, tokens, self._work.at - self._started_at))
 
+    def _take_in(self, place: Place) -> bool:
+        """Take in what was wanted since the last time, into the log by itself: whether the user spoke."""
+        before = self._work.waiting
+        steered = self._inbox.take_in(place)
+        if self._work.waiting > before:
+            self._work.commit("user_message" if steered else "decision")
+        if steered:
+            # What was given answers less than what the user now wants.
+            self._given = None
+        return steered
+
     async def _went_on_with_decided(self) -> bool:
-        """Take in what was decided, and let the decided calls go on, if there are any."""
-        self._inbox.take_in()
-        decided = [call for call in calls(self._work.state) if call.status == "resuming"]
-        if not decided or (
-            self._agent.tool_execution == "parallel_batch_approval" and pending(self._work.state)
-        ):
+        """Let the calls go on that were decided, if there are any that can."""
+        decided = self._decided()
+        if not decided:
             return False
         # As with the calls themselves: what allows a tool to start must be in the log before it does.
         await self._work.settled("decision")
         if self._control.should_stop():
             return True
-        answers: dict[str, DecisionRecord] = {}
-        for call in decided:
-            if call.decision:
-                answers[call.call_id] = call.decision
-                self._publisher.tell(events.ToolResumed(call.call_id, call.name, call.decision))
+        answers = {call.call_id: call.decision for call in decided if call.decision}
         again = [ToolCall(call.name, call.arguments, call.call_id) for call in decided]
         round = self._new_round(max(self._step.number - 1, 0))
         await self._call_tools(round, again, answers)
         self._note_output(round)
         return True
+
+    def _decided(self) -> list[ToolCallState]:
+        """The calls that can go on: of a batch, none before all of it is decided."""
+        decided = [call for call in calls(self._work.state) if call.status == "resuming" and call.decision]
+        is_batch = self._agent.tool_execution == "parallel_batch_approval"
+        return [] if is_batch and pending(self._work.state) else decided
 
     def _waits_for_all(self) -> bool:
         """Whether a person must decide before the model has anything new to answer to."""
@@ -262,11 +282,16 @@ class Loop:
             message.role in ("user", "tool") for message in news
         )
 
-    async def _or_suspended(self, termination: Termination | None) -> Termination | None:
-        """The end; a run for which a person must decide waits instead, and goes on if one just has."""
-        if not termination or termination.type in ("error", "cancelled") or not waiting(self._work.state):
+    def _unless_wanted(self, termination: Termination) -> Termination | None:
+        """The end; none if the run goes on for what has come. Where a person must decide, it waits."""
+        if termination.type in ("error", "cancelled") or self._control.should_stop():
             return termination
-        return None if await self._went_on_with_decided() else Termination(type="suspended")
+        is_steered = False
+        while self._inbox.has_news("end"):
+            is_steered |= self._take_in("end")
+        if is_steered or self._decided():
+            return None
+        return Termination(type="suspended") if waiting(self._work.state) else termination
 
     def _note_output(self, round: Round) -> None:
         """Keep the structured output that a round has given: with it the run comes to its end."""
@@ -296,59 +321,59 @@ class Loop:
             work.say(Message(id=work.new_id(), role="user", content=told, run_id=work.identity.run_id))
         return Termination(type="cancelled", detail=where)
 
-    async def _finish(self, termination: Termination) -> None:
-        """Say how it ended: whole, even if the run is being cancelled."""
-        work, identity = self._work, self._work.identity
-        self._control.close()
-        termination, pending = await self._commit_an_end(termination)
-        result = events.RunResult(
-            run_id=identity.run_id,
-            thread_id=identity.thread_id,
-            status=_status(termination),
-            termination=termination,
-            output=self._output if termination.type in ("natural_end", "behavior_requested") else None,
-            usage=self._step.usage,
-            version=work.version,
-        )
-        self._publisher.tell(events.RunFinished(result, work.version), after=pending)
+    async def _finished(self, termination: Termination) -> bool:
+        """Whether the end stands: whole, even if the run is being cancelled.
 
-    async def _commit_an_end(self, termination: Termination) -> tuple[Termination, Pending]:
+        It does not where something was wanted of the run that it has not seen: it ends over nothing.
+        """
         with CancelScope(shield=True):
-            try:
-                return termination, await self._commit_end(termination)
-            except ContentError as err:
-                # What waited cannot be kept: the end must be, and says why. Nobody may add to it once more.
-                self._work.discard()
-                refused = Termination(type="error", detail=str(err))
-                return refused, await self._commit_end(refused, is_second=True)
+            while wanted := self._unless_wanted(termination):
+                termination = self._overtaken(wanted)
+                try:
+                    await self._commit_an_end(termination)
+                    return True
+                except VersionConflict as err:
+                    if err.thread_id != self._work.identity.stream:
+                        raise
+                    self._control.hear(err.between)
+            return False
         raise AssertionError("a shielded scope ends by itself")
 
-    async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> Pending:
-        work, status = self._work, _status(termination)
-        if status == "done":
-            self._inbox.keep_all()
-            close_calls(work)
-        moved = RunMoved(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
-        work.act([moved], source=LOOP)
+    async def _commit_an_end(self, termination: Termination) -> None:
         try:
-            if not is_second:
-                await self._phases.run(Phase.RUN_END, self._step.number)
-        except (BehaviorError, Interrupted) as err:
-            # The run has ended; what somebody wanted to add to that cannot change how.
-            log.warning("run %s: %s", work.identity.run_id, err)
-        return work.commit(
-            "run_finished" if status == "done" else "run_suspended",
-            run=self._facts(status, termination),
-            inference=None if is_second else self._step.unanswered(),
-        )
+            await self._commit_end(termination)
+        except ContentError as err:
+            # What waited cannot be kept: the end must be, and says why. Nobody may add to it once more.
+            self._work.discard()
+            await self._commit_end(Termination(type="error", detail=str(err)), is_second=True)
+
+    async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> None:
+        work, status = self._work, _status(termination)
+        with work.attempt(is_whole=True):
+            moved = RunMoved(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
+            work.act([moved], source=LOOP)
+            if status == "done":
+                (self._inbox.pass_over if is_second else self._inbox.take_in)("end")
+                close_calls(work)
+            try:
+                if not is_second:
+                    await self._phases.run(Phase.RUN_END, self._step.number)
+            except (BehaviorError, Interrupted) as err:
+                # The run has ended; what somebody wanted to add to that cannot change how.
+                log.warning("run %s: %s", work.identity.run_id, err)
+            await work.commit_end(
+                "run_finished" if status == "done" else "run_suspended",
+                run=self._facts(status, termination),
+                inference=None if is_second else self._step.unanswered(),
+            )
 
     def _facts(self, status: RunStatus, termination: Termination | None = None) -> RunFacts:
-        usage = self._step.usage
+        came_to_its_end = termination and termination.type in ("natural_end", "behavior_requested")
         return RunFacts(
             status=status,
             termination=termination,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
+            usage=self._step.usage,
+            output=self._output if came_to_its_end else None,
         )
 
 

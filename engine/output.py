@@ -4,14 +4,14 @@ The model is offered one more tool, `final_output`, whose parameters are the fie
 that fits ends the run; one that does not is answered with what is wrong in it. A text is no output: the
 model is asked for the call, a few times, and then the run fails.
 
-What the call gives is the output as JSON, under the names of its fields. The run's output is made of that,
-so that it is the same whether the run is executed or replayed.
+What the call gives is the output as JSON, under the names of its fields: that is the run's output in the
+log. Whoever asks the run for its result gets an instance made of it.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, PydanticUserError, ValidationError
+from pydantic import BaseModel, JsonValue, PydanticUserError, ValidationError
 
 from ..store.changeset import ToolOutcome
 from ..store.document import dumps
@@ -56,19 +56,25 @@ class OutputTool(Tool):
             raise ToolError(f"Invalid arguments: {brief(err)}") from err
 
 
-def given_output(output_type: type[BaseModel], outcomes: Iterable[ToolOutcome]) -> BaseModel | None:
-    """The output that the first call for it has given, if one has.
+def given_output(output_type: type[BaseModel], outcomes: Iterable[ToolOutcome]) -> JsonValue:
+    """The output that the first call for it has given, as JSON; None if none has.
 
     Raises:
         DefinitionError: what is in the log does not make an output again.
     """
     for outcome in outcomes:
         if outcome.name == FINAL_OUTPUT and outcome.outcome == "succeeded":
-            return _restored(output_type, outcome.result)
+            restored(output_type, outcome.result)
+            return outcome.result
     return None
 
 
-def _restored(output_type: type[BaseModel], result: Any) -> BaseModel:
+def restored(output_type: type[BaseModel], result: JsonValue) -> BaseModel:
+    """An output that was given as JSON.
+
+    Raises:
+        DefinitionError: it makes none.
+    """
     try:
         return output_type.model_validate_json(dumps(result), by_alias=False, by_name=True)
     except ValidationError as err:

@@ -5,42 +5,74 @@ run's thread is somebody else's or the log cannot be written: the loop is cancel
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from anyio import CancelScope, create_memory_object_stream
 
 from ..store.async_log import Pending
+from ..store.changeset import Changeset, control_stream
+from ..store.errors import VersionConflict
 from .events import Event
+from .facts import facts
 from .run import Run
+from .workspace import Journal
 
 
 class Publisher:
-    """Tells a run's events, each behind the commit that makes it true."""
+    """A run's journal: appends to the log, and tells each changeset's facts once it is durable."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, journal: Journal, run: Run) -> None:
+        self._journal = journal
         self._run = run
         self.failure: Exception | None = None
-        self._send, self._receive = create_memory_object_stream[tuple[Pending | None, Event]](math.inf)
+        self._send, self._receive = create_memory_object_stream[tuple[Pending | None, Sequence[Event]]](
+            math.inf
+        )
 
-    def tell(self, event: Event, after: Pending | None = None) -> None:
-        """Tell an event once `after` is durable, behind all events before it; never, if a commit failed."""
+    def submit(
+        self,
+        changesets: Changeset,
+        expected_version: int,
+        *,
+        heads: Mapping[str, int] | None = None,
+        behind: Pending | None = None,
+    ) -> Pending:
+        """Queue an append; its facts are told behind all that was told before.
+
+        Raises:
+            ContentError: as `AsyncLog.submit`.
+        """
+        pending = self._journal.submit(changesets, expected_version, heads=heads, behind=behind)
+        written = changesets.model_copy(update={"version": expected_version + 1})
+        self._queue(pending, facts(written))
+        return pending
+
+    def tell(self, event: Event) -> None:
+        """Tell what passes, behind the commits so far; never, if one of them fails."""
+        self._queue(None, (event,))
+
+    def _queue(self, pending: Pending | None, events: Sequence[Event]) -> None:
         if not self.failure:
-            self._send.send_nowait((after, event))
+            self._send.send_nowait((pending, events))
 
     async def publish(self, stop: Callable[[], None]) -> None:
         """Until the publisher is closed and all is told, or a commit has failed: then `stop` is called."""
         # Shielded: what the loop has committed is told even if the run is cancelled.
         with self._receive, CancelScope(shield=True):
-            async for pending, event in self._receive:
+            async for pending, events in self._receive:
                 try:
                     if pending:
                         await pending.result()
                 except Exception as err:
+                    if isinstance(err, VersionConflict) and err.thread_id == control_stream(self._run.run_id):
+                        # An end that does not stand yet: the loop takes in what it has not seen.
+                        continue
                     self.failure = err
                     stop()
                     return
-                self._run.tell(event)
+                for event in events:
+                    self._run.tell(event)
 
     def __enter__(self) -> Self:
         return self

@@ -8,29 +8,29 @@ says what today's code does otherwise.
 """
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 
 from ..reducers.check import NotChecked
-from ..reducers.decision import DecisionKept
-from ..reducers.reduce import Reducers
+from ..reducers.reduce import Reducers, StateAction
+from ..reducers.reducer import Action
 from ..reducers.replay import replay
-from ..reducers.tool_call import ToolCallDecided, ToolCallSuspended
+from ..reducers.run import ControlTaken, RunMoved
+from ..reducers.tool_call import ToolCallSuspended
 from ..store.async_log import Pending
-from ..store.changeset import Changeset, Executor, Message
+from ..store.changeset import Changeset, ControlEntry, Executor, Message, control_stream
 from ..store.codec import encode
 from ..store.document import loads
-from ..store.errors import EffectError, ThreadlogError
+from ..store.errors import EffectError, LogError, ThreadlogError
 from ..store.log import Log
 from ..store.patch import MISSING, diff, find
 from .actions import AddMessage, Suspend
 from .agent import Agent
 from .closing import cancel_waiting
-from .control import Control
-from .decision import Decision
+from .control import Control, Place
 from .effects import Effects
 from .events import Event
 from .loop import Loop, Resume, Start
@@ -51,6 +51,8 @@ from .tool import Tool, ToolAnswer, ToolContext
 from .workspace import LOOP, RunIdentity, Workspace
 
 _EPOCH_ENDS = ("run_finished", "run_suspended")
+_ENDED_BY_OTHERS = ("superseded",)
+"""What somebody else has written: it is not compared, and the loop never came to an end of its own."""
 
 
 class Diverged(ThreadlogError):
@@ -71,6 +73,10 @@ class Diverged(ThreadlogError):
         )
 
 
+class _CutOff(LogError):
+    """The log has no more of an epoch that somebody else has ended."""
+
+
 async def replay_run(log: Log, run_id: str, agents: Sequence[Agent]) -> Diverged | NotChecked | None:
     """Execute a run again, every epoch of it: the first difference, or None if there is none.
 
@@ -80,33 +86,40 @@ async def replay_run(log: Log, run_id: str, agents: Sequence[Agent]) -> Diverged
         NotFound: there is no such run.
     """
     history = list(log.read_run(run_id))
+    wanted = list(log.read(control_stream(run_id)))
     name = next((changeset.agent.name for changeset in history if changeset.agent), "")
     agent = next((agent for agent in agents if agent.name == name), None)
     if agent is None:
         return NotChecked(history[0].thread_id, history[0].version, f"the agent {name!r} is not here")
     for epoch in sorted({changeset.epoch for changeset in history}):
         recorded = [changeset for changeset in history if changeset.epoch == epoch]
-        if recorded[-1].reason not in _EPOCH_ENDS:
+        if recorded[-1].reason not in (*_EPOCH_ENDS, *_ENDED_BY_OTHERS):
             return NotChecked(recorded[-1].thread_id, recorded[-1].version, "the run has not ended here")
-        if divergence := await _replay_epoch(log, recorded, agent):
+        if divergence := await _replay_epoch(log, recorded, wanted, agent):
             return divergence
     return None
 
 
-async def _replay_epoch(log: Log, recorded: Sequence[Changeset], agent: Agent) -> Diverged | None:
+async def _replay_epoch(
+    log: Log, recorded: Sequence[Changeset], wanted: Sequence[Changeset], agent: Agent
+) -> Diverged | None:
     first = recorded[0]
     thread = replay(log.read(first.thread_id, until=first.version - 1))
-    identity = RunIdentity(first.run_id or "", first.thread_id, first.epoch)
+    identity = RunIdentity(first.run_id or "", first.thread_id, first.epoch, first.parent_run_id)
     reducers = Reducers(agent.all_reducers())
-    record = Record(recorded, reducers)
+    record = Record(recorded, wanted, reducers)
     work = record.work = Workspace(record, record, reducers, identity, thread)
     executor = first.executor or Executor(id="", host="", pid=0)
+    registry = first.agent.registry if first.agent else ""
     opening = _opening(first) or Resume(thread.runs[identity.run_id])
     try:
         if first.reason == "run_finished":
-            cancel_waiting(work, thread.runs[identity.run_id], executor)
+            await cancel_waiting(work, record.control, thread.runs[identity.run_id], executor)
         else:
-            await Loop(agent, work, record, executor, Nobody(), record.control).run(opening)
+            loop = Loop(agent, work, record, executor, Nobody(), record.control, registry)
+            await loop.run(opening)
+    except _CutOff:
+        return None
     except Diverged as err:
         return record.divergence or err
     return record.divergence or record.missing()
@@ -122,18 +135,21 @@ class Nobody(Publisher):
     def __init__(self) -> None:
         self.failure = None
 
-    def tell(self, event: Event, after: Pending | None = None) -> None: ...
+    def tell(self, event: Event) -> None: ...
 
 
 class Record(Effects):
     """An epoch of a run as the log has it: the world that it saw, and the journal that it wrote."""
 
-    def __init__(self, changesets: Sequence[Changeset], reducers: Reducers) -> None:
-        self.control = RecordedControl(self)
+    def __init__(
+        self, changesets: Sequence[Changeset], wanted: Sequence[Changeset], reducers: Reducers
+    ) -> None:
+        self.control = RecordedControl(self, wanted)
         self.divergence: Diverged | None = None
         self.work: Workspace | None = None
         """Where the run is executed again: how far it is on the way to the next changeset."""
-        self._changesets = changesets
+        self._is_cut_off = changesets[-1].reason in _ENDED_BY_OTHERS
+        self._changesets = changesets[:-1] if self._is_cut_off else changesets
         self._reducers = reducers
         self._written = 0
         self._called: set[str] = set()
@@ -151,11 +167,18 @@ class Record(Effects):
         """
         if self._written < len(self._changesets):
             return self._changesets[self._written]
+        if self._is_cut_off:
+            raise _CutOff
         last = self._changesets[-1]
         raise Diverged(last.thread_id, last.version, "", "the end of the run", "something more")
 
     def submit(
-        self, changesets: Changeset, expected_version: int, *, behind: Pending | None = None
+        self,
+        changesets: Changeset,
+        expected_version: int,
+        *,
+        heads: Mapping[str, int] | None = None,
+        behind: Pending | None = None,
     ) -> Pending:
         """Compare what the loop writes with what the log has.
 
@@ -284,29 +307,36 @@ class Record(Effects):
         termination = self.next.run.termination if self.next.run else None
         return bool(termination and termination.type == "cancelled" and termination.detail == where)
 
-    def decisions(self) -> list[Decision]:
-        """What was taken in just now: the next changeset has it behind all that was done so far."""
-        taken = list[Decision]()
-        for record in self.next.actions[self.work.waiting if self.work else 0 :]:
-            action = self._reducers.action(record) if record.source == LOOP else None
-            if not isinstance(action, ToolCallDecided | DecisionKept):
-                break
-            taken.append(Decision(**action.decision.model_dump()))
-        return taken
+    def taken(self, place: Place) -> int | None:
+        """Up to where what was wanted was taken in just now: the next changeset has it behind all so far."""
+        action = self._action()
+        return action.through if isinstance(action, ControlTaken) and action.place == place else None
+
+    def is_at(self, kind: type[Action]) -> bool:
+        """Whether the loop's next action is of a kind."""
+        return isinstance(self._action(), kind)
+
+    def _action(self) -> StateAction | None:
+        """What the next changeset has behind all that was done so far, if the loop did it."""
+        behind = self.next.actions[self.work.waiting if self.work else 0 :]
+        return self._reducers.action(behind[0]) if behind and behind[0].source == LOOP else None
 
 
 class RecordedControl(Control):
-    """Decisions, the cancellation, and what it cut off, where the log has them."""
+    """What was wanted of the run, and its cancellation, where the log has them."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, wanted: Sequence[Changeset]) -> None:
         super().__init__()
         self._record = record
+        self._wanted = wanted
 
     def should_stop(self) -> bool:
-        return self._record.is_cancelled_at(None)
+        return self._record.is_cancelled_at(None) and self._record.is_at(RunMoved)
 
-    def take(self) -> list[Decision]:
-        return self._record.decisions()
+    def entries(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
+        through = self._record.taken(place)
+        wanted = self._wanted[after:through] if through else ()
+        return [(each.version, each.entry) for each in wanted if each.entry]
 
     def _is_over(self, where: str, *, outlasts: bool) -> bool:
         return where in self._record.next.cut_off or super()._is_over(where, outlasts=outlasts)

@@ -180,15 +180,8 @@ class Round:
             added = [a for a in await self._told(call, outcome) if isinstance(a, AddMessage)]
             for message in (*answer.messages, *added):
                 self._say(message)
-            pending = self.work.commit("tool_results", tool_calls=(outcome,))
+            self.work.commit("tool_results", tool_calls=(outcome,))
             self.outcomes.append(outcome)
-            version = self.work.version
-            event = (
-                events.ToolSuspended(call.id, call.name, suspension, version)
-                if suspension
-                else events.ToolFinished(outcome, version)
-            )
-            self.publisher.tell(event, after=pending)
 
     async def _told(self, call: ToolCall, outcome: ToolOutcome) -> list[PhaseAction]:
         try:

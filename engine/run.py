@@ -1,97 +1,154 @@
-"""A run's handle: what it has told so far, to any number of listeners, and how it ended."""
+"""A run's handle: what it tells, to any number of listeners, and how it ended, wherever it goes on."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Self
+from dataclasses import replace
+from typing import Self
 
 import anyio
+from pydantic import BaseModel
 
-from .control import Control
-from .events import Event, RunFinished, RunResult
-
-if TYPE_CHECKING:
-    from .workspace import RunIdentity
+from .events import Cursor, Event, RunFinished, RunResult
+from .follow import Streams
+from .output import restored
+from .stream import Broadcast, Subscription
 
 
 class Run:
-    """A run that was started. Iterate over it for its events, from the first, as often as you like.
+    """A run of the log. Iterate over it for the events of an epoch, as often as you like.
 
-    The events so far are kept: a listener that comes late misses nothing.
+    A listener that comes late misses no fact: what is past comes from the log. Once an epoch was iterated
+    over to its end and the run waits, iterating again follows the next one.
     """
 
-    def __init__(self, identity: "RunIdentity", control: Control) -> None:
-        self.run_id = identity.run_id
-        self.thread_id = identity.thread_id
-        self.control = control
-        """Through which the run is cancelled, and told decisions."""
-        self._events: list[Event] = []
-        self._news = anyio.Event()
-        self._over = False
+    def __init__(
+        self, run_id: str, thread_id: str, streams: Streams, output_type: type[BaseModel] | None = None
+    ) -> None:
+        self.run_id = run_id
+        self.thread_id = thread_id
+        self._streams = streams
+        self._output_type = output_type
+        self._broadcast: Broadcast | None = None
+        """While an epoch of it goes on here."""
+        self._after: Cursor | None = None
+        """Behind this begins the epoch that is iterated over; None for the first."""
+        self._begun, self._over = anyio.Event(), anyio.Event()
+        self._over.set()
+        self._is_told = False
+        """Whether the epoch that goes on here is in the log."""
+        self._refusal: Exception | None = None
+        """Why the epoch is not in the log."""
         self._failure: Exception | None = None
+        """Why it has not come to an end that is."""
+        self._ended: RunResult | None = None
+        """How the epoch ended that went on here last."""
+        self._result: RunResult | None = None
 
     async def result(self) -> RunResult:
-        """How it ended, once it has and that is durable.
+        """How its latest epoch ended, once it has and that is durable.
 
         Raises:
             LogError: its commits failed, so the log does not say how it ended.
+            DefinitionError: who has gone on with it elsewhere has another kind of output.
         """
-        last: Event | None = None
-        async for event in self:
-            last = event
-        if isinstance(last, RunFinished):
-            return last.result
-        raise self._failure or RuntimeError("the run was stopped before it could say how it ended")
+        await self._over.wait()
+        if self._failure:
+            raise self._failure
+        ended = await self._streams.end(self.run_id, self.thread_id, self._ended)
+        if self._result is None or self._result.version != ended.version:
+            self._result = self._given(ended)
+        return self._result
+
+    def _given(self, result: RunResult) -> RunResult:
+        if self._output_type is None or result.output is None:
+            return result
+        return replace(result, output=restored(self._output_type, result.output))
 
     def __aiter__(self) -> AsyncIterator[Event]:
         # Not a generator: a listener that leaves the loop early would have to close it.
-        return _Listener(self)
+        return _Epoch(self)
 
-    async def event(self, number: int) -> Event | None:
-        """The event of a number, counted from 0, once there is one; None if the run is over without it."""
-        while number >= len(self._events) and not self._over:
-            await self._news.wait()
-        return self._events[number] if number < len(self._events) else None
+    async def events(self) -> Subscription | None:
+        """For a listener: the events from the epoch that is iterated over; None if the run never begins."""
+        if not await self._streams.has_begun(self.run_id):
+            return None
+        return self._streams.subscribe(self.run_id, self._after, is_broken=self._is_broken)
+
+    def _is_broken(self) -> bool:
+        return self._failure is not None
+
+    def followed(self, end: RunFinished) -> None:
+        """For a listener: the epoch was iterated over to its end. If the run waits, the next one is due."""
+        if end.result.status == "waiting":
+            self._after = max(self._after or end.cursor, Cursor.behind(end.cursor.version))
+
+    def launch(self, output_type: type[BaseModel] | None) -> None:
+        """For the launcher: an epoch is about to begin here."""
+        self._begun, self._over = anyio.Event(), anyio.Event()
+        self._output_type, self._is_told = output_type, False
+        self._refusal = self._failure = None
 
     async def started(self) -> None:
-        """Return once the run is in the log. Raises as `result` does."""
-        while not self._events and not self._over:
-            await self._news.wait()
-        if self._failure and not self._events:
-            raise self._failure
+        """For the launcher: return once the epoch is in the log. Raises what kept it from that."""
+        await self._begun.wait()
+        if self._refusal:
+            raise self._refusal
 
     async def over(self) -> None:
-        """Return once nothing more will be told, however it ended."""
-        while not self._over:
-            await self._news.wait()
+        """Return once it does not go on here."""
+        await self._over.wait()
+
+    def begin(self, broadcast: Broadcast, version: int) -> None:
+        """For the loop: the epoch begins behind a version of its thread, and is told there."""
+        self._broadcast, self._after = broadcast, Cursor.behind(version)
+
+    @property
+    def is_started(self) -> bool:
+        """For the launcher: whether the epoch is in the log."""
+        return self._is_told
 
     def tell(self, event: Event) -> None:
         """For the loop: tell everybody."""
-        self._events.append(event)
-        self._wake()
+        self._is_told = True
+        if self._broadcast:
+            self._broadcast.tell(event)
+        self._begun.set()
 
     def end(self, failure: Exception | None = None) -> None:
-        """For the loop: nothing more will be told."""
-        self._over, self._failure = True, failure
-        self._wake()
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
+        """For the loop: nothing more will be told here."""
+        # Whoever has taken its thread may have said how it ended: then that is what counts.
+        if self._is_told:
+            self._ended = self._streams.known_end(self.run_id)
+            self._failure = None if self._ended else failure
+        else:
+            self._refusal = failure
+        self._over.set()
+        self._begun.set()
+        if self._broadcast:
+            self._broadcast.waiters.wake()
+            self._broadcast = None
 
     def __repr__(self) -> str:
-        return f"<Run {self.run_id!r} on {self.thread_id!r} {'over' if self._over else 'going on'}>"
+        return f"<Run {self.run_id!r} on {self.thread_id!r}>"
 
 
-class _Listener:
+class _Epoch:
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._told = 0
+        self._events: Subscription | None = None
+        self._is_over = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        event = await self._run.event(self._told)
-        if event is None:
+        if self._is_over:
             raise StopAsyncIteration
-        self._told += 1
+        if self._events is None:
+            self._events = await self._run.events()
+        if self._events is None:
+            raise StopAsyncIteration
+        event = await anext(self._events)
+        if isinstance(event, RunFinished):
+            self._is_over = True
+            self._run.followed(event)
         return event

@@ -218,7 +218,6 @@ class Step:
         pending = self.work.commit("assistant_turn", inference=answer.record())
         self._answer = None
         self.number += 1
-        self.publisher.tell(events.AssistantTurn(message, self.work.version), after=pending)
         return pending
 
     async def give_up(self, problem: str) -> None:
@@ -237,7 +236,7 @@ class Step:
 
     def resume(self, facts: RunFacts) -> None:
         """Go on where the run's last epoch stopped."""
-        self.work.pay(Usage(input_tokens=facts.input_tokens, output_tokens=facts.output_tokens))
+        self.work.pay(facts.usage)
         run_id = self.work.identity.run_id
         self.number = sum(m.role == "assistant" and m.run_id == run_id for m in self.work.messages)
 

@@ -6,7 +6,7 @@ State, messages and version are those after everything queued: a commit that fai
 one ever sees them otherwise.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,8 +16,18 @@ from pydantic_core import to_jsonable_python
 
 from ..reducers.reduce import Reducers, Reduction, StateAction
 from ..reducers.replay import Thread
+from ..reducers.run import control_taken
 from ..store.async_log import Pending
-from ..store.changeset import ActionRecord, Changeset, EffectRecord, Message, Reason, TrackedPatch, Usage
+from ..store.changeset import (
+    ActionRecord,
+    Changeset,
+    EffectRecord,
+    Message,
+    Reason,
+    TrackedPatch,
+    Usage,
+    control_stream,
+)
 from ..store.codec import encoded
 from ..store.document import dumps, loads
 from ..store.errors import EffectError, in_words
@@ -32,8 +42,15 @@ LOOP = "agent_loop"
 class Journal(Protocol):
     """Where changesets go: the log behind `await`, or a rehearsal that compares them with a log."""
 
-    def submit(self, changesets: Changeset, expected_version: int, *, behind: Pending | None) -> Pending:
-        """Queue an append; the answer is awaited later."""
+    def submit(
+        self,
+        changesets: Changeset,
+        expected_version: int,
+        *,
+        heads: Mapping[str, int] | None = None,
+        behind: Pending | None = None,
+    ) -> Pending:
+        """Queue an append; the answer is awaited later. As `AsyncLog.submit`."""
         raise NotImplementedError
 
 
@@ -45,14 +62,29 @@ class RunIdentity:
     thread_id: str
     epoch: int
 
+    parent_run_id: str | None = None
+
+    @property
+    def stream(self) -> str:
+        """Where it is said what is wanted of the run."""
+        return control_stream(self.run_id)
+
 
 class Workspace:
     """The one place from which a run writes."""
 
     def __init__(
-        self, journal: Journal, effects: Effects, reducers: Reducers, identity: RunIdentity, thread: Thread
+        self,
+        journal: Journal,
+        effects: Effects,
+        reducers: Reducers,
+        identity: RunIdentity,
+        thread: Thread,
+        author: str | None = None,
     ) -> None:
+        """`author` is who writes, if it is not the run's loop: its ids are no others."""
         self.identity = identity
+        self._author = ":".join(filter(None, [identity.run_id, str(identity.epoch), author]))
         self.state: Any = thread.state
         self.version = thread.version
         self.messages: list[Message] = list(thread.messages)
@@ -61,6 +93,8 @@ class Workspace:
         self.usage = Usage()
         """The tokens that the run has cost so far."""
         self._committed: Any = thread.state
+        self._taken = control_taken(thread.state, identity.run_id)
+        """Up to where the control stream was taken in by the changesets so far."""
         self._head = Head(document=thread.state).measured()
         self._journal = journal
         self._effects = effects
@@ -85,10 +119,14 @@ class Workspace:
         """How many actions wait for the next commit."""
         return len(self._actions)
 
+    def control_taken(self) -> int:
+        """Up to which version of its control stream the run has taken in what is there."""
+        return control_taken(self.state, self.identity.run_id)
+
     def new_id(self) -> str:
         """The next id of this epoch, for a message or a changeset: the same whenever the run is repeated."""
         self._ids += 1
-        return f"{self.identity.run_id}:{self.identity.epoch}:{self._ids}"
+        return f"{self._author}:{self._ids}"
 
     def act(self, actions: Iterable[StateAction], *, source: str, call_id: str | None = None) -> Reduction:
         """Change the state by actions, all or none.
@@ -139,15 +177,22 @@ class Workspace:
         self._cut_off.append(behavior)
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Whatever is done inside is undone if it raises; what the world has answered is kept."""
+    def attempt(self, *, is_whole: bool = False) -> Iterator[None]:
+        """Whatever is done inside is undone if it raises; what the world has answered is kept.
+
+        Not if it `is_whole`: then it is as if it had never been tried.
+        """
         state, actions, patches, said = self.state, len(self._actions), len(self._patches), self._said
+        ids, asked, cut_off, usage = self._ids, len(self._asked), len(self._cut_off), self.usage
         try:
             yield
         except BaseException:
             self._unsay(self._said - said)
             self.state = state
             del self._actions[actions:], self._patches[patches:]
+            if is_whole:
+                self._ids, self.usage = ids, usage
+                del self._asked[asked:], self._cut_off[cut_off:]
             raise
 
     def discard(self) -> None:
@@ -179,28 +224,52 @@ class Workspace:
         Raises:
             ContentError: something in it cannot be kept, or the state would be too large. It still waits.
         """
-        at = self._effects.now()
+        changeset, head = self._next(reason, facts)
+        pending = self._journal.submit(changeset, self.version, behind=self._last)
+        self._advance(changeset, head, pending)
+        return pending
+
+    async def commit_end(self, reason: Reason, **facts: Any) -> None:
+        """Write all that waits as the last changeset of this epoch: durable on return.
+
+        Raises:
+            ContentError: as `commit`.
+            VersionConflict: of the run's control stream: it holds what the run has not taken in. Nothing
+                was written, and all still waits.
+            LogError: it cannot be written.
+        """
+        changeset, head = self._next(reason, facts)
+        heads = {self.identity.stream: self.control_taken()}
+        pending = self._journal.submit(changeset, self.version, heads=heads, behind=self._last)
+        await pending.result()
+        self._advance(changeset, head, pending)
+
+    def _next(self, reason: Reason, facts: dict[str, Any]) -> tuple[Changeset, Head]:
+        """The changeset that holds all that waits, and the thread's head behind it."""
+        taken = self.control_taken()
         changeset = Changeset(
             id=self.new_id(),
             thread_id=self.identity.thread_id,
             run_id=self.identity.run_id,
+            parent_run_id=self.identity.parent_run_id,
             epoch=self.identity.epoch,
             reason=reason,
-            at=at,
+            at=self._effects.now(),
             messages=tuple(self.messages[len(self.messages) - self._said :]),
             actions=tuple(self._actions),
             patches=tuple(self._patches),
             effects=tuple(self._asked),
             cut_off=tuple(self._cut_off),
+            control=None if taken == self._taken else taken,
             **facts,
         )
         # Here, not by the writer: what is refused there is refused when the run has gone on.
-        self._head = self._head.advanced(encoded(changeset))
-        pending = self._journal.submit(changeset, self.version, behind=self._last)
-        self._last = pending
+        return changeset, self._head.advanced(encoded(changeset))
+
+    def _advance(self, changeset: Changeset, head: Head, pending: Pending) -> None:
+        self._head, self._last, self.at = head, pending, changeset.at
         self.version += 1
-        self.at = at
         self._actions, self._patches, self._said = [], [], 0
         self._asked, self._cut_off = [], []
         self._committed = self.state
-        return pending
+        self._taken = self.control_taken()

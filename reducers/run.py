@@ -5,12 +5,13 @@
 A new run replaces the record whole, and with it whatever the last run kept in its scope.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ..store.changeset import Termination
 from ..store.errors import ActionError
+from ..store.patch import find
 from .reducer import Action, Reducer
 
 Status = Literal["running", "waiting", "done"]
@@ -30,6 +31,8 @@ class RunState(BaseModel):
     id: str = ""
     status: Status = "done"
     done_reason: str | None = None
+    control: int = 0
+    """Up to which version of the run's control stream it has taken in what is there."""
 
 
 class RunStarted(Action):
@@ -46,9 +49,21 @@ class RunMoved(Action):
     done_reason: str | None = None
 
 
-def _reduce(slice: RunState, action: RunStarted | RunMoved) -> RunState:
+class ControlTaken(Action):
+    """What was wanted of the run is taken in, up to a version of its control stream."""
+
+    through: int
+    place: Literal["step", "end"]
+    """Before a step or at the end of the run: exactly there, when it is executed again."""
+
+
+def _reduce(slice: RunState, action: RunStarted | RunMoved | ControlTaken) -> RunState:
     if isinstance(action, RunStarted):
         return RunState(id=action.run_id, status="running")
+    if isinstance(action, ControlTaken):
+        if action.through <= slice.control:
+            raise ActionError(f"entry {action.through} of the run's control stream was taken in before")
+        return slice.model_copy(update={"control": action.through})
     if action.run_id != slice.id or action.status not in _MOVES[slice.status]:
         raise ActionError(
             f"run {action.run_id!r} cannot become {action.status!r}: "
@@ -57,7 +72,15 @@ def _reduce(slice: RunState, action: RunStarted | RunMoved) -> RunState:
     return slice.model_copy(update={"status": action.status, "done_reason": action.done_reason})
 
 
-RUN_REDUCER = Reducer("run", RunState, (RunStarted, RunMoved), "", "run", _reduce, reserved=True)
+RUN_REDUCER = Reducer(
+    "run", RunState, (RunStarted, RunMoved, ControlTaken), "", "run", _reduce, reserved=True
+)
+
+
+def control_taken(state: Any, run_id: str) -> int:
+    """Up to which version of its control stream a run has taken in what is there."""
+    found = find(state, "/__run/control") if find(state, "/__run/id") == run_id else 0
+    return found if isinstance(found, int) else 0
 
 
 def done_reason(termination: Termination) -> str | None:

@@ -127,8 +127,7 @@ class AsyncLog:
             if (now := self.log.data_version()) != seen:
                 seen = now
                 yield
-            else:
-                await anyio.sleep(POLL_SECONDS)
+            await anyio.sleep(POLL_SECONDS)
 
     def _write(self) -> None:
         while self._wakeups.get():

@@ -144,11 +144,11 @@ class RunFacts(Record):
     termination: Termination | None = None
     """Set when the run is not running."""
 
-    input_tokens: Int64 = 0
-    """Tokens sent to models by this run so far."""
+    usage: Usage = Usage()
+    """Of all model calls of this run so far."""
 
-    output_tokens: Int64 = 0
-    """Tokens received from models by this run so far."""
+    output: JsonValue = None
+    """What the run came to, when it has come to its end by itself."""
 
 
 class Executor(Record):
@@ -175,6 +175,9 @@ class AgentFacts(Record):
 
     specification: dict[str, JsonValue]
     """Model, instructions, tools with their schemas, behaviors."""
+
+    registry: str = ""
+    """SHA-256 of the specifications of all agents that were there with it."""
 
 
 class ThreadFacts(Record):

@@ -62,12 +62,15 @@ def threads(connection: Connection) -> list[ThreadRow]:
 def runs(connection: Connection, where: str, values: tuple[str | None, ...]) -> list[RunRow]:
     """The runs for which a condition holds, in the order in which they began."""
     rows = connection.execute(_RUNS.format(where=where), values).fetchall()
-    return [RunRow(*row[:6], _termination(row[6]), *row[7:13], _executor(row[13]), row[14]) for row in rows]
+    return [
+        RunRow._make((*row[:6], _termination(row[6]), *row[7:13], _executor(row[13]), row[14]))
+        for row in rows
+    ]
 
 
-def queued(connection: Connection) -> list[QueuedRow]:
+def queued(connection: Connection, thread: str | None) -> list[QueuedRow]:
     """The runs that wait for their turn, in the order in which they came."""
-    return list(map(QueuedRow._make, connection.execute(_QUEUED).fetchall()))
+    return list(map(QueuedRow._make, connection.execute(_QUEUED, (thread,)).fetchall()))
 
 
 def _executor(written: str | None) -> Executor | None:
@@ -100,6 +103,7 @@ order by started_at, id, thread
 _QUEUED = """
 select queued.run, queued.thread, queued.agent, queued.parent
 from queued join changeset on changeset.thread = stream and version = 1
-where not is_cancelled and not exists (select 1 from run where id = queued.run)
+where (?1 is null or queued.thread = ?1) and not is_cancelled
+  and not exists (select 1 from run where id = queued.run)
 order by position
 """

@@ -192,9 +192,9 @@ class Log:
         """Every run, or those of a thread, in the order in which they began."""
         return self._runs("?1 is null or name = ?1", thread)
 
-    def open_runs(self) -> list[RunRow]:
+    def open_runs(self, thread: str | None = None) -> list[RunRow]:
         """The runs that go on or wait, in the order in which they began. Costs as much as there are."""
-        return self._runs("status <> 'done'")
+        return self._runs("status <> 'done' and (?1 is null or name = ?1)", thread)
 
     def run(self, run_id: str) -> RunRow | None:
         """A run; where it stands in several threads, in the first. None if it has not begun."""
@@ -208,10 +208,10 @@ class Log:
         with self._reading() as reader:
             return runs(reader, where, values)
 
-    def queued(self) -> list[QueuedRow]:
-        """The runs that wait for their turn, in the order in which they came."""
+    def queued(self, thread: str | None = None) -> list[QueuedRow]:
+        """The runs that wait for their turn, on all threads or on one, in the order in which they came."""
         with self._reading() as reader:
-            return queued(reader)
+            return queued(reader, thread)
 
     def wanted(self, after: int) -> list[Entry]:
         """What was wanted of runs behind a position: the changesets of control streams, in order."""

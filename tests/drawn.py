@@ -230,7 +230,7 @@ def agents(draw: st.DrawFn, seen: list[Phase]) -> Agent:
 
 targets = st.sampled_from(["c1", "c2", "c.3/~", "elsewhere"])
 decisions = st.builds(Decision, targets, st.booleans(), st.sampled_from([None, True, {"a": 1}, "x"]))
-moves = st.lists(st.none() | st.none() | st.just("cancel") | decisions, max_size=12)
+moves = st.lists(st.none() | st.none() | st.sampled_from(["cancel", "be brief"]) | decisions, max_size=12)
 """What happens to a run from outside, one thing after each of its events."""
 
 answers = st.lists(st.booleans(), min_size=0, max_size=6)

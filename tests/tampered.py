@@ -17,6 +17,7 @@ from threadlog.store.changeset import (
     RunFacts,
     RunRequest,
     Termination,
+    Usage,
     control_stream,
 )
 from threadlog.store.codec import FORMAT, GENESIS, file_digest, row_digest
@@ -44,7 +45,7 @@ def history() -> Iterator[Changeset]:
     """Something of everything: several threads, runs, messages, facts and, by the fixture, snapshots."""
     for n in range(1, 15):
         thread = f"t{n % 3 + 1}"
-        facts = RunFacts(status="running", input_tokens=n)
+        facts = RunFacts(status="running", usage=Usage(input_tokens=n))
         if n > 11:
             facts = RunFacts(status="done", termination=Termination(type="natural_end"))
         yield setting(f"/{n}", {"list": [n]}, id=f"c{n}", thread_id=thread).model_copy(

@@ -36,7 +36,7 @@ def test_the_demo_shows_the_run_its_log_its_states_and_its_audit(shown: Called) 
         "the state between version 13 and version 27",
         "~ /ledger/filed  11 → 12",
         "+ /ledger/totals/other  1410",
-        "✓ verified  27 changesets on 1 threads",
+        "✓ verified  29 changesets on 1 threads",
         "✓ expenses  27 versions",
     ):
         assert text in shown.out

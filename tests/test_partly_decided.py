@@ -10,7 +10,7 @@ from test_suspension import ADD, AWAITING, ERASE, decided, eraser
 
 from threadlog.engine import Context, Decision, ModelRequest, Terminate, ToolCall
 from threadlog.engine.behavior import Wanted
-from threadlog.engine.events import ToolResumed, ToolStarted
+from threadlog.engine.events import ToolDecided, ToolStarted
 from threadlog.store.changeset import Termination
 
 pytestmark = pytest.mark.anyio
@@ -59,9 +59,9 @@ async def test_decided_calls_go_on_in_the_order_of_their_ids(path: Path) -> None
         assert resumed
         events = [event async for event in resumed]
 
-    gone_on = [(e.call_id, e.decision.approved) for e in events if isinstance(e, ToolResumed)]
-    assert gone_on == [("c1", False), ("c2", True), ("c3", True)]
-    assert {e.call_id for e in events if isinstance(e, ToolStarted)} == {"c2", "c3"}
+    gone_on = [(e.call_id, e.decision.approved) for e in events if isinstance(e, ToolDecided)]
+    assert gone_on == [("c3", True), ("c1", False), ("c2", True)]
+    assert [e.call_id for e in events if isinstance(e, ToolStarted)] == ["c2", "c3"]
     assert statuses(path) == {"c1": "cancelled", "c2": "succeeded", "c3": "succeeded"}
     await assert_replays(path, planner)
 

@@ -10,7 +10,7 @@ import pytest
 from examples import changeset, setting, tampering
 
 from threadlog.store import ANY, Changeset, Log, Message, ThreadFacts
-from threadlog.store.changeset import AgentFacts, Executor, RunFacts, Termination
+from threadlog.store.changeset import AgentFacts, Executor, RunFacts, Termination, Usage
 from threadlog.store.errors import CorruptLog, LogUnavailable, NotFound
 from threadlog.store.history import Entry
 
@@ -126,8 +126,7 @@ def test_a_run_is_listed_with_its_last_facts(log: Log) -> None:
     ended = RunFacts(
         status="done",
         termination=Termination(type="stopped", code="max_rounds"),
-        input_tokens=7,
-        output_tokens=3,
+        usage=Usage(input_tokens=7, output_tokens=3),
     )
     executor = Executor(id="e1", host="here", pid=7)
     start = changeset("c1", at=5, run_id="r1", parent_run_id="r0", epoch=1, agent=agent, executor=executor)

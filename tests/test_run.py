@@ -17,6 +17,7 @@ from runs import (
 
 from threadlog.engine import Agent, Context, ModelRequest, Runtime, ToolCall, Turn
 from threadlog.engine.events import RunResult
+from threadlog.engine.registry import Registry
 from threadlog.reducers import Set, replay
 from threadlog.store import Log, Message, ThreadFacts
 from threadlog.store.changeset import Inference, RunFacts, Termination, ToolOutcome, Usage
@@ -135,13 +136,19 @@ async def test_the_run_is_running_from_its_first_commit_and_done_with_its_last(p
     result = await run(path, agent("hello"))
 
     first, *between, last = history(path)
-    done = RunFacts(status="done", termination=Termination(type="natural_end"))
+    done = RunFacts(status="done", termination=Termination(type="natural_end"), output="hello")
     assert (first.run, [one.run for one in between], last.run) == (RunFacts(status="running"), [None], done)
-    assert replay([first]).state["__run"] == {"id": result.run_id, "status": "running", "done_reason": None}
+    assert replay([first]).state["__run"] == {
+        "id": result.run_id,
+        "status": "running",
+        "done_reason": None,
+        "control": 0,
+    }
     assert replay(history(path)).state["__run"] == {
         "id": result.run_id,
         "status": "done",
         "done_reason": "natural",
+        "control": 0,
     }
 
 
@@ -181,7 +188,9 @@ async def test_the_first_commit_says_who_runs_what_for_whom(path: Path) -> None:
     first, *others = history(path)
     assert first.executor is not None
     assert first.executor.id == "id1"
-    assert (first.agent, first.thread) == (planner.facts(), facts)
+    registry = Registry([planner]).fingerprint
+    in_force = planner.facts().model_copy(update={"registry": registry})
+    assert (first.agent, first.thread) == (in_force, facts)
     assert [(one.executor, one.agent, one.thread) for one in others] == [(None, None, None)] * 5
 
 
@@ -196,7 +205,7 @@ async def test_the_result_says_how_it_ended(path: Path) -> None:
     assert result.usage == Usage(input_tokens=20, output_tokens=4, cache_read_tokens=8)
     last = history(path)[-1].run
     assert last is not None
-    assert (last.input_tokens, last.output_tokens) == (20, 4)
+    assert last.usage == result.usage
 
 
 async def test_the_conversation_of_a_run(path: Path) -> None:

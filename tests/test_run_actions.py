@@ -109,7 +109,7 @@ async def test_what_a_run_and_its_calls_kept_is_forgotten_by_the_next(path: Path
     await run(path, agent("hello"), "next")
 
     document = replay(history(path)).state
-    assert set(document["__run"]) == {"id", "status", "done_reason"}
+    assert set(document["__run"]) == {"id", "status", "done_reason", "control"}
     assert document["__tool_call_scope"] == {}
     assert document["budget"] == {"spent": 3, "items": ["something"]}
 

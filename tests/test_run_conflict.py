@@ -96,26 +96,24 @@ async def test_no_tool_is_started_when_its_call_could_not_be_logged(path: Path, 
 
 
 @pytest.mark.parametrize("number", [1, 2])
-async def test_a_run_does_not_start_when_another_writer_appends_as_it_begins(path: Path, number: int) -> None:
+async def test_a_run_starts_anew_when_another_writer_appends_as_it_begins(path: Path, number: int) -> None:
     def start(context: Context) -> None:
         if context.phase == "run_start":
             meddle(path, number)
 
     async with running(path, Agent("planner", ScriptedModel("hello"), behaviors=[Asking(start)])) as runtime:
-        with pytest.raises(VersionConflict) as refused:
-            await runtime.start("planner", "go", thread="t1")
+        await (await runtime.start("planner", "go", thread="t1")).result()
 
-    assert (refused.value.expected, refused.value.actual) == (0, number)
-    assert reasons(path) == ["edited"] * number
+    assert reasons(path) == [*["edited"] * number, "run_started", "assistant_turn", "run_finished"]
 
 
 async def test_the_thread_may_be_run_again_after_a_conflict(path: Path) -> None:
     await fenced(path, Agent("planner", MeddlingModel(path, 1)))
 
     async with running(path, Agent("planner", ScriptedModel("hello"))) as runtime:
-        result = await (await runtime.start("planner", "again", thread="t1")).result()
+        result = await (await runtime.start("planner", "again", thread="t1", if_active="supersede")).result()
 
-    assert (result.output, result.version) == ("hello", 5)
+    assert (result.output, result.version) == ("hello", 6)
 
 
 async def test_a_run_that_has_lost_its_thread_waits_for_no_behavior(path: Path) -> None:

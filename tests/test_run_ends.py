@@ -307,7 +307,9 @@ async def test_a_second_run_on_a_busy_thread_is_refused_and_writes_nothing(path:
         going = await runtime.start("planner", "go", thread="t1")
         await started.wait()
 
-        with pytest.raises(RunError, match=f"run '{going.run_id}' goes on on thread 't1': wait for it"):
+        with pytest.raises(
+            RunError, match=f"run '{going.run_id}' is running on thread 't1': wait for its end"
+        ):
             await runtime.start("planner", "again", thread="t1")
 
         assert runtime.log.position() == 2

@@ -16,7 +16,8 @@ from runs import CountedEffects, fresh_path, history, running
 from test_run_record import CALL_MOVES
 
 from threadlog.engine import Agent, Decision, Run, Runtime
-from threadlog.engine.events import RunResult, TextDelta, ToolStarted
+from threadlog.engine.events import Event, RunFinished, RunResult, TextDelta, ToolStarted
+from threadlog.engine.facts import facts
 from threadlog.engine.replay import replay_run
 from threadlog.reducers import replay
 from threadlog.reducers.phase import Phase
@@ -25,12 +26,14 @@ from threadlog.store import Changeset
 from threadlog.store.document import same
 from threadlog.store.errors import RunError
 
+GOES_ON = {"assistant_turn", "decision", "user_message", "run_suspended", "run_finished"}
 REASONS: dict[str, set[str]] = {
-    "run_started": {"assistant_turn", "run_suspended", "run_finished"},
-    "run_resumed": {"assistant_turn", "tool_results", "decision", "run_suspended", "run_finished"},
-    "assistant_turn": {"assistant_turn", "tool_results", "decision", "run_suspended", "run_finished"},
-    "decision": {"tool_results", "run_finished"},
-    "tool_results": {"assistant_turn", "tool_results", "decision", "run_suspended", "run_finished"},
+    "run_started": GOES_ON,
+    "run_resumed": GOES_ON | {"tool_results"},
+    "assistant_turn": GOES_ON | {"tool_results"},
+    "decision": GOES_ON | {"tool_results"},
+    "user_message": GOES_ON | {"tool_results"},
+    "tool_results": GOES_ON | {"tool_results"},
     "run_suspended": {"run_resumed", "run_finished"},
     "run_finished": set(),
 }
@@ -51,30 +54,42 @@ PHASES: dict[Phase, set[Phase]] = {
 
 async def meddled(runtime: Runtime, run: Run, happenings: Iterator[Any]) -> RunResult:
     """The end of a run to which things happen, and of the epochs that they begin. It does end."""
-    going = run
-    async for event in run:
-        hangs = isinstance(event, ToolStarted) and event.name == "hang"
-        happens = "cancel" if hangs or event == TextDelta("hang") else next(happenings, None)
-        if happens == "cancel":
-            await runtime.cancel(run.run_id)
-        elif isinstance(happens, Decision):
-            with suppress(RunError):
-                going = await runtime.decide(run.run_id, [happens]) or going
-    return await run.result() if going is run else await meddled(runtime, going, happenings)
+    while True:
+        last: Event | None = None
+        async for last in run:
+            hangs = isinstance(last, ToolStarted) and last.name == "hang"
+            hangs |= isinstance(last, TextDelta) and last.text.endswith("hang")
+            happens = "cancel" if hangs else next(happenings, None)
+            if happens == "cancel":
+                await runtime.cancel(run.run_id)
+            elif isinstance(happens, str):
+                with suppress(RunError):
+                    await runtime.steer(run.run_id, happens)
+            elif isinstance(happens, Decision):
+                with suppress(RunError):
+                    await runtime.decide(run.run_id, [happens])
+        result = await run.result()
+        if isinstance(last, RunFinished) and last.result.version == result.version:
+            return result
 
 
-async def completed(runtime: Runtime, happenings: list[Any], said: list[bool]) -> str:
+async def completed(runtime: Runtime, happenings: list[Any], said: list[bool], told: list[Event]) -> str:
     """One run to its very end: what it asks is answered, and when nobody answers it is cancelled."""
+
+    async def listen() -> None:
+        told.extend([event async for event in runtime.subscribe(run.run_id)])
+
     run = await runtime.start("planner", "go", thread="t1")
-    result = await meddled(runtime, run, iter(happenings))
-    for approved in said:
-        asked = runtime.pending(run.run_id)
-        if result.status == "done" or not asked:
-            break
-        resumed = await runtime.decide(run.run_id, [Decision(asked[0].call_id, approved)])
-        assert resumed
-        result = await meddled(runtime, resumed, iter(()))
-    await runtime.cancel(run.run_id)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        result = await meddled(runtime, run, iter(happenings))
+        for approved in said:
+            asked = runtime.pending(run.run_id)
+            if result.status == "done" or not asked:
+                break
+            await runtime.decide(run.run_id, [Decision(asked[0].call_id, approved)])
+            result = await meddled(runtime, run, iter(()))
+        await runtime.cancel_and_wait(run.run_id)
     return run.run_id
 
 
@@ -85,7 +100,10 @@ async def runs(planner: Agent, happenings: list[Any], said: list[bool], path: Pa
             if isinstance(behavior, Curious):
                 behavior.runtime = runtime
         for _ in range(2):
-            run_id = await completed(runtime, happenings, said)
+            told: list[Event] = []
+            run_id = await completed(runtime, happenings, said, told)
+            logged = [fact for changeset in runtime.log.read_run(run_id) for fact in facts(changeset)]
+            assert [event for event in told if event.cursor] == logged
             assert runtime.state("t1")["__run"]["status"] == "done"
             assert same(replay(runtime.log.read("t1")).state, runtime.state("t1"))
             assert {call.status for call in calls(runtime.state("t1"))} <= {
@@ -147,7 +165,8 @@ def assert_answered(changesets: list[Changeset]) -> None:
 def test_every_run_leaves_a_sound_log_whatever_happens(
     data: st.DataObject, happenings: list[Any], said: list[bool], backend: str
 ) -> None:
-    """verify() == check_reducers() == [], replay_run() is None, runs, calls and phases are in order"""
+    """verify() == check_reducers() == [], replay_run() is None, runs, calls and phases are in order, and
+    what was told is what the log says"""
     seen: list[Phase] = []
     planner = data.draw(agents(seen))
 

@@ -24,7 +24,7 @@ def after(document: Any, *actions: StateAction, call_id: str | None = None) -> A
 
 
 def run(status: RunStatus, reason: str | None = None, **scope: Any) -> dict[str, Any]:
-    return {"__run": {"id": "r1", "status": status, "done_reason": reason, **scope}}
+    return {"__run": {"id": "r1", "status": status, "done_reason": reason, "control": 0, **scope}}
 
 
 def moved(status: RunStatus, reason: str | None = None, run_id: str = "r1") -> RunMoved:
@@ -93,7 +93,7 @@ def test_what_a_run_kept_is_forgotten_when_the_next_one_starts() -> None:
 
     assert after(document, RunStarted(run_id="r2")) == {
         "mine": 1,
-        "__run": {"id": "r2", "status": "running", "done_reason": None},
+        "__run": {"id": "r2", "status": "running", "done_reason": None, "control": 0},
     }
 
 

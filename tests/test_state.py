@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import histories
 
 from threadlog.store import Changeset, Log, Message
-from threadlog.store.changeset import RunFacts
+from threadlog.store.changeset import RunFacts, Usage
 from threadlog.store.codec import encoded
 from threadlog.store.document import depth, dumps, same
 from threadlog.store.errors import ContentError
@@ -48,7 +48,7 @@ def long_history(length: int) -> list[Changeset]:
         thread = "t1" if n % 10 else f"t{n // 10 % 2 + 2}"
         fields = {
             "run_id": f"r{n % 7}",
-            "run": RunFacts(status="running", input_tokens=n),
+            "run": RunFacts(status="running", usage=Usage(input_tokens=n)),
             "messages": (Message(id=f"m{n % 50}", role="user"),),
         }
         history.append(setting(f"/{n % 5}", n, id=f"c{n}", thread_id=thread).model_copy(update=fields))

@@ -128,7 +128,7 @@ async def test_what_counts_is_read_from_the_run_and_kept_nowhere_else(path: Path
     """Other systems keep counters in the state; here the conversation and the run's facts are counters"""
     await run(path, agent(SPENDING, "hello", stop_when=[Timeout(9e9), TokenBudget(99)]))
 
-    assert set(replay(history(path)).state["__run"]) == {"id", "status", "done_reason"}
+    assert set(replay(history(path)).state["__run"]) == {"id", "status", "done_reason", "control"}
     assert state(path) == {}
 
 
@@ -283,7 +283,7 @@ async def test_every_end_is_in_the_log_and_the_next_run_on_the_thread_works(path
     result = await run(path, agent(*turns, **fields))
 
     assert reasons(path) == ["run_started", *between, "run_finished"]
-    facts = RunFacts(status="done", termination=result.termination)
+    facts = RunFacts(status="done", termination=result.termination, output=result.output)
     assert (result.termination.type, history(path)[-1].run) == (kind, facts)
     assert replay(history(path)).state["__run"]["done_reason"] == word
     assert ("user", "again") in await next_request(path)
@@ -305,5 +305,9 @@ async def test_the_tokens_of_an_answer_that_a_behavior_spoilt_are_counted(path: 
     last = history(path)[-1]
     assert last.run is not None
     assert last.inference is not None
-    assert (result.termination.type, last.run.input_tokens, last.inference.usage) == ("error", 6, turn.usage)
+    assert (result.termination.type, last.run.usage, last.inference.usage) == (
+        "error",
+        turn.usage,
+        turn.usage,
+    )
     assert [message.content for message in last.messages] == ["hello"]

@@ -14,6 +14,7 @@ from ..reducers.check import Divergence, NotChecked, check_reducers
 from ..reducers.reduce import Reducers
 from ..reducers.replay import replay as fold
 from ..reducers.statistics import statistics
+from ..store.changeset import CONTROL
 from ..store.document import dumps
 from ..store.errors import NotFound, ThreadlogError
 from ..store.log import Log
@@ -77,10 +78,13 @@ def print_findings(findings: list[Finding], heads: Heads | None) -> None:
         return
     console.print(
         styled("✓ verified  ", "bold green")
-        + styled(
-            f"{heads.position} changesets on {len(heads.threads)} threads; head {heads.file_digest[:16]}…"
-        )
+        + styled(f"{heads.position} changesets on {_threads(heads)} threads; head {heads.file_digest[:16]}…")
     )
+
+
+def _threads(heads: Heads) -> int:
+    """How many there are; the control streams of their runs are none."""
+    return sum(not name.startswith(CONTROL) for name in heads.threads)
 
 
 class Replayed(NamedTuple):

@@ -1,0 +1,192 @@
+"""Who acts on what: entries go to the runs that go on here, waiting runs go on, queued ones get their turn.
+
+A waiting run belongs to nobody: every runtime that is open on the log and has its agent lets it go on when
+it was decided, and the first of them wins. The log itself says who was first.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+from ..reducers.reduce import Reducers
+from ..reducers.replay import replay
+from ..store.async_log import AsyncLog
+from ..store.changeset import ControlEntry, Executor, RunRequest
+from ..store.errors import ChangesetExists, RunError, ThreadlogError, VersionConflict
+from ..store.listing import QueuedRow, RunRow
+from .closing import cancel_waiting, superseded
+from .control import Control
+from .effects import Effects
+from .entries import ControlStream
+from .launch import Launch, Launcher
+from .loop import Resume, Start
+from .registry import Registry
+from .run import Run
+from .workspace import RunIdentity, Workspace
+
+log = logging.getLogger(__name__)
+
+LOST_RACES = (VersionConflict, ChangesetExists)
+"""Somebody else was faster, with the same or with something else."""
+
+
+class Dispatch:
+    """Follows the log for what concerns the runs that go on here, or may."""
+
+    def __init__(
+        self,
+        log: AsyncLog,
+        effects: Effects,
+        executor: Executor,
+        launcher: Launcher,
+        registry: Callable[[str], Registry],
+        handle: Callable[[str, str], Run],
+    ) -> None:
+        self._log = log
+        self._effects = effects
+        self._executor = executor
+        self._launcher = launcher
+        self._registry = registry
+        """By run: the agents that are in force for it."""
+        self._handle = handle
+        self._may_be_queued = True
+
+    def stream(self, run_id: str) -> ControlStream:
+        """The control stream of a run."""
+        return ControlStream(self._log, self._effects, run_id)
+
+    async def follow(self) -> None:
+        """Act on what is wanted, from now on and what came while nobody was here. Without end."""
+        position = self._log.log.position()
+        for row in self._log.log.open_runs():
+            if row.status == "waiting" and self.stream(row.run_id).read(after=row.control):
+                await self.attend(row.run_id)
+        async with aclosing(self._log.changes()) as changes:
+            async for _ in changes:
+                for entry in self._log.log.wanted(position):
+                    position, changeset = entry
+                    self._may_be_queued |= bool(changeset.entry and changeset.entry.kind == "start")
+                    await self.attend(changeset.run_id or "")
+                self._stop_lost()
+                await self.start_queued()
+
+    async def attend(self, run_id: str) -> None:
+        """Bring what is wanted of a run to it, if it goes on here or may."""
+        try:
+            if execution := self._launcher.of(run_id):
+                execution.control.hear(self.stream(run_id).read(after=execution.control.heard))
+                if await self.is_going_on(execution.run):
+                    return
+            row = self._log.log.run(run_id)
+            if row and row.status == "waiting":
+                await self._wake(row)
+        except ThreadlogError as err:
+            log.debug("run %s does not go on here: %s", run_id, err)
+
+    async def is_going_on(self, run: Run) -> bool:
+        """Whether a run that is executed here has not come to its end: it will take in what it is told."""
+        if not run.is_started:
+            await run.started()
+        row = self._log.log.run(run.run_id)
+        if not row or row.status == "running":
+            return True
+        # Its end is in the log: what is wanted now comes behind it.
+        await run.over()
+        return False
+
+    async def _wake(self, row: RunRow) -> None:
+        entries = [each.entry for each in self.stream(row.run_id).read(after=row.control) if each.entry]
+        if any(entry.kind == "cancel" for entry in entries):
+            await self.cancel_waiting(row)
+        elif entries and row.agent in self._registry(row.run_id):
+            await self.resume(row)
+
+    async def resume(self, row: RunRow) -> Run:
+        """Begin the next epoch of a run that waits.
+
+        Raises:
+            RunError: its agent is not here, or a run goes on on its thread.
+            VersionConflict, ChangesetExists: somebody else was faster.
+        """
+        if self._launcher.on(row.thread_id):
+            raise RunError(f"a run goes on on thread {row.thread_id!r}: wait for it")
+        registry = self._registry(row.run_id)
+        agent = registry.agent(row.agent or "")
+        thread = replay(self._log.log.read(row.thread_id))
+        control = self._control(row.run_id, row.control)
+        opening = Resume(thread.runs[row.run_id])
+        run = self._handle(row.run_id, row.thread_id)
+        await self._launcher.launch(
+            Launch(_next(row), agent, registry.fingerprint, opening, thread, control), run
+        )
+        return run
+
+    async def cancel_waiting(self, row: RunRow) -> None:
+        """End a run that waits; nobody's agent is needed for that.
+
+        Raises:
+            VersionConflict, ChangesetExists: somebody else was faster.
+        """
+        thread = replay(self._log.log.read(row.thread_id))
+        work = Workspace(self._log, self._effects, Reducers(), _next(row), thread)
+        control = self._control(row.run_id, row.control)
+        await cancel_waiting(work, control, thread.runs[row.run_id], self._executor)
+
+    def superseding(self, launch: Launch, old: RunRow) -> Launch:
+        """The launch of a run that takes the place of another one, which it ends with its first append."""
+        control = self._control(old.run_id, old.control)
+        identity = RunIdentity(old.run_id, old.thread_id, old.epoch, old.parent_run_id)
+        end = superseded(identity, launch.thread, control, self._effects, by=launch.identity.run_id)
+        thread = replay([end], base=launch.thread)
+        return replace(launch, thread=thread, before=(end,), heads={identity.stream: control.heard})
+
+    def _control(self, run_id: str, taken: int) -> Control:
+        control = Control(taken)
+        control.hear(self.stream(run_id).read(after=taken))
+        return control
+
+    def _stop_lost(self) -> None:
+        """What somebody else has ended must not go on here until it finds out by itself."""
+        if not self._launcher.active:
+            return
+        going = {row.run_id for row in self._log.log.open_runs()}
+        for execution in list(self._launcher.active.values()):
+            if execution.run.is_started and execution.run.run_id not in going:
+                execution.stop()
+
+    async def start_queued(self) -> None:
+        """Start the first run of every queue whose thread is free, if its agent is here."""
+        queued = self._log.log.queued() if self._may_be_queued else []
+        self._may_be_queued = bool(queued)
+        busy = {row.thread_id for row in self._log.log.open_runs()} if queued else set()
+        for row in queued:
+            if row.thread_id not in busy and not self._launcher.on(row.thread_id):
+                try:
+                    await self._start(row)
+                except ThreadlogError as err:
+                    log.debug("run %s does not start here: %s", row.run_id, err)
+            # In their order: those behind it wait, whatever it waits for.
+            busy.add(row.thread_id)
+
+    async def _start(self, row: QueuedRow) -> None:
+        registry = self._registry(row.run_id)
+        agent = registry.agent(row.agent)
+        control = self._control(row.run_id, 0)
+        wanted = self._requested(row.run_id)
+        thread = replay(self._log.log.read(row.thread_id))
+        identity = RunIdentity(row.run_id, row.thread_id, 1, row.parent_run_id)
+        opening = Start(wanted.messages, wanted.facts)
+        heads = {identity.stream: control.heard}
+        launch = Launch(identity, agent, registry.fingerprint, opening, thread, control, heads=heads)
+        await self._launcher.launch(launch, self._handle(row.run_id, row.thread_id))
+
+    def _requested(self, run_id: str) -> RunRequest:
+        (entry,) = (each.entry for each in self._log.log.read(self.stream(run_id).name, until=1))
+        if not (isinstance(entry, ControlEntry) and entry.start):
+            raise RunError(f"run {run_id!r} was not asked for")
+        return entry.start
+
+
+def _next(row: RunRow) -> RunIdentity:
+    return RunIdentity(row.run_id, row.thread_id, row.epoch + 1, row.parent_run_id)

@@ -1,0 +1,156 @@
+"""Executing runs: each in a task of its own, on the newest version of its thread."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..reducers.reduce import Reducers
+from ..reducers.replay import Thread
+from ..store.async_log import AsyncLog, Pending
+from ..store.changeset import Changeset, Executor
+from .agent import Agent
+from .control import Control
+from .effects import Effects
+from .follow import Streams
+from .loop import Loop, Resume, Start
+from .publish import Publisher
+from .run import Run
+from .workspace import RunIdentity, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """An epoch of a run that is to begin."""
+
+    identity: RunIdentity
+    agent: Agent
+    registry: str
+    """The fingerprint of the registry that the agent comes from."""
+
+    opening: Start | Resume
+    thread: Thread
+    """The thread as it is then: with `before`."""
+
+    control: Control = field(default_factory=Control)
+    before: Sequence[Changeset] = ()
+    """What is appended together with the first changeset, right before it."""
+
+    heads: Mapping[str, int] = field(default_factory=dict)
+    """At which versions other streams must be when it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A run that goes on here."""
+
+    run: Run
+    control: Control
+    stop: Callable[[], None]
+    """Cut it off where it is: its thread is somebody else's."""
+
+
+class Launcher:
+    """Executes runs, at most one on a thread."""
+
+    def __init__(
+        self,
+        log: AsyncLog,
+        streams: Streams,
+        effects: Effects,
+        executor: Executor,
+        tasks: TaskGroup,
+        ended: Callable[[str], None],
+    ) -> None:
+        self._log = log
+        self._streams = streams
+        self._effects = effects
+        self._executor = executor
+        self._tasks = tasks
+        self._ended = ended
+        self.active: dict[str, Execution] = {}
+        """By run: those that go on here. One that lost its thread may be among them for a moment."""
+
+    def of(self, run_id: str) -> Execution | None:
+        """A run, if it goes on here."""
+        return self.active.get(run_id)
+
+    def on(self, thread_id: str) -> Execution | None:
+        """The run that goes on here on a thread."""
+        return next((each for each in self.active.values() if each.run.thread_id == thread_id), None)
+
+    async def launch(self, launch: Launch, run: Run) -> None:
+        """Return once the run is in the log; it goes on by itself.
+
+        Raises:
+            VersionConflict: the thread, or a stream in `heads`, is at another version.
+            ChangesetExists: somebody else has begun this epoch.
+            ContentError: what it starts with cannot be kept.
+        """
+        scope = anyio.CancelScope()
+
+        def stop() -> None:
+            scope.cancel()
+            launch.control.abandon()
+
+        run.launch(launch.agent.output_type)
+        self.active[launch.identity.run_id] = Execution(run, launch.control, stop)
+        self._tasks.start_soon(self._run, launch, run, scope)
+        await run.started()
+
+    async def _run(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
+        failure = None
+        try:
+            await self._execute(launch, run, scope)
+        except Exception as err:
+            # Whatever it is, it belongs to this run alone: the others go on.
+            failure = err
+        finally:
+            del self.active[launch.identity.run_id]
+            run.end(failure)
+            self._ended(run.run_id)
+
+    async def _execute(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
+        identity, thread = launch.identity, launch.thread
+        publisher = Publisher(_Opening(self._log, launch), run)
+        reducers = Reducers(launch.agent.all_reducers())
+        work = Workspace(publisher, self._effects, reducers, identity, thread)
+        loop = Loop(
+            launch.agent, work, self._effects, self._executor, publisher, launch.control, launch.registry
+        )
+        failure: Exception | None = None
+        with self._streams.telling(identity.run_id, identity.thread_id, thread.version) as broadcast:
+            run.begin(broadcast, thread.version)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(publisher.publish, self.active[identity.run_id].stop)
+                with publisher, scope:
+                    try:
+                        await loop.run(launch.opening)
+                    except Exception as err:
+                        # Raised in here it would come out wrapped in a group.
+                        failure = err
+        if failure := publisher.failure or failure:
+            raise failure
+
+
+class _Opening:
+    """The log as a run's journal: its first append is bound to whatever its launch names."""
+
+    def __init__(self, log: AsyncLog, launch: Launch) -> None:
+        self._log = log
+        self._launch: Launch | None = launch
+
+    def submit(
+        self,
+        changesets: Changeset,
+        expected_version: int,
+        *,
+        heads: Mapping[str, int] | None = None,
+        behind: Pending | None = None,
+    ) -> Pending:
+        if self._launch is None:
+            return self._log.submit(changesets, expected_version, heads=heads, behind=behind)
+        launch, self._launch = self._launch, None
+        together = (*launch.before, changesets)
+        return self._log.submit(together, expected_version - len(launch.before), heads=launch.heads)

@@ -1,0 +1,266 @@
+"""What may be wanted of runs: to start, to be decided, steered and cancelled. Durable before it is done."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Literal
+from weakref import WeakValueDictionary
+
+from ..reducers.replay import replay
+from ..store.async_log import AsyncLog
+from ..store.changeset import CONTROL, ControlEntry, Message, RunRequest, ThreadFacts
+from ..store.errors import RunError, RunOver, ThreadAlreadyRunning, VersionConflict
+from ..store.listing import RunRow
+from .decision import Answers, Decision, refuse_unknown
+from .dispatch import LOST_RACES, Dispatch
+from .effects import Effects
+from .launch import Launch, Launcher
+from .loop import Start
+from .registry import Registry
+from .run import Run
+from .views import ActiveRun, Views, begun, queued
+from .workspace import RunIdentity
+
+IfActive = Literal["reject", "supersede", "queue"]
+
+
+class Runs(Views):
+    """The runs of a log, for whoever wants something of them."""
+
+    registry: Registry
+    _async_log: AsyncLog
+    _effects: Effects
+    _launcher: Launcher
+    _dispatch: Dispatch
+    _registries: dict[str, Registry]
+    _runs: WeakValueDictionary[str, Run]
+
+    async def start(
+        self,
+        agent: str,
+        prompt: str | Sequence[Message],
+        *,
+        thread: str | None = None,
+        facts: ThreadFacts | None = None,
+        parent: str | None = None,
+        if_active: IfActive = "reject",
+    ) -> Run:
+        """Start a run: it is in the log when this returns, and goes on by itself.
+
+        `thread` is made if it is new; without it the run gets a thread of its own. `parent` is the run
+        that wants it: to cancel that one cancels this one, too. A thread has one active run: where there
+        is one, the new run is rejected, takes its place, or waits in the log for its turn.
+
+        Raises:
+            ThreadAlreadyRunning: a run goes on or waits on this thread, and `if_active` is `reject`.
+            RunError: there is no such agent, or no thread may be called so.
+            ContentError: a message cannot be kept; nothing was written.
+        """
+        self.registry.agent(agent)
+        thread_id = thread or self._effects.new_id()
+        if thread_id.startswith(CONTROL):
+            raise RunError(f"thread names that begin with {CONTROL!r} are threadlog's own")
+        run_id = self._effects.new_id()
+        if isinstance(prompt, str):
+            prompt = [Message(id=f"{run_id}:prompt", role="user", content=prompt, run_id=run_id)]
+        wanted = RunRequest(
+            agent=agent, thread_id=thread_id, messages=tuple(prompt), facts=facts, parent_run_id=parent
+        )
+        while True:
+            active = await self._active_on(thread_id)
+            if active and if_active == "reject":
+                raise ThreadAlreadyRunning(thread_id, active.run_id, active.status, self._tickets(active))
+            if active and if_active == "queue":
+                return await self._queue(run_id, wanted)
+            try:
+                return await self._start(run_id, wanted)
+            except VersionConflict:
+                # The thread is not as it was: whoever changed it may be a run.
+                continue
+
+    def run(self, run_id: str) -> Run:
+        """The handle of a run of the log, wherever it goes on.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        self._status(run_id)
+        queued = (row.thread_id for row in self.log.queued() if row.run_id == run_id)
+        row = self.log.run(run_id)
+        return self._handle(run_id, row.thread_id if row else next(queued, ""))
+
+    async def resume(self, run_id: str, decisions: Sequence[Decision] = ()) -> Run:
+        """Let a run that waits go on, in its next epoch: also one that another process has started.
+
+        Raises:
+            NotFound: there is no such run.
+            RunError: it does not wait, a decision is for none of its calls, its agent is not here, or
+                somebody else has resumed it at this moment.
+        """
+        row = self._row(run_id)
+        if row.status != "waiting":
+            raise RunError(f"run {run_id!r} does not wait: it is {row.status}")
+        self._registry(run_id).agent(row.agent or "")
+        if decisions:
+            return await self.decide(run_id, decisions)
+        try:
+            return await self._dispatch.resume(row)
+        except LOST_RACES as err:
+            raise RunError(f"run {run_id!r} was resumed by somebody else at this moment") from err
+
+    async def decide(self, run_id: str, decisions: Sequence[Decision]) -> Run:
+        """Answer suspended calls of a run, all or none: durable on return. The same answer twice counts once.
+
+        A run that waits goes on: on return if its agent is here, else wherever it is. One that goes on
+        takes the decisions in at its next step; one for a call that does not ask yet is kept until it does.
+
+        Raises:
+            NotFound: there is no such run.
+            RunOver: it is over.
+            RunError: a waiting run does not ask this, or it was answered otherwise.
+            ContentError: a decision cannot be kept. Whatever is raised, nothing was written.
+        """
+        await self._add_decisions(run_id, decisions)
+        await self._dispatch.attend(run_id)
+        return self.run(run_id)
+
+    async def steer(self, run_id: str, text: str, *, by: str | None = None, id: str | None = None) -> None:
+        """Say something to a run: durable on return, and seen by the model at its next step.
+
+        A run that was about to end takes one more step; one that waits goes on with it. With an `id` it
+        may be repeated.
+
+        Raises:
+            NotFound: there is no such run.
+            RunOver: it is over.
+            RunError: the id is taken by something else.
+            ContentError: the text cannot be kept.
+        """
+        entry = ControlEntry(id=id or self._effects.new_id(), kind="steer", by=by, content=text)
+        self._status(run_id)
+        await self._dispatch.stream(run_id).add(lambda _: [entry])
+        await self._dispatch.attend(run_id)
+
+    async def cancel(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool:
+        """Cancel a run and all that it has started. False if it is over already.
+
+        That it is wanted is durable on return. A run that waits or is queued is over then; one that goes
+        on ends as soon as it can, wherever it does. Cancelled twice it does not wait for what behaviors
+        do at its end either.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        if self._status(run_id) == "done":
+            return False
+        entry = ControlEntry(id="cancel", kind="cancel", by=by, content=reason)
+        try:
+            is_new = await self._dispatch.stream(run_id).add(
+                lambda known: [] if any(each.kind == "cancel" for each in known) else [entry]
+            )
+        except RunOver:
+            return False
+        await self._dispatch.attend(run_id)
+        if not is_new and (execution := self._launcher.of(run_id)):
+            execution.control.cancel()
+        await self._cancel_children(run_id, by, reason)
+        return True
+
+    async def cancel_and_wait(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool:
+        """As `cancel`, and return once the end of that very run is durable, wherever it goes on.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        cancelled = await self.cancel(run_id, by=by, reason=reason)
+        await self._over(run_id)
+        return cancelled
+
+    def _registry(self, run_id: str) -> Registry:
+        return self._registries.get(run_id, self.registry)
+
+    async def _active_on(self, thread_id: str) -> ActiveRun | None:
+        """The run that has the thread, or the first in its queue."""
+        execution = self._launcher.on(thread_id)
+        if execution and await self._dispatch.is_going_on(execution.run):
+            return ActiveRun(execution.run.run_id, thread_id, None, "running")
+        rows = [begun(row) for row in self.log.open_runs(thread_id)]
+        return next(iter([*rows, *(queued(row) for row in self.log.queued(thread_id))]), None)
+
+    def _tickets(self, active: ActiveRun) -> list[str]:
+        if active.status != "waiting":
+            return []
+        return [call.suspension.ticket for call in self.pending(active.run_id) if call.suspension]
+
+    async def _queue(self, run_id: str, wanted: RunRequest) -> Run:
+        entry = ControlEntry(id="start", kind="start", start=wanted)
+        run = self._handle(run_id, wanted.thread_id)
+        await self._dispatch.stream(run_id).add(lambda _: [entry])
+        return run
+
+    async def _start(self, run_id: str, wanted: RunRequest) -> Run:
+        """Begin a run; one that has its thread is ended with the same append.
+
+        Raises:
+            VersionConflict: the thread has changed since it was read.
+        """
+        if execution := self._launcher.on(wanted.thread_id):
+            await execution.run.started()
+        registry, thread = self.registry, replay(self.log.read(wanted.thread_id))
+        self._registries[run_id] = registry
+        identity = RunIdentity(run_id, wanted.thread_id, 1, wanted.parent_run_id)
+        launch = Launch(
+            identity,
+            registry.agent(wanted.agent),
+            registry.fingerprint,
+            Start(wanted.messages, wanted.facts),
+            thread,
+        )
+        old = next(iter(self.log.open_runs(wanted.thread_id)), None)
+        run = self._handle(run_id, wanted.thread_id)
+        await self._launcher.launch(self._dispatch.superseding(launch, old) if old else launch, run)
+        if old:
+            await self._superseded(old, run_id)
+        return run
+
+    async def _superseded(self, old: RunRow, by: str) -> None:
+        if execution := self._launcher.of(old.run_id):
+            execution.stop()
+        await self._cancel_children(old.run_id, None, f"run {by} took its place")
+
+    async def _cancel_children(self, run_id: str, by: str | None, reason: str | None) -> None:
+        queued = [row.run_id for row in self.log.queued() if row.parent_run_id == run_id]
+        for child in [*(row.run_id for row in self.log.children(run_id)), *queued]:
+            await self.cancel(child, by=by, reason=reason)
+
+    async def _add_decisions(self, run_id: str, decisions: Sequence[Decision]) -> None:
+        def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:
+            row = self.log.run(run_id)
+            answers = Answers(self.log.read_run(run_id) if row else (), known[row.control if row else 0 :])
+            new = answers.new(decisions)
+            if row and row.status == "waiting":
+                refuse_unknown(new, self.log.state(row.thread_id), run_id)
+            return [answers.entry(decision, len(known)) for decision in new]
+
+        self._status(run_id)
+        await self._dispatch.stream(run_id).add(choice)
+
+    async def _over(self, run_id: str) -> None:
+        """Return once the run's end is durable."""
+        async with aclosing(self._async_log.changes()) as changes:
+            async for _ in changes:
+                row = self.log.run(run_id)
+                if not row or row.status == "done":
+                    return
+
+    def _handle(self, run_id: str, thread_id: str) -> Run:
+        """The one handle of a run, as long as somebody holds it."""
+        found = self._runs.get(run_id)
+        if found is None:
+            row, registry = self.log.run(run_id), self._registry(run_id)
+            name = (row.agent if row else None) or ""
+            output_type = registry.agent(name).output_type if name in registry else None
+            found = self._runs[run_id] = Run(run_id, thread_id, self._streams, output_type)
+        return found
+
+    def _is_beginning(self, run_id: str) -> bool:
+        return self._launcher.of(run_id) is not None

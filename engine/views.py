@@ -1,0 +1,108 @@
+"""What a runtime answers about the runs of its log: from what the log lists, so never behind it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..reducers.replay import replay
+from ..reducers.tool_call import ToolCallState, pending
+from ..store.changeset import Executor, Message, control_stream
+from ..store.errors import NotFound
+from ..store.listing import QueuedRow, RunRow
+from ..store.log import Log
+from .events import Cursor, Event
+from .follow import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """A run that is not over."""
+
+    run_id: str
+    thread_id: str
+    agent: str | None
+    status: str
+    """`running`, `waiting` for a person, or `queued` behind other runs of its thread."""
+
+    epoch: int = 0
+    executor: Executor | None = None
+    """Who executes it, or did last."""
+
+    parent_run_id: str | None = None
+
+
+class Views:
+    """Reads the log. Costs follow the number of open runs, never the size of the file."""
+
+    log: Log
+    _streams: Streams
+
+    def active_runs(self) -> list[ActiveRun]:
+        """The runs of the whole log that are not over: those that go on or wait, and then the queued ones."""
+        rows = [begun(row) for row in self.log.open_runs()]
+        return [*rows, *(queued(row) for row in self.log.queued())]
+
+    def pending(self, run_id: str | None = None) -> list[ToolCallState]:
+        """The calls of a run, or of all, that wait for a person, each with its question and ticket.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        if run_id is not None:
+            return pending(self.log.state(self._row(run_id).thread_id))
+        waiting = [row for row in self.log.open_runs() if row.status == "waiting"]
+        return [call for row in waiting for call in pending(self.log.state(row.thread_id))]
+
+    def subscribe(self, run_id: str, after: tuple[int, int] | None = None) -> AsyncIterator[Event]:
+        """The events of a run, through all its epochs until it is done, wherever it is executed.
+
+        `after` is the cursor of the last fact seen: facts begin behind it, else with the first. Each comes
+        once and in order, from the log if it is past, and as it is told if the run goes on here; a run that
+        goes on elsewhere is seen 0.1 seconds behind, without what passes. A subscriber may be slow and may
+        leave at any place: the run does not wait, and nothing is to be closed. Ends early when the runtime
+        is closed.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return self._streams.subscribe(run_id, Cursor(*after) if after else None)
+
+    def state(self, thread: str, at: int | None = None) -> Any:
+        """The state document of a thread. Raises as `Log.state`."""
+        return self.log.state(thread, at)
+
+    def messages(self, thread: str) -> tuple[Message, ...]:
+        """The conversation of a thread; none of an unknown one."""
+        return replay(self.log.read(thread)).messages
+
+    def _row(self, run_id: str) -> RunRow:
+        found = self.log.run(run_id)
+        if found is None:
+            raise NotFound(f"there is no run {run_id!r} in this log")
+        return found
+
+    def _status(self, run_id: str) -> str:
+        """`running`, `waiting`, `queued` or `done`: as a queued run that was cancelled is, too."""
+        if row := self.log.run(run_id):
+            return row.status
+        if self._is_beginning(run_id):
+            return "running"
+        if not self.log.head(control_stream(run_id)):
+            raise NotFound(f"there is no run {run_id!r} in this log")
+        return "queued" if any(row.run_id == run_id for row in self.log.queued()) else "done"
+
+    def _is_beginning(self, run_id: str) -> bool:
+        """Whether a run goes on here that is not in the log yet."""
+        raise NotImplementedError
+
+
+def begun(row: RunRow) -> ActiveRun:
+    """A run that goes on or waits."""
+    return ActiveRun(
+        row.run_id, row.thread_id, row.agent, row.status, row.epoch, row.executor, row.parent_run_id
+    )
+
+
+def queued(row: QueuedRow) -> ActiveRun:
+    """A run that waits for its turn."""
+    return ActiveRun(row.run_id, row.thread_id, row.agent, "queued", parent_run_id=row.parent_run_id)

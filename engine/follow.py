@@ -67,11 +67,15 @@ class Streams:
 
     async def has_begun(self, run_id: str) -> bool:
         """Whether a run begins, once that is settled: one that waits for its turn may be cancelled."""
-        while run_id not in self._told_here and not self._log.log.run(run_id):
-            if not self._is_queued(run_id):
-                return self._log.log.run(run_id) is not None
-            await self._change()
-        return True
+        async with aclosing(self._log.changes()) as changes:
+            async for _ in changes:
+                # In this order: between the two it may begin.
+                is_queued = self._is_queued(run_id)
+                if run_id in self._told_here or self._log.log.run(run_id):
+                    return True
+                if not is_queued:
+                    return False
+        raise AssertionError("changes have no end")
 
     async def end(self, run_id: str, thread_id: str, known: RunResult | None) -> RunResult:
         """How the latest epoch of a run ended, once it has, whoever has executed it.
@@ -83,23 +87,16 @@ class Streams:
         """
         if self._is_closed and known:
             return known
-        while not (ended := self.known_end(run_id)):
-            if not await self.has_begun(run_id):
-                return _never_begun(run_id, thread_id)
-            await self._change()
-        return ended
+        if not await self.has_begun(run_id):
+            return _never_begun(run_id, thread_id)
+        async with aclosing(self._log.changes()) as changes:
+            async for _ in changes:
+                if ended := self.known_end(run_id):
+                    return ended
+        raise AssertionError("changes have no end")
 
     def _is_queued(self, run_id: str) -> bool:
         return any(row.run_id == run_id for row in self._log.log.queued())
-
-    async def _change(self) -> None:
-        """Return when something was committed."""
-        seen = False
-        async with aclosing(self._log.changes()) as changes:
-            async for _ in changes:
-                if seen:
-                    return
-                seen = True
 
     @contextmanager
     def telling(self, run_id: str, thread_id: str, version: int) -> Iterator[Broadcast]:

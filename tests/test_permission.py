@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import call
 from pydantic import BaseModel
 from replayed import actions, conversation, listening, offered, run, running
 from runs import history, told
@@ -268,6 +269,8 @@ async def test_an_answer_to_be_remembered_is_a_rule_for_the_tool(path: Path) -> 
     sources = [a.source for c in history(path) for a in c.actions if a.action == "SetPermission"]
     assert sources == ["behavior:Permission:before_tool_execute"]
     assert replay(history(path)).state["permission_policy"] == {"rules": {"send": "allow"}}
+    # Reduced again by who has the file alone: threadlog's own behaviors are known to it.
+    assert call("replay --level reducers --db", path).code == 0
 
 
 async def test_a_denial_to_be_remembered_holds_in_the_next_run_too(path: Path) -> None:

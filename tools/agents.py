@@ -9,8 +9,15 @@ from typing import Any, NamedTuple
 import click
 
 from ..engine.agent import Agent
+from ..engine.compaction import COMPACTION_REDUCER
+from ..engine.handoff import HANDOFF_REDUCER
+from ..engine.permission import OVERRIDE_REDUCER, PERMISSION_REDUCER
+from ..engine.prompts import PROMPT_REDUCER
 from ..reducers.reduce import Reducers
 from ..reducers.reducer import Reducer
+
+_OF_BEHAVIORS = (COMPACTION_REDUCER, HANDOFF_REDUCER, OVERRIDE_REDUCER, PERMISSION_REDUCER, PROMPT_REDUCER)
+"""Of the behaviors that threadlog itself has."""
 
 
 class Brought(NamedTuple):
@@ -32,6 +39,8 @@ def brought(path: str | None) -> Brought:
     agents = [value for value in values if isinstance(value, Agent)]
     loose = [value for value in values if isinstance(value, Reducer)]
     reducers = [*loose, *(reducer for agent in agents for reducer in agent.all_reducers())]
+    names = {reducer.name for reducer in reducers}
+    reducers += [reducer for reducer in _OF_BEHAVIORS if reducer.name not in names]
     return Brought(agents, Reducers(dict.fromkeys(reducers)))
 
 

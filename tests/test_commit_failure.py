@@ -1,0 +1,52 @@
+"""The log cannot be written any more while a run goes on: it stops, and says so to who waits for it."""
+
+from pathlib import Path
+
+import pytest
+from runs import agent, hearing, reasons, running, said, statuses
+
+from threadlog.engine import ModelRequest, Runtime, ToolCall
+from threadlog.engine.events import AssistantTurn, RunStarted, ToolStarted
+from threadlog.store.errors import LogUnavailable
+
+pytestmark = pytest.mark.anyio
+
+
+def fill(runtime: Runtime, pages: int) -> None:
+    """Let the file not grow beyond a number of pages: SQLite reports what it reports of a full disk."""
+    runtime.log.writable()._connection.execute(f"pragma max_page_count = {pages}").fetchone()
+
+
+async def test_a_run_whose_commit_fails_stops_and_its_thread_may_be_taken(path: Path) -> None:
+    """Nothing says in the log how it ended, for nothing could be written: it stays `running` there until
+    somebody takes its thread. What its tool has done is unknown to the log, and so to the model."""
+    runtimes: list[Runtime] = []
+    requests: list[ModelRequest] = []
+
+    def book() -> str:
+        fill(runtimes[0], 1)
+        return "x" * 100_000
+
+    planner = agent(
+        ToolCall("book", id="c1"), hearing(requests, "lost"), hearing(requests, "done"), tools=[book]
+    )
+    async with running(path, planner) as runtime:
+        runtimes.append(runtime)
+        run = await runtime.start("planner", "go", thread="t1")
+        told = [type(event) async for event in run]
+        with pytest.raises(LogUnavailable, match="no space is left"):
+            await run.result()
+        assert [row.status for row in runtime.log.open_runs()] == ["running"]
+        assert reasons(path) == ["run_started", "assistant_turn"]
+
+        fill(runtime, 1_000_000)
+        again = await runtime.start("planner", "again", thread="t1", if_active="supersede")
+        assert (await again.result()).output == "done"
+
+    assert told[:3] == [RunStarted, AssistantTurn, ToolStarted]
+    assert statuses(path) == {}
+    assert reasons(path)[2:] == ["superseded", "run_started", "assistant_turn", "run_finished"]
+    assert said(requests[-1])[1:3] == [
+        ("assistant", ""),
+        ("tool", "[Tool execution was interrupted before producing a result.]"),
+    ]

@@ -41,7 +41,7 @@ class Dispatch:
         executor: Executor,
         launcher: Launcher,
         registry: Callable[[str], Registry],
-        handle: Callable[[str, str], Run],
+        handle: Callable[[str, str, str | None], Run],
     ) -> None:
         self._log = log
         self._effects = effects
@@ -116,7 +116,7 @@ class Dispatch:
         thread = replay(self._log.log.read(row.thread_id))
         control = self._control(row.run_id, row.control)
         opening = Resume(thread.runs[row.run_id])
-        run = self._handle(row.run_id, row.thread_id)
+        run = self._handle(row.run_id, row.thread_id, row.agent)
         await self._launcher.launch(
             Launch(_next(row), agent, registry.fingerprint, opening, thread, control), run
         )
@@ -179,7 +179,7 @@ class Dispatch:
         opening = Start(wanted.messages, wanted.facts)
         heads = {identity.stream: control.heard}
         launch = Launch(identity, agent, registry.fingerprint, opening, thread, control, heads=heads)
-        await self._launcher.launch(launch, self._handle(row.run_id, row.thread_id))
+        await self._launcher.launch(launch, self._handle(row.run_id, row.thread_id, row.agent))
 
     def _requested(self, run_id: str) -> RunRequest:
         (entry,) = (each.entry for each in self._log.log.read(self.stream(run_id).name, until=1))

@@ -77,16 +77,18 @@ class Streams:
                     return False
         raise AssertionError("changes have no end")
 
-    async def end(self, run_id: str, thread_id: str, known: RunResult | None) -> RunResult:
+    def has_gone_on(self, known: RunResult) -> bool:
+        """Whether a run has gone on since it ended, as far as was known. Not if the log is closed."""
+        if self._is_closed or known.status == "done":
+            return False
+        return self._row(known.run_id).last_version > known.version
+
+    async def end(self, run_id: str, thread_id: str) -> RunResult:
         """How the latest epoch of a run ended, once it has, whoever has executed it.
 
-        When the log is closed it is what was `known`.
-
         Raises:
-            LogUnavailable: the log is closed, and nothing is known.
+            LogUnavailable: the log is closed.
         """
-        if self._is_closed and known:
-            return known
         if not await self.has_begun(run_id):
             return _never_begun(run_id, thread_id)
         async with aclosing(self._log.changes()) as changes:

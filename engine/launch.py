@@ -61,7 +61,7 @@ class Launcher:
         effects: Effects,
         executor: Executor,
         tasks: TaskGroup,
-        ended: Callable[[str], None],
+        ended: Callable[[Run], None],
     ) -> None:
         self._log = log
         self._streams = streams
@@ -109,7 +109,7 @@ class Launcher:
         finally:
             del self.active[launch.identity.run_id]
             run.end(failure)
-            self._ended(run.run_id)
+            self._ended(run)
 
     async def _execute(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
         identity, thread = launch.identity, launch.thread

@@ -1,12 +1,14 @@
 """A run's handle: what it tells, to any number of listeners, and how it ended, wherever it goes on."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
 import anyio
 from pydantic import BaseModel
 
+from ..store.errors import LogError
 from .events import Cursor, Event, RunFinished, RunResult
 from .follow import Streams
 from .output import restored
@@ -40,7 +42,7 @@ class Run:
         self._failure: Exception | None = None
         """Why it has not come to an end that is."""
         self._ended: RunResult | None = None
-        """How the epoch ended that went on here last."""
+        """How the latest epoch ended that is known."""
         self._result: RunResult | None = None
 
     async def result(self) -> RunResult:
@@ -53,7 +55,9 @@ class Run:
         await self._over.wait()
         if self._failure:
             raise self._failure
-        ended = await self._streams.end(self.run_id, self.thread_id, self._ended)
+        if not self._ended or self._streams.has_gone_on(self._ended):
+            self._ended = await self._streams.end(self.run_id, self.thread_id)
+        ended = self._ended
         if self._result is None or self._result.version != ended.version:
             self._result = self._given(ended)
         return self._result
@@ -85,7 +89,7 @@ class Run:
         """For the launcher: an epoch is about to begin here."""
         self._begun, self._over = anyio.Event(), anyio.Event()
         self._output_type, self._is_told = output_type, False
-        self._refusal = self._failure = None
+        self._refusal = self._failure = self._ended = None
 
     async def started(self) -> None:
         """For the launcher: return once the epoch is in the log. Raises what kept it from that."""
@@ -106,9 +110,16 @@ class Run:
         """For the launcher: whether the epoch is in the log."""
         return self._is_told
 
+    @property
+    def is_waiting(self) -> bool:
+        """For the launcher: whether the latest epoch that is known waits for the next."""
+        return self._ended is not None and self._ended.status == "waiting"
+
     def tell(self, event: Event) -> None:
         """For the loop: tell everybody."""
         self._is_told = True
+        if isinstance(event, RunFinished):
+            self._ended = event.result
         if self._broadcast:
             self._broadcast.tell(event)
         self._begun.set()
@@ -116,11 +127,13 @@ class Run:
     def end(self, failure: Exception | None = None) -> None:
         """For the loop: nothing more will be told here."""
         # Whoever has taken its thread may have said how it ended: then that is what counts.
-        if self._is_told:
-            self._ended = self._streams.known_end(self.run_id)
-            self._failure = None if self._ended else failure
-        else:
+        if self._is_told and failure:
+            with suppress(LogError):
+                self._ended = self._streams.known_end(self.run_id)
+        if not self._is_told:
             self._refusal = failure
+        elif not self._ended:
+            self._failure = failure
         self._over.set()
         self._begun.set()
         if self._broadcast:

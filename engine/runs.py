@@ -72,7 +72,7 @@ class Runs(Views):
             if active and if_active == "queue":
                 return await self._queue(run_id, wanted)
             try:
-                return await self._start(run_id, wanted)
+                return await self._start(run_id, wanted, is_busy=active is not None)
             except VersionConflict:
                 # The thread is not as it was: whoever changed it may be a run.
                 continue
@@ -84,9 +84,9 @@ class Runs(Views):
             NotFound: there is no such run.
         """
         self._status(run_id)
-        queued = (row.thread_id for row in self.log.queued() if row.run_id == run_id)
-        row = self.log.run(run_id)
-        return self._handle(run_id, row.thread_id if row else next(queued, ""))
+        queued = (row for row in self.log.queued() if row.run_id == run_id)
+        row = self.log.run(run_id) or next(queued, None)
+        return self._handle(run_id, row.thread_id if row else "", row.agent if row else None)
 
     async def resume(self, run_id: str, decisions: Sequence[Decision] = ()) -> Run:
         """Let a run that waits go on, in its next epoch: also one that another process has started.
@@ -193,12 +193,12 @@ class Runs(Views):
 
     async def _queue(self, run_id: str, wanted: RunRequest) -> Run:
         entry = ControlEntry(id="start", kind="start", start=wanted)
-        run = self._handle(run_id, wanted.thread_id)
+        run = self._handle(run_id, wanted.thread_id, wanted.agent)
         await self._dispatch.stream(run_id).add(lambda _: [entry])
         return run
 
-    async def _start(self, run_id: str, wanted: RunRequest) -> Run:
-        """Begin a run; one that has its thread is ended with the same append.
+    async def _start(self, run_id: str, wanted: RunRequest, *, is_busy: bool) -> Run:
+        """Begin a run; where the thread is busy, the one that has it is ended with the same append.
 
         Raises:
             VersionConflict: the thread has changed since it was read.
@@ -215,8 +215,8 @@ class Runs(Views):
             Start(wanted.messages, wanted.facts),
             thread,
         )
-        old = next(iter(self.log.open_runs(wanted.thread_id)), None)
-        run = self._handle(run_id, wanted.thread_id)
+        old = next(iter(self.log.open_runs(wanted.thread_id)), None) if is_busy else None
+        run = self._handle(run_id, wanted.thread_id, wanted.agent)
         await self._launcher.launch(self._dispatch.superseding(launch, old) if old else launch, run)
         if old:
             await self._superseded(old, run_id)
@@ -252,13 +252,12 @@ class Runs(Views):
                 if not row or row.status == "done":
                     return
 
-    def _handle(self, run_id: str, thread_id: str) -> Run:
+    def _handle(self, run_id: str, thread_id: str, agent: str | None) -> Run:
         """The one handle of a run, as long as somebody holds it."""
         found = self._runs.get(run_id)
         if found is None:
-            row, registry = self.log.run(run_id), self._registry(run_id)
-            name = (row.agent if row else None) or ""
-            output_type = registry.agent(name).output_type if name in registry else None
+            registry = self._registry(run_id)
+            output_type = registry.agent(agent).output_type if agent and agent in registry else None
             found = self._runs[run_id] = Run(run_id, thread_id, self._streams, output_type)
         return found
 

@@ -101,11 +101,10 @@ class Runtime(Runs):
 
         return self._portal.call(whole)
 
-    def _ended(self, run_id: str) -> None:
+    def _ended(self, run: Run) -> None:
         """A run does not go on here any more: those that wait for its thread may."""
-        row = self.log.run(run_id)
-        if not row or row.status == "done":
-            self._registries.pop(run_id, None)
+        if not run.is_waiting:
+            self._registries.pop(run.run_id, None)
         if not self._is_closing:
             self._tasks.start_soon(self._dispatch.start_queued)
 

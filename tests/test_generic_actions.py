@@ -226,7 +226,7 @@ DONE: list[tuple[Any, GenericAction, Any]] = [
 
 @pytest.mark.parametrize(("document", "action", "expected"), DONE)
 def test_the_rules_of_the_actions_hold(document: Any, action: GenericAction, expected: Any) -> None:
-    """Section 1.2 of the reference. A path is a JSON pointer here, not a list of keys and indexes: so a
+    """A path is a JSON pointer, not a list of keys and indexes: so a
 
     token of digits is an index where an array stands, and a key everywhere else.
     """
@@ -269,13 +269,10 @@ REFUSED: list[tuple[Any, GenericAction, str]] = [
 
 
 @pytest.mark.parametrize(("document", "action", "text"), REFUSED)
-def test_what_does_not_fit_is_refused_in_the_words_of_the_reference(
-    document: Any, action: GenericAction, text: str
-) -> None:
-    """Section 1.3 of the reference, with the JSON pointer as a Python string where it shows `$.a[0]`.
+def test_what_does_not_fit_is_refused_in_these_words(document: Any, action: GenericAction, text: str) -> None:
+    """What went wrong, with the JSON pointer as a Python string.
 
-    An index that is out of bounds on the way is told with the whole path by every action; the reference
-    tells the way so far in `append`.
+    An index that is out of bounds on the way is told with the whole path by every action.
     """
     with pytest.raises(ActionError, match=f"^{re.escape(text)}$"):
         operations(document, action)
@@ -303,7 +300,7 @@ def test_an_action_made_with_values_of_another_type_is_refused(action: GenericAc
 
 
 def test_the_root_keeps_what_threadlog_keeps_in_it() -> None:
-    """Otherwise than in the reference, where replacing the root also replaces the run's record"""
+    """replacing the root leaves the run's record, which is threadlog's own"""
     document = {"__run": {"id": "r1"}, "a": 1}
 
     assert done(document, Set("", {"b": 2})) == {"__run": {"id": "r1"}, "b": 2}

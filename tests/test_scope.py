@@ -31,7 +31,7 @@ ROUTES: list[tuple[Scope, str, str | None, str]] = [
 def test_an_action_is_routed_to_its_scope(
     scope: Scope, path: str, call_id: str | None, expected: str
 ) -> None:
-    """A call id is one token whatever it contains: the reference takes `call.1` apart in some places"""
+    """A call id is one token whatever it contains: it is never taken apart at its dots"""
     assert route(scope, path, call_id) == expected
 
 
@@ -68,7 +68,7 @@ def test_a_scope_as_a_whole_is_no_place_to_write(scope: Scope, path: str) -> Non
 
 @pytest.mark.parametrize("call_id", [None, ""])
 def test_an_action_for_a_tool_call_that_names_none_is_refused(call_id: str | None) -> None:
-    """Otherwise than in the reference, which writes to another place then"""
+    """it is refused, for it would be written to another place than the one that was meant"""
     with pytest.raises(ActionError, match="names no tool call"):
         REDUCERS.reduce({}, records(Set("/a", 1, scope="tool_call"), call_id=call_id))
 

@@ -1,17 +1,15 @@
 """The end of what a run has left open; and of a run that waits, for which nobody but the log is needed."""
 
-from collections.abc import Mapping
-
 from ..reducers.decision import DecisionTaken, kept
 from ..reducers.reduce import Reducers
 from ..reducers.replay import Thread
 from ..reducers.run import RunMoved, done_reason
 from ..reducers.tool_call import ToolCallMoved, calls
-from ..store.async_log import Pending
 from ..store.changeset import Changeset, Executor, RunFacts, Termination
 from .control import Control
 from .effects import Effects
 from .inbox import Inbox
+from .journal import Kept
 from .workspace import LOOP, RunIdentity, Workspace
 
 
@@ -43,12 +41,12 @@ def superseded(
     identity: RunIdentity, thread: Thread, control: Control, effects: Effects, *, by: str
 ) -> Changeset:
     """The end of a run whose place another one takes: to be appended behind `thread`, with its start."""
-    kept = _Kept()
-    work = Workspace(kept, effects, Reducers(), identity, thread, author="superseded")
+    journal = Kept()
+    work = Workspace(journal, effects, Reducers(), identity, thread, author="superseded")
     end = Termination(type="cancelled", code="superseded", detail=f"run {by} took its place")
     facts = thread.runs.get(identity.run_id, RunFacts(status="running"))
     work.commit("superseded", run=_closed(work, control, facts, end))
-    return kept.changesets[0]
+    return journal.changesets[0]
 
 
 def _closed(work: Workspace, control: Control, facts: RunFacts, termination: Termination) -> RunFacts:
@@ -57,22 +55,3 @@ def _closed(work: Workspace, control: Control, facts: RunFacts, termination: Ter
     Inbox(work, control).take_in("end")
     close_calls(work)
     return facts.model_copy(update={"status": "done", "termination": termination})
-
-
-class _Kept:
-    """A journal for changesets that somebody else appends."""
-
-    def __init__(self) -> None:
-        self.changesets: list[Changeset] = []
-
-    def submit(
-        self,
-        changesets: Changeset,
-        expected_version: int,
-        *,
-        heads: Mapping[str, int] | None = None,
-        behind: Pending | None = None,
-    ) -> Pending:
-        version = expected_version + 1
-        self.changesets.append(changesets.model_copy(update={"version": version}))
-        return Pending.answered(version)

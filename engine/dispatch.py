@@ -19,6 +19,7 @@ from .closing import cancel_waiting, superseded
 from .control import Control
 from .effects import Effects
 from .entries import ControlStream
+from .journal import LogJournal
 from .launch import Launch, Launcher
 from .loop import Resume, Start
 from .registry import Registry
@@ -129,7 +130,7 @@ class Dispatch:
             VersionConflict, ChangesetExists: somebody else was faster.
         """
         thread = replay(self._log.log.read(row.thread_id))
-        work = Workspace(self._log, self._effects, Reducers(), _next(row), thread)
+        work = Workspace(LogJournal(self._log), self._effects, Reducers(), _next(row), thread)
         control = self._control(row.run_id, row.control)
         await cancel_waiting(work, control, thread.runs[row.run_id], self._executor)
 

@@ -8,12 +8,13 @@ from anyio.abc import TaskGroup
 
 from ..reducers.reduce import Reducers
 from ..reducers.replay import Thread
-from ..store.async_log import AsyncLog, Pending
+from ..store.async_log import AsyncLog
 from ..store.changeset import Changeset, Executor
 from .agent import Agent
 from .control import Control
 from .effects import Effects
 from .follow import Streams
+from .journal import LogJournal
 from .loop import Loop, Resume, Start
 from .publish import Publisher
 from .run import Run
@@ -113,7 +114,7 @@ class Launcher:
 
     async def _execute(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
         identity, thread = launch.identity, launch.thread
-        publisher = Publisher(_Opening(self._log, launch), run)
+        publisher = Publisher(LogJournal(self._log, launch.before, launch.heads), run)
         reducers = Reducers(launch.agent.all_reducers())
         work = Workspace(publisher, self._effects, reducers, identity, thread)
         loop = Loop(
@@ -132,25 +133,3 @@ class Launcher:
                         failure = err
         if failure := publisher.failure or failure:
             raise failure
-
-
-class _Opening:
-    """The log as a run's journal: its first append is bound to whatever its launch names."""
-
-    def __init__(self, log: AsyncLog, launch: Launch) -> None:
-        self._log = log
-        self._launch: Launch | None = launch
-
-    def submit(
-        self,
-        changesets: Changeset,
-        expected_version: int,
-        *,
-        heads: Mapping[str, int] | None = None,
-        behind: Pending | None = None,
-    ) -> Pending:
-        if self._launch is None:
-            return self._log.submit(changesets, expected_version, heads=heads, behind=behind)
-        launch, self._launch = self._launch, None
-        together = (*launch.before, changesets)
-        return self._log.submit(together, expected_version - len(launch.before), heads=launch.heads)

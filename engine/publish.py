@@ -5,7 +5,7 @@ run's thread is somebody else's or the log cannot be written: the loop is cancel
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from anyio import CancelScope, create_memory_object_stream
@@ -15,8 +15,8 @@ from ..store.changeset import Changeset, control_stream
 from ..store.errors import VersionConflict
 from .events import Event
 from .facts import facts
+from .journal import Behind, Journal
 from .run import Run
-from .workspace import Journal
 
 
 class Publisher:
@@ -30,21 +30,14 @@ class Publisher:
             math.inf
         )
 
-    def submit(
-        self,
-        changesets: Changeset,
-        expected_version: int,
-        *,
-        heads: Mapping[str, int] | None = None,
-        behind: Pending | None = None,
-    ) -> Pending:
+    def submit(self, changeset: Changeset, behind: Behind) -> Pending:
         """Queue an append; its facts are told behind all that was told before.
 
         Raises:
             ContentError: as `AsyncLog.submit`.
         """
-        pending = self._journal.submit(changesets, expected_version, heads=heads, behind=behind)
-        written = changesets.model_copy(update={"version": expected_version + 1})
+        pending = self._journal.submit(changeset, behind)
+        written = changeset.model_copy(update={"version": behind.version + 1})
         self._queue(pending, facts(written))
         return pending
 

@@ -8,7 +8,7 @@ says what today's code does otherwise.
 """
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, cast
 
 import anyio
@@ -33,6 +33,7 @@ from .closing import cancel_waiting
 from .control import Control, Place
 from .effects import Effects
 from .events import Event
+from .journal import Behind
 from .loop import Loop, Resume, Start
 from .model import (
     ErrorKind,
@@ -172,21 +173,14 @@ class Record(Effects):
         last = self._changesets[-1]
         raise Diverged(last.thread_id, last.version, "", "the end of the run", "something more")
 
-    def submit(
-        self,
-        changesets: Changeset,
-        expected_version: int,
-        *,
-        heads: Mapping[str, int] | None = None,
-        behind: Pending | None = None,
-    ) -> Pending:
+    def submit(self, changeset: Changeset, behind: Behind) -> Pending:
         """Compare what the loop writes with what the log has.
 
         Raises:
             Diverged: it is not the same.
         """
         if self.divergence is None:
-            self.divergence = _difference(self.next, changesets, expected_version)
+            self.divergence = _difference(self.next, changeset, behind.version)
         if self.divergence:
             raise self.divergence
         self._called -= {outcome.call_id for outcome in self.next.tool_calls}
@@ -194,7 +188,7 @@ class Record(Effects):
         self._asked = self._attempts = 0
         self._moved.set()
         self._moved = anyio.Event()
-        return Pending.answered(expected_version + 1)
+        return Pending.answered(behind.version + 1)
 
     def missing(self) -> Diverged | None:
         """What the log has and the loop did not write, if anything."""

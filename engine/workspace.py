@@ -6,10 +6,10 @@ State, messages and version are those after everything queued: a commit that fai
 one ever sees them otherwise.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from anyio import get_cancelled_exc_class
 from pydantic_core import to_jsonable_python
@@ -33,25 +33,11 @@ from ..store.document import dumps, loads
 from ..store.errors import EffectError, in_words
 from ..store.state import Head
 from .effects import Effects
+from .journal import Behind, Journal
 from .model import Paid, summed
 
 LOOP = "agent_loop"
 """The source of what the loop itself does."""
-
-
-class Journal(Protocol):
-    """Where changesets go: the log behind `await`, or a rehearsal that compares them with a log."""
-
-    def submit(
-        self,
-        changesets: Changeset,
-        expected_version: int,
-        *,
-        heads: Mapping[str, int] | None = None,
-        behind: Pending | None = None,
-    ) -> Pending:
-        """Queue an append; the answer is awaited later. As `AsyncLog.submit`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +211,7 @@ class Workspace:
             ContentError: something in it cannot be kept, or the state would be too large. It still waits.
         """
         changeset, head = self._next(reason, facts)
-        pending = self._journal.submit(changeset, self.version, behind=self._last)
+        pending = self._journal.submit(changeset, Behind(self.version, self._last))
         self._advance(changeset, head, pending)
         return pending
 
@@ -240,7 +226,7 @@ class Workspace:
         """
         changeset, head = self._next(reason, facts)
         heads = {self.identity.stream: self.control_taken()}
-        pending = self._journal.submit(changeset, self.version, heads=heads, behind=self._last)
+        pending = self._journal.submit(changeset, Behind(self.version, self._last, heads))
         await pending.result()
         self._advance(changeset, head, pending)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from runs import CountedEffects, assert_sound, history
 
+from threadlog.engine.journal import LogJournal
 from threadlog.engine.workspace import RunIdentity, Workspace
 from threadlog.reducers import Increment, Reducers, Set, Thread
 from threadlog.store import AsyncLog, Log, Message
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def work(log: Log) -> AsyncIterator[Workspace]:
     async with AsyncLog(log) as queue:
-        yield Workspace(queue, CountedEffects(), Reducers(), RunIdentity("r1", "t1", 1), Thread())
+        yield Workspace(LogJournal(queue), CountedEffects(), Reducers(), RunIdentity("r1", "t1", 1), Thread())
 
 
 def message(id: str, content: str = "") -> Message:

@@ -17,7 +17,7 @@ from .launch import Launch, Launcher
 from .loop import Start
 from .registry import Registry
 from .run import Run
-from .views import ActiveRun, Views, begun, queued
+from .views import ActiveRun, Views
 from .workspace import RunIdentity
 
 IfActive = Literal["reject", "supersede", "queue"]
@@ -183,8 +183,7 @@ class Runs(Views):
         execution = self._launcher.on(thread_id)
         if execution and await self._dispatch.is_going_on(execution.run):
             return ActiveRun(execution.run.run_id, thread_id, None, "running")
-        rows = [begun(row) for row in self.log.open_runs(thread_id)]
-        return next(iter([*rows, *(queued(row) for row in self.log.queued(thread_id))]), None)
+        return next(iter(self.active_runs(thread_id)), None)
 
     def _tickets(self, active: ActiveRun) -> list[str]:
         if active.status != "waiting":

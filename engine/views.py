@@ -37,10 +37,13 @@ class Views:
     log: Log
     _streams: Streams
 
-    def active_runs(self) -> list[ActiveRun]:
-        """The runs of the whole log that are not over: those that go on or wait, and then the queued ones."""
-        rows = [begun(row) for row in self.log.open_runs()]
-        return [*rows, *(queued(row) for row in self.log.queued())]
+    def active_runs(self, thread: str | None = None) -> list[ActiveRun]:
+        """The runs that are not over, of a thread or of the whole log: begun ones, and then the queued ones.
+
+        Each in the order in which they came.
+        """
+        rows = [begun(row) for row in self.log.open_runs(thread)]
+        return [*rows, *(queued(row) for row in self.log.queued(thread))]
 
     def pending(self, run_id: str | None = None) -> list[ToolCallState]:
         """The calls of a run, or of all, that wait for a person, each with its question and ticket.

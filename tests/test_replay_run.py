@@ -41,7 +41,8 @@ from threadlog.engine import (
     ToolResult,
     Turn,
 )
-from threadlog.engine.replay import Diverged, replay_run
+from threadlog.engine.divergence import Diverged
+from threadlog.engine.replay import replay_run
 from threadlog.engine.stop import StopOnTool
 from threadlog.reducers import Append, Set
 from threadlog.reducers.check import NotChecked

@@ -5,16 +5,21 @@ model       what a model is: requests in, typed parts out
 scripted    a model that says what it was told to say
 tool        plain functions that a model may call
 behavior    how a user takes part in a run
-agent       name, model, instructions, tools, behaviors
-workspace   reduce, queue, commit: the one place from which a run writes
+agent       name, model, instructions, tools, behaviors (registry.py: a snapshot of all agents)
+workspace   reduce, queue, commit: the one place from which a run writes (journal.py: where to)
 facts       what a changeset says to those who listen
 publish     from commits to events
 stream      one run's events to any number of listeners (waiters.py: how they are woken)
 follow      the streams of all runs, those executed elsewhere too
 loop        the run loop (step.py, round.py, phases.py: its parts)
-inbox       decisions on their way to the calls they are for
-replay      a recorded run executed again
+entries     what is wanted of a run, in its control stream
+control     the run's ear for it; inbox: on its way to the calls and words it is for
+closing     the ends that others write: of runs that wait, and of superseded ones
+replay      a recorded run executed again (record.py: the world as it was; divergence.py: what differs)
+launch      begins epochs of runs, and executes them
+dispatch    who acts on what is wanted: runs here, runs that wait, queued ones
 run         the handle of a run
+runs, views what may be wanted of runs, and asked about them
 runtime     an open log, its agents, the runs that go on
 
 permission  a behavior: calls that are allowed, refused, or asked about (rule.py: which ones)
@@ -60,18 +65,22 @@ from .prompts import (
     RemovePrompts,
 )
 from .provider import ProviderModel
+from .registry import Registry
 from .run import Run
 from .runtime import Runtime
 from .scripted import ScriptedModel
 from .stop import ConsecutiveErrors, ContentMatch, LoopDetection, MaxRounds, StopOnTool, Timeout, TokenBudget
 from .tool import Tool, ToolContext, ToolError, ToolResult, tool
 from .truncation import Truncation
+from .views import ActiveRun
 
 __all__ = [
     "Agent",
     "Runtime",
     "Run",
     "RunResult",
+    "ActiveRun",
+    "Registry",
     "tool",
     "Tool",
     "ToolContext",

@@ -15,6 +15,9 @@ if importlib.util.find_spec("threadlog") is None:
     sys.modules["threadlog"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["threadlog"])
 
+from asking import MODELS, running
+from fake_provider import FakeProvider
+
 from threadlog.store import Log
 
 settings.register_profile("dev", deadline=None, max_examples=25)
@@ -38,3 +41,17 @@ def log(path: Path) -> Iterator[Log]:
 def snapshots_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots after a few versions: the same for all examples of a law."""
     monkeypatch.setattr("threadlog.store.derived.SNAPSHOT_EVERY", 3)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, FakeProvider]]:
+    """A server for each format of a provider, by the model that it has."""
+    with running() as servers:
+        yield servers
+
+
+@pytest.fixture(params=MODELS)
+def provider(request: pytest.FixtureRequest, servers: dict[str, FakeProvider]) -> FakeProvider:
+    server = servers[request.param]
+    server.forget()
+    return server

@@ -1,7 +1,7 @@
 """Real providers through their real SDKs, against servers on loopback in their formats: what they answer."""
 
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,6 @@ from anyio.to_thread import run_sync
 from asking import (
     KEY,
     MARKS,
-    MODELS,
     OSLO,
     ROME,
     WIRES,
@@ -23,7 +22,6 @@ from asking import (
     finish,
     model_of,
     parts_of,
-    running,
     texts,
     turn_of,
 )
@@ -33,19 +31,6 @@ from threadlog.engine import Agent, ProviderModel, Runtime, ToolCall
 from threadlog.engine.model import FinishPart, Part, ToolCallPart
 
 pytestmark = MARKS
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, FakeProvider]]:
-    with running() as servers:
-        yield servers
-
-
-@pytest.fixture(params=MODELS)
-def provider(request: pytest.FixtureRequest, servers: dict[str, FakeProvider]) -> FakeProvider:
-    server = servers[request.param]
-    server.forget()
-    return server
 
 
 # Answers

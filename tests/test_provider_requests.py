@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from asking import (
     KEY,
     MARKS,
-    MODELS,
     OSLO,
     WEATHER,
     ask,
@@ -18,7 +16,6 @@ from asking import (
     model_of,
     parts_of,
     results,
-    running,
     thinker,
     turn_of,
     user,
@@ -38,19 +35,6 @@ pytestmark = MARKS
 def anyio_backend() -> str:
     """What is sent is the same on every event loop."""
     return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, FakeProvider]]:
-    with running() as servers:
-        yield servers
-
-
-@pytest.fixture(params=MODELS)
-def provider(request: pytest.FixtureRequest, servers: dict[str, FakeProvider]) -> FakeProvider:
-    server = servers[request.param]
-    server.forget()
-    return server
 
 
 # Requests

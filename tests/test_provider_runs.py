@@ -1,10 +1,9 @@
 """Whole runs over the real SDKs against servers on loopback: the log shows each attempt, and replays."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asking import KEY, MARKS, MODELS, OSLO, ROME, model_of, running
+from asking import KEY, MARKS, OSLO, ROME, model_of
 from fake_provider import Answer, Call, FakeProvider, Kind, Refusal
 from replayed import assert_replays, conversation
 
@@ -14,24 +13,6 @@ from threadlog.store import Log
 from threadlog.store.changeset import Inference
 
 pytestmark = MARKS
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, FakeProvider]]:
-    with running() as servers:
-        yield servers
-
-
-@pytest.fixture(params=MODELS)
-def provider(request: pytest.FixtureRequest, servers: dict[str, FakeProvider]) -> FakeProvider:
-    server = servers[request.param]
-    server.forget()
-    return server
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "log.db"
 
 
 @tool

@@ -6,7 +6,7 @@ it was decided, and the first of them wins. The log itself says who was first.
 
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from ..reducers.reduce import Reducers
@@ -87,12 +87,12 @@ class Dispatch:
 
     async def is_going_on(self, run: Run) -> bool:
         """Whether a run that is executed here has not come to its end: it will take in what it is told."""
-        if not run.is_started:
+        with suppress(ThreadlogError):
             await run.started()
         row = self._log.log.run(run.run_id)
-        if not row or row.status == "running":
+        if run.is_started and row and row.status == "running":
             return True
-        # Its end is in the log: what is wanted now comes behind it.
+        # It was refused, or its end is in the log: what is wanted now comes behind that.
         await run.over()
         return False
 
@@ -176,6 +176,8 @@ class Dispatch:
         control = self._control(row.run_id, 0)
         wanted = self._requested(row.run_id)
         thread = replay(self._log.log.read(row.thread_id))
+        if other := thread.open_run():
+            raise RunError(f"run {other!r} has the thread")
         identity = RunIdentity(row.run_id, row.thread_id, 1, row.parent_run_id)
         opening = Start(wanted.messages, wanted.facts)
         heads = {identity.stream: control.heard}

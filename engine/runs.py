@@ -71,11 +71,8 @@ class Runs(Views):
                 raise ThreadAlreadyRunning(thread_id, active.run_id, active.status, self._tickets(active))
             if active and if_active == "queue":
                 return await self._queue(run_id, wanted)
-            try:
-                return await self._start(run_id, wanted, is_busy=active is not None)
-            except VersionConflict:
-                # The thread is not as it was: whoever changed it may be a run.
-                continue
+            if run := await self._start(run_id, wanted, supersedes=if_active == "supersede"):
+                return run
 
     def run(self, run_id: str) -> Run:
         """The handle of a run of the log, wherever it goes on.
@@ -196,15 +193,14 @@ class Runs(Views):
         await self._dispatch.stream(run_id).add(lambda _: [entry])
         return run
 
-    async def _start(self, run_id: str, wanted: RunRequest, *, is_busy: bool) -> Run:
-        """Begin a run; where the thread is busy, the one that has it is ended with the same append.
-
-        Raises:
-            VersionConflict: the thread has changed since it was read.
-        """
-        if execution := self._launcher.on(wanted.thread_id):
-            await execution.run.started()
+    async def _start(self, run_id: str, wanted: RunRequest, *, supersedes: bool) -> Run | None:
+        """Begin a run; the one that has its thread is ended with the same append. None if that changed."""
         registry, thread = self.registry, replay(self.log.read(wanted.thread_id))
+        # From what was read, behind which the run begins: what is listed may be newer, or older.
+        busy = thread.open_run()
+        if busy and not supersedes:
+            return None
+        old = self.log.run(busy) if busy else None
         self._registries[run_id] = registry
         identity = RunIdentity(run_id, wanted.thread_id, 1, wanted.parent_run_id)
         launch = Launch(
@@ -214,9 +210,12 @@ class Runs(Views):
             Start(wanted.messages, wanted.facts),
             thread,
         )
-        old = next(iter(self.log.open_runs(wanted.thread_id)), None) if is_busy else None
         run = self._handle(run_id, wanted.thread_id, wanted.agent)
-        await self._launcher.launch(self._dispatch.superseding(launch, old) if old else launch, run)
+        try:
+            await self._launcher.launch(self._dispatch.superseding(launch, old) if old else launch, run)
+        except VersionConflict:
+            # The thread is not as it was: whoever changed it may be a run.
+            return None
         if old:
             await self._superseded(old, run_id)
         return run
@@ -229,7 +228,9 @@ class Runs(Views):
     async def _cancel_children(self, run_id: str, by: str | None, reason: str | None) -> None:
         queued = [row.run_id for row in self.log.queued() if row.parent_run_id == run_id]
         for child in [*(row.run_id for row in self.log.children(run_id)), *queued]:
-            await self.cancel(child, by=by, reason=reason)
+            if not await self.cancel(child, by=by, reason=reason):
+                # It is over; what it has started may not be.
+                await self._cancel_children(child, by, reason)
 
     async def _add_decisions(self, run_id: str, decisions: Sequence[Decision]) -> None:
         def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:

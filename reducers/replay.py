@@ -28,6 +28,10 @@ class Thread:
     facts: ThreadFacts = field(default_factory=ThreadFacts)
     """Parent, owner and labels, as last set."""
 
+    def open_run(self) -> str | None:
+        """The run that goes on or waits: a thread has one at the most."""
+        return next((run_id for run_id, facts in self.runs.items() if facts.status != "done"), None)
+
 
 def replay(changesets: Iterable[Changeset], base: Thread | None = None) -> Thread:
     """The thread that a history makes, starting from nothing or from where `base` stands.

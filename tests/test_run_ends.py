@@ -31,7 +31,7 @@ from threadlog.reducers import Action, Set, replay
 from threadlog.reducers.run import RunMoved, RunStarted
 from threadlog.store import Message
 from threadlog.store.changeset import Termination
-from threadlog.store.errors import ContentError, DefinitionError, RunError
+from threadlog.store.errors import ContentError, DefinitionError, RunError, ThreadAlreadyRunning
 
 pytestmark = pytest.mark.anyio
 
@@ -361,3 +361,38 @@ async def test_a_failed_run_leaves_others_alone(path: Path) -> None:
         result = await going.result()
 
     assert (failed.termination.type, result.output) == ("error", "done")
+
+
+async def test_of_many_that_start_at_the_same_moment_one_does(path: Path) -> None:
+    """in two runtimes, as in two processes: the thread has one active run, and the others are told so"""
+    ready = anyio.Event()
+    outcomes: list[str] = []
+
+    async def hold() -> None:
+        await ready.wait()
+
+    planner = agent(*[ToolCall("hold"), "done"] * 6, tools=[hold])
+
+    async def start(runtime: Runtime) -> None:
+        try:
+            run = await runtime.start("planner", "go", thread="t1")
+            outcomes.append("started")
+            ready.set()
+            await run.result()
+        except ThreadAlreadyRunning as err:
+            outcomes.append(err.status)
+            if len(outcomes) == 5:
+                ready.set()
+
+    async with (
+        running(path, planner) as one,
+        running(path, planner) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        for runtime in (one, other, one, other, one):
+            tasks.start_soon(start, runtime)
+
+    assert outcomes.count("started") >= 1
+    own = reasons(path)
+    starts = [place for place, reason in enumerate(own) if reason == "run_started"]
+    assert all(own[place - 1] == "run_finished" for place in starts[1:])

@@ -135,7 +135,9 @@ class Agent:
             "settings": dict(self.settings),
             "tools": [asdict(tool.spec()) for tool in self._tools],
             "tool_execution": self.tool_execution,
-            "behaviors": [behavior.name for behavior in self.behaviors],
+            "behaviors": [
+                {"name": behavior.name, "settings": dict(behavior.settings)} for behavior in self.behaviors
+            ],
             "reducers": [reducer.name for reducer in self.all_reducers()],
             "retry": asdict(self.retry),
             "stop_when": [repr(policy) for policy in self.policies()],

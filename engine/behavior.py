@@ -10,9 +10,12 @@ A run that is cancelled cuts off the behavior that it waits for. One that is tol
 run's, may finish, unless the run is cancelled twice or its runtime is left.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
+
+from pydantic import JsonValue
 
 from ..reducers.phase import Phase
 from ..reducers.reducer import Reducer
@@ -98,6 +101,9 @@ class Behavior:
 
     tools: Sequence[Tool] = ()
     """Tools it brings: an agent that has the behavior has them too, behind its own."""
+
+    settings: Mapping[str, JsonValue] = MappingProxyType({})
+    """What it was made with and goes by: in the log with the agent, and in its fingerprint."""
 
     @property
     def name(self) -> str:

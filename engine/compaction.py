@@ -82,6 +82,13 @@ class Compaction(Behavior):
         self._keep = keep
         self._min_gain = min_gain
         self._large_result = large_result
+        self.settings = {
+            "model": model if isinstance(model, str) else model.name,
+            "threshold": threshold,
+            "keep": keep,
+            "min_gain": min_gain,
+            "large_result": large_result,
+        }
 
     async def before_inference(self, context: Context) -> list[PhaseAction]:
         actions: list[PhaseAction] = []

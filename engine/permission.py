@@ -102,6 +102,12 @@ class Permission(Behavior):
         if default not in ("allow", "deny", "ask"):
             raise DefinitionError(f"the default of a permission is allow, deny or ask, not {default!r}")
         self._default: Verdict = default
+        self.settings = {
+            "allow": list(allow),
+            "deny": list(deny),
+            "ask": list(ask),
+            "default": default,
+        }
 
     def before_inference(self, context: Context) -> Iterator[ExcludeTool]:
         for one in self._in_force(context):

@@ -132,6 +132,11 @@ class Reminder(Behavior):
         self._behind = behind
         self._cooldown = cooldown
         self._name = name
+        self.settings = {
+            "text": text if isinstance(text, str) else None,
+            "behind": None if behind is None else list(behind),
+            "cooldown": cooldown,
+        }
 
     @property
     def name(self) -> str:

@@ -34,6 +34,7 @@ class Truncation(Behavior):
     def __init__(self, max_tokens: int, *, keep: int = 10) -> None:
         self._max_tokens = max_tokens
         self._keep = keep
+        self.settings = {"max_tokens": max_tokens, "keep": keep}
 
     def before_inference(self, context: Context) -> AddRequestTransform:
         history = spoken(context.messages)

@@ -5,7 +5,16 @@ import pytest
 from pydantic import BaseModel
 from runs import Asking, Budget, Spend, add, budget, counter, fail
 
-from threadlog.engine import Agent, RetryPolicy, ScriptedModel
+from threadlog.engine import (
+    Agent,
+    Compaction,
+    Handoff,
+    Permission,
+    Reminder,
+    RetryPolicy,
+    ScriptedModel,
+    Truncation,
+)
 from threadlog.engine.stop import StopOnTool
 from threadlog.reducers import Reducer
 from threadlog.store.document import dumps
@@ -48,7 +57,7 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
             }
         ],
         "tool_execution": "parallel",
-        "behaviors": ["asking"],
+        "behaviors": [{"name": "asking", "settings": {}}],
         "reducers": ["budget", "run counter"],
         "retry": {"attempts": 2, "backoff": 0.25, "max_backoff": 2.0, "jitter": 0.2, "budget": 10.0},
         "stop_when": ["MaxRounds(rounds=10)"],
@@ -63,6 +72,16 @@ DIFFERENT: list[dict[str, Any]] = [
     {"tools": [add, fail]},
     {"tools": [fail, add]},
     {"behaviors": [Asking(nothing)]},
+    {"behaviors": [Permission()]},
+    {"behaviors": [Permission(allow=["add"])]},
+    {"behaviors": [Handoff([Agent("writer", ScriptedModel())])]},
+    {"behaviors": [Handoff([Agent("writer", ScriptedModel(), "Be brief.")])]},
+    {"behaviors": [Reminder("Be brief.")]},
+    {"behaviors": [Reminder("Be kind.")]},
+    {"behaviors": [Truncation(1000)]},
+    {"behaviors": [Truncation(2000)]},
+    {"behaviors": [Compaction(ScriptedModel())]},
+    {"behaviors": [Compaction(ScriptedModel(), keep=3)]},
     {"behaviors": [Asking(nothing, "other")]},
     {"reducers": [budget]},
     {"model": ScriptedModel(), "fallbacks": [ScriptedModel()]},

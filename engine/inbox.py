@@ -50,7 +50,8 @@ class Inbox:
             case "decide":
                 self._take_decision(recorded(entry))
             case "steer":
-                id = f"{identity.run_id}:{entry.id}"
+                # Entries are named by whoever wrote them: these ids must be no others of the run.
+                id = f"{identity.run_id}:steer:{entry.id}"
                 self._work.say(
                     Message(id=id, role="user", content=str(entry.content), run_id=identity.run_id)
                 )

@@ -1,0 +1,114 @@
+"""Runs that go on when a test lets them, in any number of runtimes on one file; and what holds of their log."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from runs import add, assert_sound, erase
+
+from threadlog.engine import Agent, ModelRequest, Runtime, ScriptedModel
+from threadlog.engine.model import Part
+from threadlog.engine.replay import replay_run
+from threadlog.engine.scripted import Answer
+from threadlog.store import Changeset, Log
+from threadlog.store.async_log import AsyncLog
+from threadlog.store.changeset import ControlEntry, control_stream
+
+PATIENCE = 10.0
+"""Seconds after which what a test waits for does not come."""
+
+
+class Asked:
+    """A request at the gate."""
+
+    def __init__(self, request: ModelRequest) -> None:
+        self.request = request
+        self.said: Answer = "done"
+        self.answered = anyio.Event()
+        self.left = anyio.Event()
+        """Nobody waits for the answer any more."""
+
+    def answer(self, said: Answer) -> None:
+        self.said = said
+        self.answered.set()
+
+
+class GatedModel:
+    """A model whose answers the test gives: every request waits at the gate for its own."""
+
+    name = "gated"
+
+    def __init__(self) -> None:
+        self.waiting: list[Asked] = []
+        """Requests that have no answer yet."""
+        self._fresh: list[Asked] = []
+        self._news = anyio.Event()
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+        asked = Asked(request)
+        self.waiting.append(asked)
+        self._fresh.append(asked)
+        self._news.set()
+        try:
+            await asked.answered.wait()
+        finally:
+            self.waiting.remove(asked)
+            asked.left.set()
+        async for part in ScriptedModel(asked.said).stream(request):
+            yield part
+
+    async def asked(self) -> Asked:
+        """The next request, in the order in which they come."""
+        with anyio.fail_after(PATIENCE):
+            while not self._fresh:
+                self._news = anyio.Event()
+                await self._news.wait()
+        return self._fresh.pop(0)
+
+
+def planner(model: Any = None, **fields: Any) -> Agent:
+    """An agent with two tools, of which `erase` asks a person first."""
+    return Agent(**{"name": "planner", "model": model or GatedModel(), "tools": [erase, add], **fields})
+
+
+@asynccontextmanager
+async def opened(path: Path, *sets: list[Agent]) -> AsyncIterator[list[Runtime]]:
+    """A runtime for each set of agents, all on one file. What they leave is looked at."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(Runtime.open(path, agents=agents, durability="normal"))
+            for agents in sets
+        ]
+    await assert_controlled(path, *(agent for agents in sets for agent in agents))
+
+
+async def assert_controlled(path: Path, *agents: Agent) -> None:
+    """The log is sound; runs that ended have seen all that was wanted, and give the same bytes again."""
+    assert_sound(path, list(dict.fromkeys(one for agent in agents for one in agent.all_reducers())))
+    with Log.open(path, readonly=True) as log:
+        for row in log.runs():
+            if row.status == "done":
+                assert row.control == log.head(control_stream(row.run_id))
+                assert await replay_run(log, row.run_id, agents) is None
+
+
+def entries(path: Path, run_id: str) -> list[ControlEntry]:
+    """What was wanted of a run, in order."""
+    with Log.open(path, readonly=True) as log:
+        return [each.entry for each in log.read(control_stream(run_id)) if each.entry]
+
+
+def changesets(path: Path, run_id: str) -> list[Changeset]:
+    with Log.open(path, readonly=True) as log:
+        return list(log.read_run(run_id))
+
+
+async def until(log: Log, holds: Callable[[], bool]) -> None:
+    """Return when something holds of the log, which it will after some commit."""
+    with anyio.fail_after(PATIENCE):
+        async with aclosing(AsyncLog(log).changes()) as changes:
+            async for _ in changes:
+                if holds():
+                    return

@@ -42,14 +42,21 @@ class Launch:
     """At which versions other streams must be when it begins."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Execution:
     """A run that goes on here."""
 
     run: Run
     control: Control
-    stop: Callable[[], None]
-    """Cut it off where it is: its thread is somebody else's."""
+    scope: anyio.CancelScope
+    is_stopped: bool = False
+    """Whether its thread is somebody else's: what it still waits for keeps that one from nothing."""
+
+    def stop(self) -> None:
+        """Cut it off where it is: its thread is somebody else's."""
+        self.is_stopped = True
+        self.scope.cancel()
+        self.control.abandon()
 
 
 class Launcher:
@@ -79,7 +86,8 @@ class Launcher:
 
     def on(self, thread_id: str) -> Execution | None:
         """The run that goes on here on a thread."""
-        return next((each for each in self.active.values() if each.run.thread_id == thread_id), None)
+        going = (each for each in self.active.values() if not each.is_stopped)
+        return next((each for each in going if each.run.thread_id == thread_id), None)
 
     async def launch(self, launch: Launch, run: Run) -> None:
         """Return once the run is in the log; it goes on by itself.
@@ -90,13 +98,8 @@ class Launcher:
             ContentError: what it starts with cannot be kept.
         """
         scope = anyio.CancelScope()
-
-        def stop() -> None:
-            scope.cancel()
-            launch.control.abandon()
-
         run.launch(launch.agent.output_type)
-        self.active[launch.identity.run_id] = Execution(run, launch.control, stop)
+        self.active[launch.identity.run_id] = Execution(run, launch.control, scope)
         self._tasks.start_soon(self._run, launch, run, scope)
         await run.started()
 

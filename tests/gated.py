@@ -1,4 +1,4 @@
-"""Runs that go on when a test lets them, in any number of runtimes on one file; and what holds of their log."""
+"""Runs that go on when a test lets them, in any number of runtimes on one file; and what their log holds."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -16,7 +16,7 @@ from threadlog.store import Changeset, Log
 from threadlog.store.async_log import AsyncLog
 from threadlog.store.changeset import ControlEntry, control_stream
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 """Seconds after which what a test waits for does not come."""
 
 
@@ -60,12 +60,22 @@ class GatedModel:
             yield part
 
     async def asked(self) -> Asked:
-        """The next request, in the order in which they come."""
+        """The next request, in the order in which they come. A run that could not begin waits for none."""
         with anyio.fail_after(PATIENCE):
-            while not self._fresh:
+            while True:
+                while self._fresh:
+                    if not (asked := self._fresh.pop(0)).left.is_set():
+                        return asked
                 self._news = anyio.Event()
                 await self._news.wait()
-        return self._fresh.pop(0)
+
+    async def answer_all(self, said: Answer) -> None:
+        """Answer whatever comes, without end."""
+        while True:
+            while self._fresh:
+                self._fresh.pop(0).answer(said)
+            self._news = anyio.Event()
+            await self._news.wait()
 
 
 def planner(model: Any = None, **fields: Any) -> Agent:

@@ -66,7 +66,7 @@ async def test_words_to_a_run_that_is_about_to_end_give_it_one_more_step(path: P
 
 
 async def test_no_run_ends_over_words_that_come_while_its_end_is_made(path: Path) -> None:
-    """The end names the head of the control stream; a behavior is told of the end that does not stand, too."""
+    """The end names the head of the control stream; a behavior is told of an end that does not stand, too."""
     model, ends = GatedModel(), anyio.Event()
 
     class Speaking(Asking):

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 from ..reducers.replay import replay
 from ..store.async_log import AsyncLog
 from ..store.changeset import CONTROL, ControlEntry, Message, RunRequest, ThreadFacts
-from ..store.errors import RunError, RunOver, ThreadAlreadyRunning, VersionConflict
+from ..store.errors import RunError, RunOver, ThreadAlreadyRunning
 from ..store.listing import RunRow
 from .decision import Answers, Decision, refuse_unknown
 from .dispatch import LOST_RACES, Dispatch
@@ -149,7 +149,7 @@ class Runs(Views):
         """
         if self._status(run_id) == "done":
             return False
-        entry = ControlEntry(id="cancel", kind="cancel", by=by, content=reason)
+        entry = ControlEntry(id=self._effects.new_id(), kind="cancel", by=by, content=reason)
         try:
             is_new = await self._dispatch.stream(run_id).add(
                 lambda known: [] if any(each.kind == "cancel" for each in known) else [entry]
@@ -213,7 +213,7 @@ class Runs(Views):
         run = self._handle(run_id, wanted.thread_id, wanted.agent)
         try:
             await self._launcher.launch(self._dispatch.superseding(launch, old) if old else launch, run)
-        except VersionConflict:
+        except LOST_RACES:
             # The thread is not as it was: whoever changed it may be a run.
             return None
         if old:

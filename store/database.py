@@ -39,6 +39,8 @@ class Opened(NamedTuple):
 
     connection: Connection
     notice: str | None
+    is_live: bool = True
+    """Whether it sees what is written from now on."""
 
 
 def open_writable(path: Path, durability: Durability) -> Connection:
@@ -81,7 +83,7 @@ def _open_unlockable(path: Path) -> Opened:
     # No -shm can be made here, so nobody has the file open and `open()` drops no lock of this process.
     wal = path.with_name(path.name + "-wal")
     if not wal.exists() or wal.stat().st_size == 0:
-        return Opened(_read_checked(path, "mode=ro&immutable=1"), None)
+        return Opened(_read_checked(path, "mode=ro&immutable=1"), None, is_live=False)
     with tempfile.TemporaryDirectory(prefix="threadlog-") as folder:
         copied = Path(folder) / path.name
         shutil.copyfile(path, copied)
@@ -96,6 +98,7 @@ def _open_unlockable(path: Path) -> Opened:
         connection,
         f"{str(path)!r} has commits in its write-ahead log and lies where no lock can be taken: "
         "this is a copy made now",
+        is_live=False,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from . import derived
 from .changeset import Changeset
-from .database import Connection, Durability, open_readable, open_writable, translated
+from .database import Connection, Durability, Opened, open_readable, open_writable, translated
 from .errors import LogUnavailable, NotFound
 from .history import Entry, as_written, entries, file_tip, history, state_at, thread_key, tip, wanted
 from .listing import QueuedRow, RunRow, ThreadRow, queued, runs, threads
@@ -27,11 +27,13 @@ class Log:
     What a read returned never changes, and no read writes anything.
     """
 
-    def __init__(self, path: Path, reader: Connection, writer: Connection | None, notice: str | None) -> None:
+    def __init__(self, path: Path, reader: Opened, writer: Connection | None) -> None:
         self.path = path
-        self.notice = notice
+        self.notice = reader.notice
         """What the user should know of how the file was opened, if anything."""
-        self._reader = reader
+        self.is_live = reader.is_live
+        """If reads see what is written from now on. Not where the file lies so that no lock can be taken."""
+        self._reader = reader.connection
         # Held by every read while it is under way: to close a connection under a read crashes the process.
         self._read = Lock()
         self._closed = False
@@ -52,10 +54,10 @@ class Log:
         place = Path(path)
         with ExitStack() as opened:
             writer = None if readonly else opened.enter_context(closing(open_writable(place, durability)))
-            reader, notice = open_readable(place)
-            opened.enter_context(closing(reader))
+            reader = open_readable(place)
+            opened.enter_context(closing(reader.connection))
             with translated(place):
-                log = cls(place, reader, writer, notice)
+                log = cls(place, reader, writer)
             opened.pop_all()
         return log
 
@@ -148,6 +150,21 @@ class Log:
                     waited += POLL_SECONDS
         finally:
             unlisten()
+
+    def changes(self, *, timeout: float | None = None) -> Iterator[None]:
+        """Whenever something was committed, here or by another process; many commits may be one change.
+
+        At once for the first time. Ends when it has waited for `timeout` seconds in all.
+        """
+        seen, waited, pause = None, 0.0, Event()
+        while True:
+            if (now := self.data_version()) != seen:
+                seen = now
+                yield
+            if timeout is not None and not waited < timeout:
+                return
+            pause.wait(POLL_SECONDS)
+            waited += POLL_SECONDS
 
     def _entries_while_open(self, after: int) -> list[Entry]:
         try:

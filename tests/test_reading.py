@@ -203,6 +203,21 @@ def test_a_follower_sees_what_another_process_appends(log: Log, path: Path) -> N
         assert [next(following).position for _ in range(3)] == [1, 2, 3]
 
 
+def test_changes_are_seen_once_each_whoever_has_made_them(log: Log, path: Path) -> None:
+    with Log.open(path, readonly=True) as reader:
+        changes = reader.changes(timeout=0.1)
+        next(changes)
+        log.append(changeset("c1"), 0)
+        log.append(changeset("c2"), 1)
+
+        assert [None for _ in changes] == [None]
+
+
+def test_changes_end_when_there_was_none_for_long_enough(log: Log) -> None:
+    assert [None for _ in log.changes(timeout=0.1)] == [None]
+    assert [None for _ in log.changes(timeout=float("nan"))] == [None]
+
+
 def test_a_follower_ends_when_the_log_is_closed(path: Path) -> None:
     log = Log.open(path)
     log.append(numbered(2), 0)

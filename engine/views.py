@@ -42,8 +42,10 @@ class Views:
 
         Each in the order in which they came.
         """
-        rows = [begun(row) for row in self.log.open_runs(thread)]
-        return [*rows, *(queued(row) for row in self.log.queued(thread))]
+        # The queue first: a run that begins meanwhile is found among those that go on.
+        waiting, rows = self.log.queued(thread), [begun(row) for row in self.log.open_runs(thread)]
+        known = {row.run_id for row in rows}
+        return [*rows, *(queued(row) for row in waiting if row.run_id not in known)]
 
     def pending(self, run_id: str | None = None) -> list[ToolCallState]:
         """The calls of a run, or of all, that wait for a person, each with its question and ticket.
@@ -52,7 +54,9 @@ class Views:
             NotFound: there is no such run.
         """
         if run_id is not None:
-            return pending(self.log.state(self._row(run_id).thread_id))
+            row = self._row(run_id)
+            # The thread of one that is over may have another one that waits.
+            return pending(self.log.state(row.thread_id)) if row.status != "done" else []
         waiting = [row for row in self.log.open_runs() if row.status == "waiting"]
         return [call for row in waiting for call in pending(self.log.state(row.thread_id))]
 
@@ -86,13 +90,15 @@ class Views:
 
     def _status(self, run_id: str) -> str:
         """`running`, `waiting`, `queued` or `done`: as a queued run that was cancelled is, too."""
+        # The queue first: a run that begins meanwhile is found behind it.
+        is_queued = any(row.run_id == run_id for row in self.log.queued())
         if row := self.log.run(run_id):
             return row.status
         if self._is_beginning(run_id):
             return "running"
         if not self.log.head(control_stream(run_id)):
             raise NotFound(f"there is no run {run_id!r} in this log")
-        return "queued" if any(row.run_id == run_id for row in self.log.queued()) else "done"
+        return "queued" if is_queued else "done"
 
     def _is_beginning(self, run_id: str) -> bool:
         """Whether a run goes on here that is not in the log yet."""

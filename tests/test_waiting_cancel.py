@@ -118,3 +118,15 @@ async def test_a_cancellation_and_a_decision_at_the_same_moment(path: Path) -> N
 
     assert reasons(path)[-1] == "run_finished"
     assert reasons(path).count("run_finished") == 1
+
+
+async def test_a_run_that_is_over_asks_nothing_though_another_one_of_its_thread_does(path: Path) -> None:
+    planner = eraser(ERASE)
+    first = await run(path, planner)
+
+    async with running(path, eraser(ERASE)) as runtime:
+        await runtime.cancel(first.run_id)
+        second = await (await runtime.start("planner", "again", thread="t1")).result()
+
+        assert runtime.pending(first.run_id) == []
+        assert [call.call_id for call in runtime.pending(second.run_id)] == ["c1"]

@@ -26,6 +26,8 @@ READING = (
     "threads",
     "runs",
     "runs --thread trip",
+    "runs --active",
+    "pending",
     "show trip",
     "show trip --at 3",
     "log",

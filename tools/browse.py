@@ -1,4 +1,4 @@
-"""Looking into a log: threads, runs, show, log, state, diff. Nothing is written."""
+"""Looking into a log: threads, show, log, state, diff. Nothing is written."""
 
 import json
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..reducers.replay import Thread, replay
-from ..store.changeset import Changeset, Message, Termination
+from ..store.changeset import Changeset, Message
 from ..store.errors import ContentError, NotFound
-from ..store.listing import RunRow
 from ..store.patch import MISSING, apply, find
 from .opening import on_a_log, reading, version_in
+from .runs import ended
 from .terminal import compact, console, line, print_json, print_table, styled, visible, when
 
 STYLES = {"user": "cyan", "assistant": "green", "tool": "yellow", "system": "magenta"}
@@ -55,50 +55,6 @@ def _labels(labels: dict[str, str]) -> str:
 
 
 @click.command()
-@click.option("--thread", metavar="THREAD", help="Only those of this thread.")
-@on_a_log
-def runs(db: str, as_json: bool, thread: str | None) -> None:
-    """List the runs, where each stands and how it ended."""
-    with reading(db) as log:
-        if thread is not None:
-            version_in(log, thread, None)
-        rows = log.runs(thread)
-    if as_json:
-        print_json([_run_json(row) for row in rows])
-        return
-    print_table(
-        f"{len(rows)} runs",
-        ("run", "thread", "agent", "status", "ended by", "tokens in#", "out#", "started (UTC)", "seconds#"),
-        (
-            (
-                row.run_id,
-                row.thread_id,
-                row.agent,
-                row.status,
-                _ended(row.termination),
-                row.input_tokens,
-                row.output_tokens,
-                when(row.started_at),
-                f"{(row.updated_at - row.started_at) / 1e6:.3f}",
-            )
-            for row in rows
-        ),
-    )
-
-
-def _run_json(row: RunRow) -> dict[str, Any]:
-    termination = row.termination.model_dump(exclude_none=True) if row.termination else None
-    executor = row.executor.model_dump() if row.executor else None
-    return row._asdict() | {"termination": termination, "executor": executor}
-
-
-def _ended(termination: Termination | None) -> str:
-    if termination is None:
-        return ""
-    return ": ".join(filter(None, [termination.type, termination.code, termination.detail]))
-
-
-@click.command()
 @click.argument("thread")
 @click.option("--at", type=int, metavar="VERSION", help="As it stood at this version.")
 @on_a_log
@@ -130,8 +86,8 @@ def print_thread(thread: str, view: Thread) -> None:
     for message in view.messages:
         console.print(_message(message))
     for run_id, run in view.runs.items():
-        ended = _ended(run.termination)
-        console.print(styled(f"run {run_id}: {run.status}" + (f", {ended}" if ended else ""), "dim"))
+        how = ended(run.termination)
+        console.print(styled(f"run {run_id}: {run.status}" + (f", {how}" if how else ""), "dim"))
     console.print(Panel(json_text(view.state), title="state", title_align="left"))
 
 
@@ -204,7 +160,7 @@ def _what(changeset: Changeset) -> Iterator[Text]:
         if patch.source != LOOP:
             yield from (styled(_operation(operation), "magenta") for operation in patch.operations)
     if changeset.run and changeset.run.termination:
-        yield styled(_ended(changeset.run.termination), "dim")
+        yield styled(ended(changeset.run.termination), "dim")
 
 
 def _operation(operation: dict[str, Any]) -> str:

@@ -18,9 +18,13 @@ from click.exceptions import NoArgsIsHelpError
 
 from ..store import errors
 from .audit import rebuild, replay, stats, verify
-from .browse import diff, log, runs, show, state, threads
+from .browse import diff, log, show, state, threads
+from .control import cancel, decide, steer
 from .demo.command import demo
+from .follow import follow
+from .pending import pending
 from .run import run
+from .runs import runs
 from .terminal import line
 
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -47,7 +51,11 @@ def cli(context: click.Context, as_json: bool) -> None:
     context.obj = as_json
 
 
-for command in (demo, run, threads, runs, show, log, state, diff, verify, replay, rebuild, stats):
+LOOKING = (threads, runs, show, log, state, diff)
+CONTROLLING = (follow, pending, decide, steer, cancel)
+CHECKING = (verify, replay, rebuild, stats)
+
+for command in (demo, run, *LOOKING, *CONTROLLING, *CHECKING):
     cli.add_command(command)
 
 

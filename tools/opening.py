@@ -47,11 +47,14 @@ def version_in(log: Log, thread: str, version: int | None) -> int:
     Raises:
         NotFound: no such thread, or it has no such version.
     """
-    # Stray bytes of a command line are no text, and no name of a thread.
-    is_text = thread.encode(errors="replace").decode() == thread
-    head = log.head(thread) if is_text else 0
+    head = log.head(thread) if is_text(thread) else 0
     if not head:
         raise NotFound(f"there is no thread {thread!r} in this log: `threadlog threads` lists them")
     if version is not None and not 0 <= version <= head:
         raise NotFound(f"thread {thread!r} has versions 0 to {head}, not {version}")
     return head if version is None else version
+
+
+def is_text(name: str) -> bool:
+    """Whether a word of the command line is one: stray bytes are no text, and the name of nothing."""
+    return name.encode(errors="replace").decode() == name

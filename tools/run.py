@@ -24,6 +24,7 @@ from ..reducers.tool_call import ToolCallState
 from ..store.errors import RunError, ThreadlogError
 from .agents import agent_at
 from .opening import on_a_log
+from .standing import deciding
 from .terminal import compact, console, print_json, styled, visible
 
 FINE = ("natural_end", "behavior_requested", "suspended")
@@ -97,20 +98,28 @@ class Session:
         result = await self._follow(run)
         while result.status == "waiting" and not self.interrupted and self._can_ask():
             decisions = await self._ask(runtime.pending(run.run_id))
-            run = await runtime.decide(result.run_id, decisions) or run
+            try:
+                run = await runtime.decide(result.run_id, decisions)
+            except RunError as err:
+                # Somebody was faster at another terminal: the run goes on with that, and is not left.
+                click.echo(f"threadlog: {visible(err)}", err=True)
             result = await self._follow(run)
         if result.status == "waiting":
-            self._tell_waiting(runtime.pending(result.run_id))
+            self._tell_waiting(result.run_id, runtime.pending(result.run_id))
         return result
 
     async def _first(self, runtime: Runtime, prompt: str | None) -> Run:
         if prompt is not None:
             return await runtime.start(self._agent.name, prompt, thread=self._thread)
-        waiting = [row.run_id for row in runtime.log.runs(self._thread) if row.status == "waiting"]
+        waiting = [row.run_id for row in runtime.log.open_runs(self._thread) if row.status == "waiting"]
         if not waiting:
             raise RunError(f"no run waits on thread {self._thread!r}: give a PROMPT to start one")
-        decisions = await self._ask(runtime.pending(waiting[-1])) if self._can_ask() else []
-        return await runtime.resume(waiting[-1], decisions)
+        # What is recorded already, at another terminal, is not asked for again: the run goes on with it.
+        run = await runtime.decide(waiting[-1], [])
+        if run.is_started:
+            return run
+        decisions = await self._ask(runtime.pending(run.run_id)) if self._can_ask() else []
+        return await runtime.resume(run.run_id, decisions)
 
     async def _listen(self, runtime: Runtime, run_id: str) -> None:
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
@@ -119,9 +128,15 @@ class Session:
                 await runtime.cancel(run_id)
 
     async def _follow(self, run: Run) -> RunResult:
+        is_written = False
         async for event in run:
-            if not self._quiet:
-                tell(event)
+            if self._quiet:
+                continue
+            if isinstance(event, AssistantTurn) and not is_written:
+                # What was over before anyone listened is told whole.
+                tell(TextDelta(event.message.content))
+            tell(event)
+            is_written = isinstance(event, TextDelta) or (is_written and not isinstance(event, AssistantTurn))
         return await run.result()
 
     def _can_ask(self) -> bool:
@@ -130,11 +145,13 @@ class Session:
     async def _ask(self, calls: Sequence[ToolCallState]) -> list[Decision]:
         return [await run_sync(_ask_one, call, abandon_on_cancel=True) for call in calls]
 
-    def _tell_waiting(self, calls: Sequence[ToolCallState]) -> None:
+    def _tell_waiting(self, run_id: str, calls: Sequence[ToolCallState]) -> None:
         for call in calls:
             if call.suspension:
                 asked = f"{call.name}({compact(call.suspension.parameters, 200)})"
                 click.echo(f"waits for a decision: {asked}, ticket {call.suspension.ticket}", err=True)
+                answer = deciding(self._db, run_id, call.suspension.ticket)
+                click.echo(f"answer with: {visible(answer)}, or --deny", err=True)
 
 
 def _ask_one(call: ToolCallState) -> Decision:

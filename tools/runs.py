@@ -1,0 +1,97 @@
+"""The runs of a log: how each ended, and those that are not over. Nothing is written."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ..store.changeset import Termination
+from ..store.listing import QueuedRow, RunRow
+from ..store.log import Log
+from .opening import on_a_log, reading, version_in
+from .terminal import print_json, print_table, when
+
+Row = RunRow | QueuedRow
+"""A run that has begun, or that waits for its turn."""
+
+
+@click.command()
+@click.option("--thread", metavar="THREAD", help="Only those of this thread.")
+@click.option(
+    "--active", is_flag=True, help="Only those that run, wait or are queued, and who executes them."
+)
+@on_a_log
+def runs(db: str, as_json: bool, thread: str | None, active: bool) -> None:
+    """List the runs, where each stands and how it ended."""
+    with reading(db) as log:
+        if thread is not None:
+            version_in(log, thread, None)
+        rows: Sequence[Row] = active_runs(log, thread) if active else log.runs(thread)
+    if as_json:
+        print_json([_json(row) for row in rows])
+    elif active:
+        _print_active(rows)
+    else:
+        _print_runs([row for row in rows if isinstance(row, RunRow)])
+
+
+def active_runs(log: Log, thread: str | None = None) -> list[Row]:
+    """The runs that are not over: those that go on or wait, and then the queued ones."""
+    # The queue first: a run that begins meanwhile is found among those that go on.
+    queued, begun = log.queued(thread), log.open_runs(thread)
+    known = {row.run_id for row in begun}
+    return [*begun, *(row for row in queued if row.run_id not in known)]
+
+
+def _json(row: Row) -> dict[str, Any]:
+    if isinstance(row, QueuedRow):
+        return dict.fromkeys(RunRow._fields) | row._asdict() | {"status": "queued"}
+    termination = row.termination.model_dump(exclude_none=True) if row.termination else None
+    executor = row.executor.model_dump() if row.executor else None
+    return row._asdict() | {"termination": termination, "executor": executor}
+
+
+def _print_runs(rows: list[RunRow]) -> None:
+    print_table(
+        f"{len(rows)} runs",
+        ("run", "thread", "agent", "status", "ended by", "tokens in#", "out#", "started (UTC)", "seconds#"),
+        (
+            (
+                row.run_id,
+                row.thread_id,
+                row.agent,
+                row.status,
+                ended(row.termination),
+                row.input_tokens,
+                row.output_tokens,
+                when(row.started_at),
+                f"{(row.updated_at - row.started_at) / 1e6:.3f}",
+            )
+            for row in rows
+        ),
+    )
+
+
+def _print_active(rows: Sequence[Row]) -> None:
+    print_table(
+        f"{len(rows)} active runs",
+        ("run", "thread", "agent", "status", "host", "pid#", "started (UTC)"),
+        (
+            (row.run_id, row.thread_id, row.agent, row.status, *_executed(row))
+            if isinstance(row, RunRow)
+            else (row.run_id, row.thread_id, row.agent, "queued")
+            for row in rows
+        ),
+    )
+
+
+def _executed(row: RunRow) -> tuple[object, ...]:
+    executor = row.executor
+    return (*((executor.host, executor.pid) if executor else (None, None)), when(row.started_at))
+
+
+def ended(termination: Termination | None) -> str:
+    """How a run ended, or why it waits, in words; empty while it goes on."""
+    if termination is None:
+        return ""
+    return ": ".join(filter(None, [termination.type, termination.code, termination.detail]))

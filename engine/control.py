@@ -11,6 +11,14 @@ from ..store.changeset import Changeset, ControlEntry
 Place = Literal["step", "end"]
 
 
+def steering_id(run_id: str, entry_id: str = "") -> str:
+    """The id of the message that an entry of a control stream says; how all of them begin.
+
+    Entries are named by whoever wrote them: these ids are no others of the run.
+    """
+    return f"{run_id}:steer:{entry_id}"
+
+
 class Interrupted(Exception):
     """The run was cancelled while it waited. `where` is `inference`, `tools`, or names a behavior."""
 

@@ -8,6 +8,7 @@ from ..reducers.tool_call import ToolCallDecided, ToolCallSuspended
 from ..store.changeset import ActionRecord, Changeset, RunFacts
 from ..store.history import as_written
 from ..store.log import Log
+from .control import steering_id
 from .events import (
     AssistantTurn,
     Cursor,
@@ -24,10 +25,6 @@ from .events import (
 
 AT_ONCE = 50
 """Changesets that are read from the log without giving way to other tasks."""
-
-STEERED = ("user_message", "run_resumed", "run_finished", "superseded")
-"""Where a user's message is what somebody has said to the run: it is taken in before a step, as the run goes
-on, and at its end."""
 
 Made = Callable[[Cursor], Fact]
 """A fact that lacks its place."""
@@ -49,7 +46,7 @@ def _facts(changeset: Changeset, run_id: str) -> Iterator[Made]:
     for message in changeset.messages:
         if message.role == "assistant":
             yield partial(AssistantTurn, message)
-        elif message.role == "user" and changeset.reason in STEERED:
+        elif message.id.startswith(steering_id(run_id)):
             yield partial(Steered, message)
     for outcome in changeset.tool_calls:
         if outcome.outcome != "suspended":

@@ -4,7 +4,7 @@ from ..reducers.decision import DecisionKept, DecisionTaken, kept
 from ..reducers.run import ControlTaken
 from ..reducers.tool_call import DecisionRecord, ToolCallDecided, ToolCallState, calls, pending
 from ..store.changeset import ControlEntry, Message
-from .control import Control, Place
+from .control import Control, Place, steering_id
 from .decision import recorded
 from .workspace import LOOP, Workspace
 
@@ -50,8 +50,7 @@ class Inbox:
             case "decide":
                 self._take_decision(recorded(entry))
             case "steer":
-                # Entries are named by whoever wrote them: these ids must be no others of the run.
-                id = f"{identity.run_id}:steer:{entry.id}"
+                id = steering_id(identity.run_id, entry.id)
                 self._work.say(
                     Message(id=id, role="user", content=str(entry.content), run_id=identity.run_id)
                 )

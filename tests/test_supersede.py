@@ -217,23 +217,18 @@ def retried(begun: anyio.Event) -> Agent:
 
 
 def asking_the_world(phase: str) -> Callable[[anyio.Event], Agent]:
-    class Curious(Asking):
-        async def before_inference(self, context: Context) -> None:  # type: ignore[override]
-            if context.phase == phase:
-                await context.effect("hangs", self.hang)
-
-        run_start = after_inference = after_tool_execute = run_end = before_inference  # type: ignore[assignment]
-
-        async def hang(self) -> None:
-            begun_in.set()
+    def agent(begun: anyio.Event) -> Agent:
+        async def hang() -> None:
+            begun.set()
             await anyio.sleep_forever()
 
-    def agent(begun: anyio.Event) -> Agent:
-        nonlocal begun_in
-        begun_in = begun
-        return planner(listening(ADD)[0], behaviors=[Curious(lambda context: None)])
+        async def ask(context: Context) -> None:
+            await context.effect("hangs", hang)
 
-    begun_in = anyio.Event()
+        curious = Asking(lambda context: None)
+        setattr(curious, phase, ask)
+        return planner(listening(ADD)[0], behaviors=[curious])
+
     return agent
 
 

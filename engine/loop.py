@@ -329,6 +329,7 @@ class Loop:
         with CancelScope(shield=True):
             while wanted := self._unless_wanted(termination):
                 termination = self._overtaken(wanted)
+                heard = self._control.heard
                 try:
                     await self._commit_an_end(termination)
                     return True
@@ -336,6 +337,9 @@ class Loop:
                     if err.thread_id != self._work.identity.stream:
                         raise
                     self._control.hear(err.between)
+                    if self._control.heard == heard:
+                        # Nothing new: not the end is refused but the run's beginning, and all behind it.
+                        raise
             return False
         raise AssertionError("a shielded scope ends by itself")
 

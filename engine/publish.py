@@ -52,13 +52,15 @@ class Publisher:
     async def publish(self, stop: Callable[[], None]) -> None:
         """Until the publisher is closed and all is told, or a commit has failed: then `stop` is called."""
         # Shielded: what the loop has committed is told even if the run is cancelled.
+        is_begun = False
         with self._receive, CancelScope(shield=True):
             async for pending, events in self._receive:
                 try:
                     if pending:
                         await pending.result()
+                        is_begun = True
                 except Exception as err:
-                    if isinstance(err, VersionConflict) and err.thread_id == control_stream(self._run.run_id):
+                    if is_begun and self._is_of_control(err):
                         # An end that does not stand yet: the loop takes in what it has not seen.
                         continue
                     self.failure = err
@@ -66,6 +68,9 @@ class Publisher:
                     return
                 for event in events:
                     self._run.tell(event)
+
+    def _is_of_control(self, err: Exception) -> bool:
+        return isinstance(err, VersionConflict) and err.thread_id == control_stream(self._run.run_id)
 
     def __enter__(self) -> Self:
         return self

@@ -54,9 +54,9 @@ class Views:
             NotFound: there is no such run.
         """
         if run_id is not None:
-            row = self._row(run_id)
-            # The thread of one that is over may have another one that waits.
-            return pending(self.log.state(row.thread_id)) if row.status != "done" else []
+            # The thread of one that is over, or queued, may have another one that waits.
+            row = None if self._status(run_id) in ("queued", "done") else self.log.run(run_id)
+            return pending(self.log.state(row.thread_id)) if row else []
         waiting = [row for row in self.log.open_runs() if row.status == "waiting"]
         return [call for row in waiting for call in pending(self.log.state(row.thread_id))]
 

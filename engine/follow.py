@@ -67,14 +67,13 @@ class Streams:
 
     async def has_begun(self, run_id: str) -> bool:
         """Whether a run begins, once that is settled: one that waits for its turn may be cancelled."""
+        # A change is noted before it is looked at: what is committed in between is another change.
         async with aclosing(self._log.changes()) as changes:
             async for _ in changes:
-                # In this order: between the two it may begin.
-                is_queued = self._is_queued(run_id)
-                if run_id in self._told_here or self._log.log.run(run_id):
+                if self._log.log.run(run_id):
                     return True
-                if not is_queued:
-                    return False
+                if not self._begins(run_id):
+                    return run_id in self._told_here
         raise AssertionError("changes have no end")
 
     def has_gone_on(self, known: RunResult) -> bool:
@@ -89,16 +88,19 @@ class Streams:
         Raises:
             LogUnavailable: the log is closed.
         """
-        if not await self.has_begun(run_id):
-            return _never_begun(run_id, thread_id)
         async with aclosing(self._log.changes()) as changes:
             async for _ in changes:
                 if ended := self.known_end(run_id):
                     return ended
+                if not self._begins(run_id):
+                    return _never_begun(run_id, thread_id)
         raise AssertionError("changes have no end")
 
-    def _is_queued(self, run_id: str) -> bool:
-        return any(row.run_id == run_id for row in self._log.log.queued())
+    def _begins(self, run_id: str) -> bool:
+        """Whether a run has begun or waits for its turn."""
+        queued = any(row.run_id == run_id for row in self._log.log.queued())
+        # Last: it may have begun since the queue was read.
+        return queued or self._log.log.run(run_id) is not None
 
     @contextmanager
     def telling(self, run_id: str, thread_id: str, version: int) -> Iterator[Broadcast]:

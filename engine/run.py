@@ -53,7 +53,7 @@ class Run:
             DefinitionError: who has gone on with it elsewhere has another kind of output.
         """
         await self._over.wait()
-        if self._failure and self._is_broken():
+        if self._failure:
             raise self._failure
         if not self._ended or self._streams.has_gone_on(self._ended):
             self._ended = await self._streams.end(self.run_id, self.thread_id)
@@ -78,8 +78,7 @@ class Run:
         return self._streams.subscribe(self.run_id, self._after, is_broken=self._is_broken)
 
     def _is_broken(self) -> bool:
-        # An epoch that could not begin here is none: whoever was faster has the run, or nobody yet.
-        return self._failure is not None and (self._is_told or not self._streams.is_known(self.run_id))
+        return self._failure is not None
 
     def followed(self, end: RunFinished) -> None:
         """For a listener: the epoch was iterated over to its end. If the run waits, the next one is due."""

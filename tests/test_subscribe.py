@@ -17,6 +17,7 @@ from runs import add, erase, history
 from test_structured_output import TRIP, Trip, final
 
 from threadlog.engine import Agent, Decision, ModelRequest, Permission, Run, Runtime, ScriptedModel, ToolCall
+from threadlog.engine.control import steering_id
 from threadlog.engine.events import (
     AssistantTurn,
     Cursor,
@@ -199,7 +200,7 @@ async def test_what_is_done_elsewhere_is_heard_within_a_tenth_of_a_second(path: 
             while not isinstance(await anext(events), RunFinished):
                 pass
             for n in range(5):
-                message = Message(id=f"m{n}", role="user")
+                message = Message(id=steering_id(run.run_id, f"{n}"), role="user")
                 said = changeset(f"c{n}", run_id=run.run_id, reason="user_message", messages=(message,))
                 version = log.append(said, ANY)
                 appended = time.monotonic()

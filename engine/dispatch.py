@@ -20,7 +20,7 @@ from .control import Control
 from .effects import Effects
 from .entries import ControlStream
 from .journal import LogJournal
-from .launch import Launch, Launcher
+from .launch import Execution, Launch, Launcher
 from .loop import Resume, Start
 from .registry import Registry
 from .run import Run
@@ -42,6 +42,7 @@ class Dispatch:
         executor: Executor,
         launcher: Launcher,
         registry: Callable[[str], Registry],
+        keep: Callable[[str, Registry], object],
         handle: Callable[[str, str, str | None], Run],
     ) -> None:
         self._log = log
@@ -50,6 +51,8 @@ class Dispatch:
         self._launcher = launcher
         self._registry = registry
         """By run: the agents that are in force for it."""
+        self._keep = keep
+        """What a run goes on with here, it keeps."""
         self._handle = handle
         self._may_be_queued = True
 
@@ -77,7 +80,7 @@ class Dispatch:
         try:
             if execution := self._launcher.of(run_id):
                 execution.control.hear(self.stream(run_id).read(after=execution.control.heard))
-                if await self.is_going_on(execution.run):
+                if await self.is_going_on(execution):
                     return
             row = self._log.log.run(run_id)
             if row and row.status == "waiting":
@@ -85,14 +88,19 @@ class Dispatch:
         except ThreadlogError as err:
             log.debug("run %s does not go on here: %s", run_id, err)
 
-    async def is_going_on(self, run: Run) -> bool:
-        """Whether a run that is executed here has not come to its end: it will take in what it is told."""
+    async def is_going_on(self, execution: Execution) -> bool:
+        """Whether a run that is executed here will take in what it is told, or nobody will any more."""
+        run = execution.run
         with suppress(ThreadlogError):
             await run.started()
         row = self._log.log.run(run.run_id)
         if run.is_started and row and row.status == "running":
             return True
-        # It was refused, or its end is in the log: what is wanted now comes behind that.
+        if run.is_started and row and row.status == "done":
+            # Perhaps by somebody else: then it does not end by itself, and must not be waited for.
+            execution.stop()
+            return True
+        # It was refused, or where it begins to wait is in the log, and stands before what is wanted.
         await run.over()
         return False
 
@@ -114,6 +122,7 @@ class Dispatch:
             raise RunError(f"a run goes on on thread {row.thread_id!r}: wait for it")
         registry = self._registry(row.run_id)
         agent = registry.agent(row.agent or "")
+        self._keep(row.run_id, registry)
         thread = replay(self._log.log.read(row.thread_id))
         control = self._control(row.run_id, row.control)
         opening = Resume(thread.runs[row.run_id])
@@ -173,6 +182,7 @@ class Dispatch:
     async def _start(self, row: QueuedRow) -> None:
         registry = self._registry(row.run_id)
         agent = registry.agent(row.agent)
+        self._keep(row.run_id, registry)
         control = self._control(row.run_id, 0)
         wanted = self._requested(row.run_id)
         thread = replay(self._log.log.read(row.thread_id))

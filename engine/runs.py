@@ -178,7 +178,7 @@ class Runs(Views):
     async def _active_on(self, thread_id: str) -> ActiveRun | None:
         """The run that has the thread, or the first in its queue."""
         execution = self._launcher.on(thread_id)
-        if execution and await self._dispatch.is_going_on(execution.run):
+        if execution and await self._dispatch.is_going_on(execution) and not execution.is_stopped:
             return ActiveRun(execution.run.run_id, thread_id, None, "running")
         return next(iter(self.active_runs(thread_id)), None)
 

@@ -51,7 +51,7 @@ class Runtime(Runs):
         self._effects = effects
         self._executor = Executor(id=effects.new_id(), host=socket.gethostname(), pid=os.getpid())
         self._registries: dict[str, Registry] = {}
-        """By run: what the open runs that began here began with."""
+        """By run: what the open runs that began or went on here did so with."""
         self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
 
     @classmethod
@@ -127,7 +127,13 @@ class Runtime(Runs):
                 self._async_log, self._streams, self._effects, self._executor, self._tasks, self._ended
             )
             self._dispatch = Dispatch(
-                self._async_log, self._effects, self._executor, self._launcher, self._registry, self._handle
+                self._async_log,
+                self._effects,
+                self._executor,
+                self._launcher,
+                self._registry,
+                self._registries.setdefault,
+                self._handle,
             )
             self._following = anyio.CancelScope()
             self._tasks.start_soon(self._follow)

@@ -1,6 +1,6 @@
 """Runs that go on when a test lets them, in any number of runtimes on one file; and what their log holds."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -84,14 +84,14 @@ def planner(model: Any = None, **fields: Any) -> Agent:
 
 
 @asynccontextmanager
-async def opened(path: Path, *sets: list[Agent]) -> AsyncIterator[list[Runtime]]:
-    """A runtime for each set of agents, all on one file. What they leave is looked at."""
+async def opened(path: Path, *sets: list[Agent], later: Sequence[Agent] = ()) -> AsyncIterator[list[Runtime]]:
+    """A runtime for each set of agents, all on one file. What they and `later` ones leave is looked at."""
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(Runtime.open(path, agents=agents, durability="normal"))
             for agents in sets
         ]
-    await assert_controlled(path, *(agent for agents in sets for agent in agents))
+    await assert_controlled(path, *(agent for agents in sets for agent in agents), *later)
 
 
 async def assert_controlled(path: Path, *agents: Agent) -> None:
@@ -101,7 +101,13 @@ async def assert_controlled(path: Path, *agents: Agent) -> None:
         for row in log.runs():
             if row.status == "done":
                 assert row.control == log.head(control_stream(row.run_id))
-                assert await replay_run(log, row.run_id, agents) is None
+                assert await replay_run(log, row.run_id, _in_force(log, row.run_id, agents)) is None
+
+
+def _in_force(log: Log, run_id: str, agents: Sequence[Agent]) -> list[Agent]:
+    """Those with which the run began."""
+    began = {changeset.agent.fingerprint for changeset in log.read_run(run_id) if changeset.agent}
+    return [agent for agent in agents if agent.facts().fingerprint in began]
 
 
 def entries(path: Path, run_id: str) -> list[ControlEntry]:

@@ -288,3 +288,19 @@ async def test_one_that_cannot_be_stopped_at_once_keeps_the_thread_from_nobody(p
             outputs.append((await queued.result()).output)
         let.set()
     assert outputs == ["gone", "again"]
+
+
+async def test_words_to_a_run_whose_place_is_taken_elsewhere_keep_it_from_nothing(path: Path) -> None:
+    """They come together: it stops all the same, and what is wanted of others is acted on."""
+    model = GatedModel()
+    async with opened(path, [planner(model)], [planner(GatedModel())]) as (runtime, other):
+        old = await runtime.start("planner", "go", thread="t1")
+        interrupted = await model.asked()
+        beside = await runtime.start("planner", "go", thread="t2")
+        await model.asked()
+        await other.steer(old.run_id, "Be brief")
+        await other.start("planner", "stop", thread="t1", if_active="supersede")
+        with anyio.fail_after(3):
+            await interrupted.left.wait()
+            assert await other.cancel_and_wait(beside.run_id)
+            await old.result()

@@ -117,7 +117,8 @@ async def test_the_same_answer_counts_once_and_another_one_is_refused(path: Path
 
 
 async def test_of_two_that_answer_otherwise_at_the_same_moment_one_is_told_so(path: Path) -> None:
-    model, told = GatedModel(), []
+    model = GatedModel()
+    told: list[str | None] = []
 
     async def decide(runtime: Runtime, decision: Decision) -> None:
         try:

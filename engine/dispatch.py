@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
+from anyio import create_task_group
+
 from ..reducers.reduce import Reducers
 from ..reducers.replay import replay
 from ..store.async_log import AsyncLog
@@ -63,17 +65,18 @@ class Dispatch:
     async def follow(self) -> None:
         """Act on what is wanted, from now on and what came while nobody was here. Without end."""
         position = self._log.log.position()
-        for row in self._log.log.open_runs():
-            if row.status == "waiting" and self.stream(row.run_id).read(after=row.control):
-                await self.attend(row.run_id)
-        async with aclosing(self._log.changes()) as changes:
+        # Each run by itself: what is wanted of one must not wait for what another one waits for.
+        async with create_task_group() as tasks, aclosing(self._log.changes()) as changes:
+            for row in self._log.log.open_runs():
+                if row.status == "waiting" and self.stream(row.run_id).read(after=row.control):
+                    tasks.start_soon(self.attend, row.run_id)
             async for _ in changes:
                 for entry in self._log.log.wanted(position):
                     position, changeset = entry
                     self._may_be_queued |= bool(changeset.entry and changeset.entry.kind == "start")
-                    await self.attend(changeset.run_id or "")
+                    tasks.start_soon(self.attend, changeset.run_id or "")
                 self._stop_lost()
-                await self.start_queued()
+                self.start_queued()
 
     async def attend(self, run_id: str) -> None:
         """Bring what is wanted of a run to it, if it goes on here or may."""
@@ -165,7 +168,7 @@ class Dispatch:
             if execution.run.is_started and execution.run.run_id not in going:
                 execution.stop()
 
-    async def start_queued(self) -> None:
+    def start_queued(self) -> None:
         """Start the first run of every queue whose thread is free, if its agent is here."""
         queued = self._log.log.queued() if self._may_be_queued else []
         self._may_be_queued = bool(queued)
@@ -173,17 +176,20 @@ class Dispatch:
         for row in queued:
             if row.thread_id not in busy and not self._launcher.on(row.thread_id):
                 try:
-                    await self._start(row)
+                    self._start(row)
                 except ThreadlogError as err:
                     log.debug("run %s does not start here: %s", row.run_id, err)
             # In their order: those behind it wait, whatever it waits for.
             busy.add(row.thread_id)
 
-    async def _start(self, row: QueuedRow) -> None:
+    def _start(self, row: QueuedRow) -> None:
         registry = self._registry(row.run_id)
         agent = registry.agent(row.agent)
         self._keep(row.run_id, registry)
         control = self._control(row.run_id, 0)
+        if control.should_stop():
+            # Cancelled since the queue was read: it is over, and never begins.
+            return
         wanted = self._requested(row.run_id)
         thread = replay(self._log.log.read(row.thread_id))
         if other := thread.open_run():
@@ -192,7 +198,7 @@ class Dispatch:
         opening = Start(wanted.messages, wanted.facts)
         heads = {identity.stream: control.heard}
         launch = Launch(identity, agent, registry.fingerprint, opening, thread, control, heads=heads)
-        await self._launcher.launch(launch, self._handle(row.run_id, row.thread_id, row.agent))
+        self._launcher.begin(launch, self._handle(row.run_id, row.thread_id, row.agent))
 
     def _requested(self, run_id: str) -> RunRequest:
         (entry,) = (each.entry for each in self._log.log.read(self.stream(run_id).name, until=1))

@@ -97,11 +97,15 @@ class Launcher:
             ChangesetExists: somebody else has begun this epoch.
             ContentError: what it starts with cannot be kept.
         """
+        self.begin(launch, run)
+        await run.started()
+
+    def begin(self, launch: Launch, run: Run) -> None:
+        """Let a run begin by itself, if it can: behaviors may take their time before it is in the log."""
         scope = anyio.CancelScope()
         run.launch(launch.agent.output_type)
         self.active[launch.identity.run_id] = Execution(run, launch.control, scope)
         self._tasks.start_soon(self._run, launch, run, scope)
-        await run.started()
 
     async def _run(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
         failure = None

@@ -105,8 +105,9 @@ class Runtime(Runs):
         """A run does not go on here any more: those that wait for its thread may."""
         if not run.is_waiting:
             self._registries.pop(run.run_id, None)
-        if not self._is_closing:
-            self._tasks.start_soon(self._dispatch.start_queued)
+        # One that is queued still could not begin: it tries again when something has changed.
+        if not self._is_closing and all(row.run_id != run.run_id for row in self.log.queued()):
+            self._dispatch.start_queued()
 
     async def _connect(self, registry: Registry) -> None:
         for connection in registry.connections():

@@ -1,4 +1,4 @@
-"""Processes of `appender.py`: started, begun together, and what they said."""
+"""Processes of `appender.py` and others like it: started, begun together, and what they said."""
 
 import subprocess
 import sys
@@ -10,9 +10,9 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def started(*arguments: object) -> Iterator[Process]:
+def started(*arguments: object, script: str = "appender.py") -> Iterator[Process]:
     """A process that is ready and waits for its line."""
-    command = [sys.executable, str(Path(__file__).with_name("appender.py")), *map(str, arguments)]
+    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1) as process:
         yield process

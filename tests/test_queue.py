@@ -4,13 +4,14 @@ from pathlib import Path
 
 import anyio
 import pytest
+from examples import changeset
 from gated import GatedModel, changesets, entries, opened, planner, until
 from replayed import listening
 from runs import Asking, said
 from test_control import ERASE, waiting
 
 from threadlog.engine import Context, Decision, Runtime
-from threadlog.store import Log
+from threadlog.store import ANY, Log
 from threadlog.store.changeset import control_stream
 from threadlog.store.errors import NotFound, RunError, ThreadAlreadyRunning
 
@@ -237,3 +238,49 @@ async def test_a_queued_run_that_is_cancelled_as_it_begins_does_not_begin(path: 
             assert (await queued.result()).termination.detail == "before its turn came"
 
     assert ends(path) == [first.run_id]
+
+
+async def test_a_queued_run_that_is_slow_to_begin_holds_up_no_other(path: Path) -> None:
+    """A behavior takes its time; what is wanted of the run and of others is acted on meanwhile."""
+    begun, model = anyio.Event(), GatedModel()
+
+    class Slow(Asking):
+        async def run_start(self, context: Context) -> None:  # type: ignore[override]
+            begun.set()
+            await anyio.sleep_forever()
+
+    slow = planner(name="slow", behaviors=[Slow(lambda context: None)])
+    async with opened(path, [planner(model), slow], []) as (runtime, other):
+        first = await runtime.start("planner", "go", thread="t1")
+        beside = await runtime.start("planner", "go", thread="t2")
+        queued = await runtime.start("slow", "go on", thread="t1", if_active="queue")
+        assert await other.cancel(first.run_id)
+        await begun.wait()
+        with anyio.fail_after(3):
+            await other.steer(queued.run_id, "Be brief")
+            assert await other.cancel_and_wait(beside.run_id)
+            assert await other.cancel_and_wait(queued.run_id)
+
+    assert ends(path) == [first.run_id, beside.run_id]
+
+
+async def test_a_queued_run_that_cannot_begin_is_not_tried_without_end(path: Path) -> None:
+    tried = 0
+
+    class Failing(Asking):
+        def run_start(self, context: Context) -> None:
+            nonlocal tried
+            tried += 1
+            with Log.open(path, durability="normal") as log:
+                log.append(changeset(f"other{tried}", "t1"), ANY)
+
+    failing = planner(name="failing", behaviors=[Failing(lambda context: None)])
+    async with opened(path, [planner(), failing]) as (runtime,):
+        first = await runtime.start("planner", "go", thread="t1")
+        queued = await runtime.start("failing", "go on", thread="t1", if_active="queue")
+        assert await runtime.cancel(first.run_id)
+        with anyio.move_on_after(0.5):
+            await queued.result()
+        assert await runtime.cancel(queued.run_id)
+
+    assert 1 <= tried <= 12

@@ -121,7 +121,7 @@ class Dispatch:
             RunError: its agent is not here, or a run goes on on its thread.
             VersionConflict, ChangesetExists: somebody else was faster.
         """
-        if self._launcher.on(row.thread_id):
+        if not self._launcher.is_free(row.thread_id, row.run_id):
             raise RunError(f"a run goes on on thread {row.thread_id!r}: wait for it")
         registry = self._registry(row.run_id)
         agent = registry.agent(row.agent or "")
@@ -174,7 +174,7 @@ class Dispatch:
         self._may_be_queued = bool(queued)
         busy = {row.thread_id for row in self._log.log.open_runs()} if queued else set()
         for row in queued:
-            if row.thread_id not in busy and not self._launcher.on(row.thread_id):
+            if row.thread_id not in busy and self._launcher.is_free(row.thread_id, row.run_id):
                 try:
                     self._start(row)
                 except ThreadlogError as err:

@@ -89,6 +89,10 @@ class Launcher:
         going = (each for each in self.active.values() if not each.is_stopped)
         return next((each for each in going if each.run.thread_id == thread_id), None)
 
+    def is_free(self, thread_id: str, run_id: str) -> bool:
+        """Whether a run may begin or go on here: its thread is free, and nothing of the run is left."""
+        return run_id not in self.active and not self.on(thread_id)
+
     async def launch(self, launch: Launch, run: Run) -> None:
         """Return once the run is in the log; it goes on by itself.
 

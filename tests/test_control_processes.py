@@ -17,10 +17,9 @@ from executor import planner
 from gated import assert_controlled
 from processes import Process, go, ready, started
 
-from threadlog.engine import Agent, Decision, Runtime, ScriptedModel
+from threadlog.engine import ActiveRun, Agent, Decision, Runtime, ScriptedModel
 from threadlog.engine.events import Fact, RunFinished
 from threadlog.engine.facts import facts
-from threadlog.engine import ActiveRun
 from threadlog.store import Log
 from threadlog.store.errors import RunError, RunOver
 
@@ -178,7 +177,8 @@ async def ended(path: Path, heard: Heard) -> Fold:
         while active := runtime.active_runs():
             await runtime.cancel_and_wait(active[-1].run_id)
         Controller(runtime, random.Random(), heard, tasks).listen()
-        return Fold(runtime.log.entries())
+        fold = Fold(runtime.log.entries())
+    return fold
 
 
 def assert_kept(heard: Heard, fold: Fold) -> None:

@@ -177,8 +177,8 @@ async def ended(path: Path, heard: Heard) -> Fold:
         while active := runtime.active_runs():
             await runtime.cancel_and_wait(active[-1].run_id)
         Controller(runtime, random.Random(), heard, tasks).listen()
-        fold = Fold(runtime.log.entries())
-    return fold
+    with Log.open(path, readonly=True) as log:
+        return Fold(log.entries())
 
 
 def assert_kept(heard: Heard, fold: Fold) -> None:

@@ -1,0 +1,56 @@
+"""Two runtimes, each on an event loop of its own, that start runs on the same threads at the same moments."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import anyio
+from control_fold import Fold
+from gated import PATIENCE, assert_controlled, planner
+from replayed import listening
+
+from threadlog.engine import Agent, Runtime
+from threadlog.store import Log
+from threadlog.store.errors import ThreadAlreadyRunning
+
+STARTS = 120
+MODES = ("reject", "reject", "queue", "supersede")
+
+
+class Racer:
+    """Starts a run at every moment that it shares with the other one, in one of the modes after the other."""
+
+    def __init__(self, path: Path, first: int, agent: Agent, barrier: Barrier) -> None:
+        self.superseding: set[str] = set()
+        self._path = path
+        self._first = first
+        self._agent = agent
+        self._barrier = barrier
+
+    async def race(self) -> None:
+        async with Runtime.open(self._path, agents=[self._agent], durability="normal") as runtime:
+            for number in range(STARTS):
+                mode: Any = MODES[self._first * number % len(MODES)]
+                self._barrier.wait()
+                with suppress(ThreadAlreadyRunning):
+                    # On every thread several times: on some of them there are runs already.
+                    run = await runtime.start("planner", "go", thread=f"t{number // 3}", if_active=mode)
+                    self.superseding |= {run.run_id} if mode == "supersede" else set()
+
+
+def test_a_run_takes_the_place_of_another_one_only_if_that_was_asked_for(path: Path) -> None:
+    """one active run on a thread, in the order of the queue; who is too late is rejected or comes later"""
+    barrier = Barrier(2, timeout=PATIENCE)
+    agent = planner(listening(*["gone"] * 10 * STARTS)[0])
+    racers = [Racer(path, first, agent, barrier) for first in (1, 3)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda racer: anyio.run(racer.race), racers))
+
+    with Log.open(path, readonly=True) as log:
+        Fold(log.entries())
+        details = {row.termination.detail for row in log.runs() if row.termination and row.termination.code}
+    superseding = racers[0].superseding | racers[1].superseding
+    assert details <= {f"run {run_id} took its place" for run_id in superseding}
+    anyio.run(assert_controlled, path, agent)

@@ -11,7 +11,7 @@ import anyio
 from control_fold import Fold, Folded
 from control_world import Host, World
 from gated import assert_controlled, planner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from runs import fresh_path
 
@@ -239,7 +239,17 @@ async def lived(script: list[tuple[list[Any], bool]], path: Path) -> None:
     await assert_controlled(path, planner())
 
 
+WORDS_AND_PLACE = [
+    ([("start", 0, "t1", "queue")], True),
+    ([("steer", 1, 0, "s1", "x"), ("start", 1, "t1", "supersede")], True),
+    ([("start", 0, "t2", "queue"), ("cancel", 1, 0)], True),
+]
+"""A run is told something, and its place is taken, by another runtime at the same moment."""
+
+
 @given(scripts, st.sampled_from(["asyncio", "trio"]))
+@example(WORDS_AND_PLACE, "asyncio")
+@example(WORDS_AND_PLACE, "trio")
 def test_whatever_is_wanted_of_runs_the_log_holds_and_every_run_acts_on_once(
     script: list[tuple[list[Any], bool]], backend: str
 ) -> None:

@@ -1,6 +1,7 @@
 """Executing runs: each in a task of its own, on the newest version of its thread."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import anyio
@@ -132,7 +133,8 @@ class Launcher:
             launch.agent, work, self._effects, self._executor, publisher, launch.control, launch.registry
         )
         failure: Exception | None = None
-        with self._streams.telling(identity.run_id, identity.thread_id, thread.version) as broadcast:
+        telling = self._streams.telling(identity.run_id, identity.thread_id, thread.version)
+        with closing(publisher), telling as broadcast:
             run.begin(broadcast, thread.version)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(publisher.publish, self.active[identity.run_id].stop)

@@ -72,6 +72,11 @@ class Publisher:
     def _is_of_control(self, err: Exception) -> bool:
         return isinstance(err, VersionConflict) and err.thread_id == control_stream(self._run.run_id)
 
+    def close(self) -> None:
+        """Nothing more is told; also where a run was cancelled before it began to be."""
+        self._send.close()
+        self._receive.close()
+
     def __enter__(self) -> Self:
         return self
 

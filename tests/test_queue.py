@@ -218,7 +218,7 @@ async def test_a_queued_run_that_is_told_something_as_it_begins_begins_with_that
         first = await runtime.start("first", "go", thread="t1")
         queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
         assert await runtime.cancel(first.run_id)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             assert (await queued.result()).output == "gone on"
 
     assert said(requests[-1])[-2:] == [("user", "go on"), ("user", "Be brief")]
@@ -234,7 +234,7 @@ async def test_a_queued_run_that_is_cancelled_as_it_begins_does_not_begin(path: 
         first = await runtime.start("first", "go", thread="t1")
         queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
         assert await runtime.cancel(first.run_id)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             assert (await queued.result()).termination.detail == "before its turn came"
 
     assert ends(path) == [first.run_id]

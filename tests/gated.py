@@ -16,7 +16,7 @@ from threadlog.store import Changeset, Log
 from threadlog.store.async_log import AsyncLog
 from threadlog.store.changeset import ControlEntry, control_stream
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds after which what a test waits for does not come."""
 
 

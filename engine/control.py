@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Literal
 
 from anyio import CancelScope, get_cancelled_exc_class
@@ -79,7 +80,10 @@ class Control:
 
         `place` is where the loop asks: before a step, or at the end.
         """
-        return [(version, entry) for version, entry in self._entries if version > after]
+        news = [(version, entry) for version, entry in self._entries if version > after]
+        # Until the run ends, a cancellation is among what it has not taken in: it cancels what begins, too.
+        is_kept = place == "step"
+        return list(takewhile(lambda each: not is_kept or each[1].kind != "cancel", news))
 
     @contextmanager
     def interruptible(self, where: str, *, outlasts: bool = False) -> Iterator[None]:

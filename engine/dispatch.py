@@ -15,13 +15,13 @@ from ..reducers.reduce import Reducers
 from ..reducers.replay import replay
 from ..store.async_log import AsyncLog
 from ..store.changeset import ControlEntry, Executor, RunRequest
-from ..store.errors import ChangesetExists, RunError, ThreadlogError, VersionConflict
+from ..store.errors import ChangesetExists, RunError, RunOver, ThreadlogError, VersionConflict
 from ..store.listing import QueuedRow, RunRow
 from .closing import cancel_waiting, superseded
 from .control import Control
 from .effects import Effects
 from .entries import ControlStream
-from .journal import LogJournal
+from .journal import Condition, LogJournal
 from .launch import Execution, Launch, Launcher
 from .loop import Resume, Start
 from .registry import Registry
@@ -152,7 +152,22 @@ class Dispatch:
         identity = RunIdentity(old.run_id, old.thread_id, old.epoch, old.parent_run_id)
         end = superseded(identity, launch.thread, control, self._effects, by=launch.identity.run_id)
         thread = replay([end], base=launch.thread)
-        return replace(launch, thread=thread, before=(end,), heads={identity.stream: control.heard})
+        condition = launch.condition.and_head(identity.stream, control.heard)
+        return replace(launch, thread=thread, before=(end,), condition=condition)
+
+    def under(self, parent: str | None) -> Condition:
+        """What must hold when a run begins that another one wants: who cancels that one finds them all.
+
+        Raises:
+            RunOver: that one is cancelled.
+        """
+        if parent is None:
+            return Condition()
+        row, wanted = self._log.log.run(parent), self.stream(parent).read()
+        taken = row.control if row else 0
+        if any(each.entry and each.entry.kind == "cancel" for each in wanted[taken:]):
+            raise RunOver(parent, "cancelled")
+        return Condition({self.stream(parent).name: len(wanted)}, parent)
 
     def _control(self, run_id: str, taken: int) -> Control:
         control = Control(taken)
@@ -196,8 +211,8 @@ class Dispatch:
             raise RunError(f"run {other!r} has the thread")
         identity = RunIdentity(row.run_id, row.thread_id, 1, row.parent_run_id)
         opening = Start(wanted.messages, wanted.facts)
-        heads = {identity.stream: control.heard}
-        launch = Launch(identity, agent, registry.fingerprint, opening, thread, control, heads=heads)
+        condition = Condition({identity.stream: control.heard})
+        launch = Launch(identity, agent, registry.fingerprint, opening, thread, control, condition=condition)
         self._launcher.begin(launch, self._handle(row.run_id, row.thread_id, row.agent))
 
     def _requested(self, run_id: str) -> RunRequest:

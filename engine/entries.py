@@ -10,6 +10,7 @@ from ..store.changeset import Changeset, ControlEntry, control_stream
 from ..store.document import same
 from ..store.errors import ChangesetExists, RunError, RunOver, VersionConflict
 from .effects import Effects
+from .journal import Condition
 
 Choice = Callable[[Sequence[ControlEntry]], Sequence[ControlEntry]]
 """From what the stream holds to what is to be added. Asked again if somebody else was faster."""
@@ -28,8 +29,10 @@ class ControlStream:
         """What stands in it behind a version."""
         return list(self._log.log.read(self.name, after=after))
 
-    async def add(self, choice: Choice) -> bool:
+    async def add(self, choice: Choice, condition: Callable[[], Condition] | None = None) -> bool:
         """Add entries, all or none, durable on return. False if they were all there before.
+
+        `condition` is what must hold then: without it, that the run is not over.
 
         Raises:
             RunOver: the run is over.
@@ -44,7 +47,10 @@ class ControlStream:
             if any(entry.kind == "cancel" for entry in known) and not self._log.log.run(self._run_id):
                 raise RunOver(self._run_id, "cancelled before its turn came")
             try:
-                await self._log.append(map(self._changeset, new), len(known), open_run=self._run_id)
+                holds = condition() if condition else Condition(open_run=self._run_id)
+                await self._log.append(
+                    map(self._changeset, new), len(known), heads=holds.heads, open_run=holds.open_run
+                )
             except (VersionConflict, ChangesetExists):
                 # Somebody else has added something: what is right now may be something else.
                 continue

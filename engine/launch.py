@@ -1,6 +1,6 @@
 """Executing runs: each in a task of its own, on the newest version of its thread."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from .agent import Agent
 from .control import Control
 from .effects import Effects
 from .follow import Streams
-from .journal import LogJournal
+from .journal import Condition, LogJournal
 from .loop import Loop, Resume, Start
 from .publish import Publisher
 from .run import Run
@@ -39,8 +39,8 @@ class Launch:
     before: Sequence[Changeset] = ()
     """What is appended together with the first changeset, right before it."""
 
-    heads: Mapping[str, int] = field(default_factory=dict)
-    """At which versions other streams must be when it begins."""
+    condition: Condition = field(default_factory=Condition)
+    """What must hold when it begins."""
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class Launcher:
 
     async def _execute(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
         identity, thread = launch.identity, launch.thread
-        publisher = Publisher(LogJournal(self._log, launch.before, launch.heads), run)
+        publisher = Publisher(LogJournal(self._log, launch.before, launch.condition), run)
         reducers = Reducers(launch.agent.all_reducers())
         work = Workspace(publisher, self._effects, reducers, identity, thread)
         loop = Loop(

@@ -52,10 +52,14 @@ class Runs(Views):
 
         Raises:
             ThreadAlreadyRunning: a run goes on or waits on this thread, and `if_active` is `reject`.
+            RunOver: the parent is over, or cancelled.
+            NotFound: there is no such parent.
             RunError: there is no such agent, or no thread may be called so.
             ContentError: a message cannot be kept; nothing was written.
         """
         self.registry.agent(agent)
+        if parent:
+            self._status(parent)
         thread_id = thread or self._effects.new_id()
         if thread_id.startswith(CONTROL):
             raise RunError(f"thread names that begin with {CONTROL!r} are threadlog's own")
@@ -190,7 +194,9 @@ class Runs(Views):
     async def _queue(self, run_id: str, wanted: RunRequest) -> Run:
         entry = ControlEntry(id="start", kind="start", start=wanted)
         run = self._handle(run_id, wanted.thread_id, wanted.agent)
-        await self._dispatch.stream(run_id).add(lambda _: [entry])
+        await self._dispatch.stream(run_id).add(
+            lambda _: [entry], lambda: self._dispatch.under(wanted.parent_run_id)
+        )
         return run
 
     async def _start(self, run_id: str, wanted: RunRequest, *, supersedes: bool) -> Run | None:
@@ -209,6 +215,7 @@ class Runs(Views):
             registry.fingerprint,
             Start(wanted.messages, wanted.facts),
             thread,
+            condition=self._dispatch.under(wanted.parent_run_id),
         )
         run = self._handle(run_id, wanted.thread_id, wanted.agent)
         try:

@@ -33,7 +33,7 @@ from ..store.document import dumps, loads
 from ..store.errors import EffectError, in_words
 from ..store.state import Head
 from .effects import Effects
-from .journal import Behind, Journal
+from .journal import Behind, Condition, Journal
 from .model import Paid, summed
 
 LOOP = "agent_loop"
@@ -225,8 +225,8 @@ class Workspace:
             LogError: it cannot be written.
         """
         changeset, head = self._next(reason, facts)
-        heads = {self.identity.stream: self.control_taken()}
-        pending = self._journal.submit(changeset, Behind(self.version, self._last, heads))
+        condition = Condition({self.identity.stream: self.control_taken()})
+        pending = self._journal.submit(changeset, Behind(self.version, self._last, condition))
         await pending.result()
         self._advance(changeset, head, pending)
 

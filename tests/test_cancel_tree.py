@@ -1,5 +1,6 @@
 """Cancelling a run and all that it has started, wherever those runs are and in whatever state."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -8,13 +9,20 @@ from gated import GatedModel, changesets, entries, opened, planner
 from test_control import ERASE
 
 from threadlog.engine import Run, Runtime
-from threadlog.store.errors import NotFound
+from threadlog.engine.runs import IfActive
+from threadlog.store import Changeset, Log
+from threadlog.store.errors import NotFound, RunOver, ThreadAlreadyRunning
 
 pytestmark = pytest.mark.anyio
 
 
 async def started(runtime: Runtime, thread: str, parent: Run | None = None) -> Run:
     return await runtime.start("planner", "go", thread=thread, parent=parent.run_id if parent else None)
+
+
+def changesets_behind(path: Path, position: int) -> list[Changeset]:
+    with Log.open(path, readonly=True) as log:
+        return [entry.changeset for entry in log.entries(position)]
 
 
 async def test_to_cancel_a_run_cancels_all_that_it_has_started(path: Path) -> None:
@@ -41,11 +49,63 @@ async def test_a_run_that_is_over_does_not_shield_what_it_has_started(path: Path
         root = await started(runtime, "root")
         await model.asked()
         child = await started(runtime, "child", root)
-        (await model.asked()).answer("done")
-        await child.result()
+        asked = await model.asked()
         grandchild = await started(runtime, "grandchild", child)
+        asked.answer("done")
+        await child.result()
         assert await runtime.cancel(root.run_id)
         assert (await grandchild.result()).termination.type == "cancelled"
+
+
+@pytest.mark.parametrize("if_active", ["reject", "queue"])
+async def test_nothing_begins_under_a_run_that_is_over_or_cancelled(path: Path, if_active: IfActive) -> None:
+    async def begin(parent: str, thread: str) -> Run:
+        return await runtime.start("planner", "go", thread=thread, parent=parent, if_active=if_active)
+
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        await started(runtime, "busy")
+        over = await started(runtime, "over")
+        await runtime.cancel_and_wait(over.run_id)
+        queued = await runtime.start("planner", "go", thread="busy", if_active="queue")
+        await runtime.cancel(queued.run_id)
+        before = runtime.log.position()
+        for parent in (over, queued):
+            for thread in ("new", "busy"):
+                with pytest.raises((RunOver, ThreadAlreadyRunning)):
+                    await begin(parent.run_id, thread)
+        with pytest.raises(NotFound):
+            await begin("nobody", "new")
+
+    assert [row.reason for row in changesets_behind(path, before)] == ["run_finished"]
+
+
+@pytest.mark.parametrize("if_active", ["reject", "queue"])
+async def test_a_run_begun_while_its_parent_is_cancelled_is_cancelled_or_never_begins(
+    path: Path, if_active: IfActive
+) -> None:
+    """whatever comes first, nothing of the tree goes on once the cancellation has returned"""
+    model, begun = GatedModel(), list[Run]()
+
+    async def begin(runtime: Runtime, number: int) -> None:
+        with suppress(RunOver, ThreadAlreadyRunning):
+            thread = "shared" if if_active == "queue" else f"child {number}"
+            begun.append(
+                await runtime.start("planner", "go", thread=thread, parent=root.run_id, if_active=if_active)
+            )
+
+    async with opened(path, [planner(model)], [planner(model)]) as (runtime, other):
+        for round in range(5):
+            root = await started(runtime, f"root {round}")
+            async with anyio.create_task_group() as tasks:
+                for number in range(6):
+                    tasks.start_soon(begin, (runtime, other)[number % 2], 6 * round + number)
+                    if number == round:
+                        tasks.start_soon(other.cancel_and_wait, root.run_id)
+            with anyio.fail_after(20):
+                for run in begun:
+                    assert (await run.result()).termination.type == "cancelled"
+        assert runtime.active_runs() == []
 
 
 async def test_a_run_whose_place_is_taken_takes_what_it_has_started_with_it(path: Path) -> None:

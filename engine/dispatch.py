@@ -5,7 +5,7 @@ it was decided, and the first of them wins. The log itself says who was first.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
@@ -14,9 +14,10 @@ from anyio import create_task_group
 from ..reducers.reduce import Reducers
 from ..reducers.replay import replay
 from ..store.async_log import AsyncLog
-from ..store.changeset import ControlEntry, Executor, RunRequest
+from ..store.changeset import ControlEntry, Executor, Message, RunRequest
 from ..store.errors import ChangesetExists, RunError, RunOver, ThreadlogError, VersionConflict
 from ..store.listing import QueuedRow, RunRow
+from ..store.log import POLL_SECONDS
 from .closing import cancel_waiting, superseded
 from .control import Control
 from .effects import Effects
@@ -114,25 +115,35 @@ class Dispatch:
         elif entries and row.agent in self._registry(row.run_id):
             await self.resume(row)
 
-    async def resume(self, row: RunRow) -> Run:
-        """Begin the next epoch of a run that waits.
+    async def resume(self, row: RunRow, messages: Sequence[Message] = (), parent: str | None = None) -> Run:
+        """Begin the next epoch of a run that waits, or was stopped; `parent` is who wants it now.
 
         Raises:
-            RunError: its agent is not here, or a run goes on on its thread.
+            RunError: its agent is not here, or a run goes on on its thread, or came behind it.
             VersionConflict, ChangesetExists: somebody else was faster.
         """
+        thread = replay(self._log.log.read(row.thread_id))
+        if row.run_id != next(reversed(thread.runs)):
+            raise RunError(f"another run came behind run {row.run_id!r} on its thread: start a new one")
+        if execution := self._launcher.of(row.run_id):
+            # Its end is in the log: it is about to be over here, too.
+            await execution.run.over()
         if not self._launcher.is_free(row.thread_id, row.run_id):
             raise RunError(f"a run goes on on thread {row.thread_id!r}: wait for it")
         registry = self._registry(row.run_id)
         agent = registry.agent(row.agent or "")
         self._keep(row.run_id, registry)
-        thread = replay(self._log.log.read(row.thread_id))
-        control = self._control(row.run_id, row.control)
-        opening = Resume(thread.runs[row.run_id])
-        run = self._handle(row.run_id, row.thread_id, row.agent)
-        await self._launcher.launch(
-            Launch(_next(row), agent, registry.fingerprint, opening, thread, control), run
+        launch = Launch(
+            _next(row, parent),
+            agent,
+            registry.fingerprint,
+            Resume(thread.runs[row.run_id], messages),
+            thread,
+            self._control(row.run_id, row.control),
+            condition=self.under(parent),
         )
+        run = self._handle(row.run_id, row.thread_id, row.agent)
+        await self._launcher.launch(launch, run)
         return run
 
     async def cancel_waiting(self, row: RunRow) -> None:
@@ -183,6 +194,11 @@ class Dispatch:
             if execution.run.is_started and execution.run.run_id not in going:
                 execution.stop()
 
+    async def start_queued_soon(self) -> None:
+        """Somebody was faster than a queued run that was about to begin: he may be so again."""
+        await self._effects.sleep(POLL_SECONDS)
+        self.start_queued()
+
     def start_queued(self) -> None:
         """Start the first run of every queue whose thread is free, if its agent is here."""
         queued = self._log.log.queued() if self._may_be_queued else []
@@ -222,5 +238,5 @@ class Dispatch:
         return entry.start
 
 
-def _next(row: RunRow) -> RunIdentity:
-    return RunIdentity(row.run_id, row.thread_id, row.epoch + 1, row.parent_run_id)
+def _next(row: RunRow, parent: str | None = None) -> RunIdentity:
+    return RunIdentity(row.run_id, row.thread_id, row.epoch + 1, parent or row.parent_run_id)

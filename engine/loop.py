@@ -67,9 +67,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The next epoch of a run that waits. What was decided comes through `Control`."""
+    """The next epoch of a run that waits, or was stopped. What was decided comes through `Control`."""
 
     usage: RunFacts
+    messages: Sequence[Message] = ()
 
 
 class Loop:
@@ -132,16 +133,15 @@ class Loop:
         work, identity = self._work, self._work.identity
         if isinstance(opening, Start):
             work.act([RunStarted(run_id=identity.run_id)], source=LOOP)
-            if any(message.role == "user" and message.content.strip() for message in opening.messages):
-                work.act([ToolCallsForgotten()], source=LOOP)
-            for message in opening.messages:
-                work.say(message)
-            self._inbox.take_in("step")
         else:
             work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
             self._step.resume(opening.usage)
             self._past = rounds(work.messages, calls(work.state), identity.run_id)
-            self._inbox.take_in("step")
+        if any(message.role == "user" and message.content.strip() for message in opening.messages):
+            work.act([ToolCallsForgotten()], source=LOOP)
+        for message in opening.messages:
+            work.say(message)
+        self._inbox.take_in("step")
         try:
             if isinstance(opening, Start):
                 await self._phases.run(Phase.RUN_START, 0)

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 from ..reducers.check import NotChecked
 from ..reducers.reduce import Reducers
-from ..reducers.replay import replay
+from ..reducers.replay import Thread, replay
 from ..store.changeset import Changeset, Executor, control_stream
 from ..store.log import Log
 from .agent import Agent
 from .closing import cancel_waiting
+from .control import steering_id
 from .divergence import Diverged
 from .events import Event
 from .loop import Loop, Resume, Start
@@ -60,7 +61,7 @@ async def _replay_epoch(
     work = record.work = Workspace(record, record, reducers, identity, thread)
     executor = first.executor or Executor(id="", host="", pid=0)
     registry = first.agent.registry if first.agent else ""
-    opening = _opening(first) or Resume(thread.runs[identity.run_id])
+    opening = _opening(first, thread)
     try:
         if first.reason == "run_finished":
             await cancel_waiting(work, record.control, thread.runs[identity.run_id], executor)
@@ -74,8 +75,13 @@ async def _replay_epoch(
     return record.divergence or record.missing()
 
 
-def _opening(first: Changeset) -> Start | None:
-    return Start(first.messages, first.thread) if first.reason == "run_started" else None
+def _opening(first: Changeset, thread: Thread) -> Start | Resume:
+    # What it was steered by comes through its control, as it did.
+    steered = steering_id(first.run_id or "")
+    messages = [message for message in first.messages if not message.id.startswith(steered)]
+    if first.reason == "run_started":
+        return Start(messages, first.thread)
+    return Resume(thread.runs[first.run_id or ""], messages)
 
 
 class Nobody(Publisher):

@@ -37,8 +37,8 @@ class Run:
         self._over.set()
         self._is_told = False
         """Whether the epoch that goes on here is in the log."""
-        self._refusal: Exception | None = None
-        """Why the epoch is not in the log."""
+        self.refusal: Exception | None = None
+        """For the launcher: why the epoch is not in the log, if it was refused."""
         self._failure: Exception | None = None
         """Why it has not come to an end that is."""
         self._ended: RunResult | None = None
@@ -89,13 +89,13 @@ class Run:
         """For the launcher: an epoch is about to begin here."""
         self._begun, self._over = anyio.Event(), anyio.Event()
         self._output_type, self._is_told = output_type, False
-        self._refusal = self._failure = self._ended = None
+        self.refusal = self._failure = self._ended = None
 
     async def started(self) -> None:
         """For the launcher: return once the epoch is in the log. Raises what kept it from that."""
         await self._begun.wait()
-        if self._refusal:
-            raise self._refusal
+        if self.refusal:
+            raise self.refusal
 
     async def over(self) -> None:
         """Return once it does not go on here."""
@@ -131,7 +131,7 @@ class Run:
             with suppress(LogError):
                 self._ended = self._streams.known_end(self.run_id)
         if not self._is_told:
-            self._refusal = failure
+            self.refusal = failure
         elif not self._ended:
             self._failure = failure
         self._over.set()

@@ -1,14 +1,14 @@
 """What may be wanted of runs: to start, to be decided, steered and cancelled. Durable before it is done."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Literal
 from weakref import WeakValueDictionary
 
 from ..reducers.replay import replay
 from ..store.async_log import AsyncLog
 from ..store.changeset import CONTROL, ControlEntry, Message, RunRequest, ThreadFacts
-from ..store.errors import RunError, RunOver, ThreadAlreadyRunning
+from ..store.errors import NotFound, RunError, RunOver, ThreadAlreadyRunning, ThreadlogError
 from ..store.listing import RunRow
 from .decision import Answers, Decision, refuse_unknown
 from .dispatch import LOST_RACES, Dispatch
@@ -43,33 +43,36 @@ class Runs(Views):
         facts: ThreadFacts | None = None,
         parent: str | None = None,
         if_active: IfActive = "reject",
+        id: str | None = None,
     ) -> Run:
         """Start a run: it is in the log when this returns, and goes on by itself.
 
         `thread` is made if it is new; without it the run gets a thread of its own. `parent` is the run
         that wants it: to cancel that one cancels this one, too. A thread has one active run: where there
-        is one, the new run is rejected, takes its place, or waits in the log for its turn.
+        is one, the new run is rejected, takes its place, or waits in the log for its turn. With an `id`
+        for the run it may be repeated: the run of that id is started once, whoever starts it.
 
         Raises:
             ThreadAlreadyRunning: a run goes on or waits on this thread, and `if_active` is `reject`.
             RunOver: the parent is over, or cancelled.
             NotFound: there is no such parent.
-            RunError: there is no such agent, or no thread may be called so.
+            RunError: there is no such agent, no thread may be called so, or the id is another run's.
             ContentError: a message cannot be kept; nothing was written.
         """
         self.registry.agent(agent)
-        if parent:
-            self._status(parent)
         thread_id = thread or self._effects.new_id()
         if thread_id.startswith(CONTROL):
             raise RunError(f"thread names that begin with {CONTROL!r} are threadlog's own")
-        run_id = self._effects.new_id()
-        if isinstance(prompt, str):
-            prompt = [Message(id=f"{run_id}:prompt", role="user", content=prompt, run_id=run_id)]
+        run_id = id or self._effects.new_id()
+        messages = _said(prompt, f"{run_id}:prompt", run_id)
         wanted = RunRequest(
-            agent=agent, thread_id=thread_id, messages=tuple(prompt), facts=facts, parent_run_id=parent
+            agent=agent, thread_id=thread_id, messages=messages, facts=facts, parent_run_id=parent
         )
         while True:
+            if id and (known := await self._known(id, agent, thread)):
+                return known
+            if parent:
+                self._status(parent)
             active = await self._active_on(thread_id)
             if active and if_active == "reject":
                 raise ThreadAlreadyRunning(thread_id, active.run_id, active.status, self._tickets(active))
@@ -89,22 +92,34 @@ class Runs(Views):
         row = self.log.run(run_id) or next(queued, None)
         return self._handle(run_id, row.thread_id if row else "", row.agent if row else None)
 
-    async def resume(self, run_id: str, decisions: Sequence[Decision] = ()) -> Run:
-        """Let a run that waits go on, in its next epoch: also one that another process has started.
+    async def resume(
+        self,
+        run_id: str,
+        decisions: Sequence[Decision] = (),
+        *,
+        prompt: str | Sequence[Message] = (),
+        parent: str | None = None,
+    ) -> Run:
+        """Let a run go on that waits, or was stopped or cancelled, in its next epoch, whoever started it.
+
+        One that waits goes on with the `decisions`; one that was stopped with the `prompt`, if there is
+        one. `parent` is the run that wants that, in place of the one that wanted it before.
 
         Raises:
             NotFound: there is no such run.
-            RunError: it does not wait, a decision is for none of its calls, its agent is not here, or
-                somebody else has resumed it at this moment.
+            RunOver: the parent is over, or cancelled.
+            RunError: it neither waits nor was stopped, or what it is given is not for that; a decision is
+                for none of its calls, its agent is not here, another run came behind it, or somebody else
+                has resumed it at this moment.
         """
         row = self._row(run_id)
-        if row.status != "waiting":
-            raise RunError(f"run {run_id!r} does not wait: it is {row.status}")
         self._registry(run_id).agent(row.agent or "")
+        _refuse_to_resume(row, decisions, prompt)
         if decisions:
             return await self.decide(run_id, decisions)
+        id = f"{run_id}:{row.epoch + 1}:prompt"
         try:
-            return await self._dispatch.resume(row)
+            return await self._dispatch.resume(row, _said(prompt, id, run_id), parent)
         except LOST_RACES as err:
             raise RunError(f"run {run_id!r} was resumed by somebody else at this moment") from err
 
@@ -154,10 +169,15 @@ class Runs(Views):
         if self._status(run_id) == "done":
             return False
         entry = ControlEntry(id=self._effects.new_id(), kind="cancel", by=by, content=reason)
+
+        def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:
+            # What was taken in has ended an epoch before this one.
+            row = self.log.run(run_id)
+            is_wanted = any(each.kind == "cancel" for each in known[row.control if row else 0 :])
+            return [] if is_wanted else [entry]
+
         try:
-            is_new = await self._dispatch.stream(run_id).add(
-                lambda known: [] if any(each.kind == "cancel" for each in known) else [entry]
-            )
+            is_new = await self._dispatch.stream(run_id).add(choice)
         except RunOver:
             return False
         await self._dispatch.attend(run_id)
@@ -178,6 +198,21 @@ class Runs(Views):
 
     def _registry(self, run_id: str) -> Registry:
         return self._registries.get(run_id, self.registry)
+
+    async def _known(self, run_id: str, agent: str, thread: str | None) -> Run | None:
+        """The run of an id, if it was started before."""
+        if execution := self._launcher.of(run_id):
+            # It may be refused: then it never was.
+            with suppress(ThreadlogError):
+                await execution.run.started()
+        try:
+            run = self.run(run_id)
+        except NotFound:
+            return None
+        row = self.log.run(run_id)
+        if thread not in (None, run.thread_id) or (row and row.agent != agent):
+            raise RunError(f"the id {run_id!r} is a run's of {row and row.agent!r} on {run.thread_id!r}")
+        return run
 
     async def _active_on(self, thread_id: str) -> ActiveRun | None:
         """The run that has the thread, or the first in its queue."""
@@ -270,3 +305,17 @@ class Runs(Views):
 
     def _is_beginning(self, run_id: str) -> bool:
         return self._launcher.of(run_id) is not None
+
+
+def _said(prompt: str | Sequence[Message], id: str, run_id: str) -> tuple[Message, ...]:
+    if isinstance(prompt, str):
+        return (Message(id=id, role="user", content=prompt, run_id=run_id),)
+    return tuple(prompt)
+
+
+def _refuse_to_resume(row: RunRow, decisions: Sequence[Decision], prompt: str | Sequence[Message]) -> None:
+    if row.status == "waiting" and prompt:
+        raise RunError(f"run {row.run_id!r} waits for decisions: steer it to say something to it")
+    was_stopped = row.termination and row.termination.type in ("stopped", "cancelled")
+    if row.status != "waiting" and (decisions or row.status == "running" or not was_stopped):
+        raise RunError(f"run {row.run_id!r} does not wait: it is {row.status}")

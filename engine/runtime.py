@@ -25,7 +25,7 @@ from ..store.changeset import Executor, Message
 from ..store.database import Durability
 from ..store.log import Log
 from .agent import Agent
-from .dispatch import Dispatch
+from .dispatch import LOST_RACES, Dispatch
 from .effects import Effects
 from .events import RunResult
 from .follow import Streams
@@ -105,9 +105,13 @@ class Runtime(Runs):
         """A run does not go on here any more: those that wait for its thread may."""
         if not run.is_waiting:
             self._registries.pop(run.run_id, None)
-        # One that is queued still could not begin: it tries again when something has changed.
-        if not self._is_closing and all(row.run_id != run.run_id for row in self.log.queued()):
+        if self._is_closing:
+            return
+        if all(row.run_id != run.run_id for row in self.log.queued()):
             self._dispatch.start_queued()
+        elif isinstance(run.refusal, LOST_RACES):
+            # What has changed may have been seen while it was about to begin, and will not be told again.
+            self._tasks.start_soon(self._dispatch.start_queued_soon)
 
     async def _connect(self, registry: Registry) -> None:
         for connection in registry.connections():

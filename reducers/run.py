@@ -1,6 +1,6 @@
 """The run's own record in the state: `/__run`, from its start to its end. Pure.
 
-    running -> waiting | done        waiting -> running | done        done -> (nothing)
+    running -> waiting | done        waiting -> running | done        stopped, cancelled -> running
 
 A new run replaces the record whole, and with it whatever the last run kept in its scope.
 """
@@ -64,7 +64,8 @@ def _reduce(slice: RunState, action: RunStarted | RunMoved | ControlTaken) -> Ru
         if action.through <= slice.control:
             raise ActionError(f"entry {action.through} of the run's control stream was taken in before")
         return slice.model_copy(update={"control": action.through})
-    if action.run_id != slice.id or action.status not in _MOVES[slice.status]:
+    moves = _MOVES[slice.status] | ({"running"} if was_stopped(slice.done_reason) else set())
+    if action.run_id != slice.id or action.status not in moves:
         raise ActionError(
             f"run {action.run_id!r} cannot become {action.status!r}: "
             f"the thread's run is {slice.id!r} and {slice.status!r}"
@@ -75,6 +76,11 @@ def _reduce(slice: RunState, action: RunStarted | RunMoved | ControlTaken) -> Ru
 RUN_REDUCER = Reducer(
     "run", RunState, (RunStarted, RunMoved, ControlTaken), "", "run", _reduce, reserved=True
 )
+
+
+def was_stopped(done_reason: str | None) -> bool:
+    """Whether a run is over because somebody or something stopped it: then it may go on."""
+    return done_reason is not None and done_reason.split(":")[0] in ("cancelled", "stopped")
 
 
 def control_taken(state: Any, run_id: str) -> int:

@@ -14,7 +14,7 @@ TABLES = ("run", "queued", "message", "thread_facts", "snapshot")
 _RUN = """
 insert into run values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?11, ?12, 0)
 on conflict do update set
-  parent = coalesce(parent, excluded.parent), agent = coalesce(excluded.agent, agent),
+  parent = coalesce(excluded.parent, parent), agent = coalesce(excluded.agent, agent),
   epoch = excluded.epoch, status = excluded.status, termination = excluded.termination,
   input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
   updated_at = excluded.updated_at, last_version = excluded.last_version,

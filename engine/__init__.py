@@ -20,6 +20,10 @@ launch      begins epochs of runs, and executes them
 dispatch    who acts on what is wanted: runs here, runs that wait, queued ones
 run         the handle of a run
 runs, views what may be wanted of runs, and asked about them
+delegation  the tools with which an agent has others work for it (fork.py: what they are given)
+sub_agents  how those are: a view of each one's own log
+catalogue   a behavior: shows an agent who may work for it, and how those are that do
+equipment   an agent as it runs, with the behaviors and tools for the others
 runtime     an open log, its agents, the runs that go on
 
 permission  a behavior: calls that are allowed, refused, or asked about (rule.py: which ones)
@@ -70,6 +74,7 @@ from .run import Run
 from .runtime import Runtime
 from .scripted import ScriptedModel
 from .stop import ConsecutiveErrors, ContentMatch, LoopDetection, MaxRounds, StopOnTool, Timeout, TokenBudget
+from .sub_agents import SubAgent
 from .tool import Tool, ToolContext, ToolError, ToolResult, tool
 from .truncation import Truncation
 from .views import ActiveRun
@@ -80,6 +85,7 @@ __all__ = [
     "Run",
     "RunResult",
     "ActiveRun",
+    "SubAgent",
     "Registry",
     "tool",
     "Tool",

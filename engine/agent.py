@@ -60,6 +60,14 @@ class Agent:
     output_type: type[BaseModel] | None = None
     """What a run's output is an instance of; without it the output is the text of the last answer."""
 
+    agents: Sequence[str] = ()
+    """Names of agents that may work for it, or take over: of those that are there when a run starts."""
+
+    description: str = ""
+    """What it is good for, as other agents read it."""
+
+    _providers: dict[str, ProviderModel] = field(default_factory=dict, repr=False, compare=False)
+
     def __post_init__(self) -> None:
         if not isinstance(self.model, Model | str):
             raise DefinitionError(
@@ -91,10 +99,6 @@ class Agent:
     def own_tools(self) -> tuple[Tool, ...]:
         """The tools it was given itself, those aside that its behaviors bring."""
         return self._own_tools
-
-    @cached_property
-    def _providers(self) -> dict[str, ProviderModel]:
-        return {}
 
     def model_named(self, model: Model | str) -> Model:
         """A model as it is; a name as the provider's model, the same one whenever it is asked for."""
@@ -141,6 +145,8 @@ class Agent:
             "reducers": [reducer.name for reducer in self.all_reducers()],
             "retry": asdict(self.retry),
             "stop_when": [repr(policy) for policy in self.policies()],
+            "agents": list(self.agents),
+            "description": self.description,
         }
         fingerprint = sha256(dumps(specification)).hexdigest()
         return AgentFacts(name=self.name, fingerprint=fingerprint, specification=specification)

@@ -123,7 +123,7 @@ class Dispatch:
             VersionConflict, ChangesetExists: somebody else was faster.
         """
         thread = replay(self._log.log.read(row.thread_id))
-        if row.run_id != next(reversed(thread.runs)):
+        if row.run_id != list(thread.runs)[-1]:
             raise RunError(f"another run came behind run {row.run_id!r} on its thread: start a new one")
         if execution := self._launcher.of(row.run_id):
             # Its end is in the log: it is about to be over here, too.
@@ -136,7 +136,7 @@ class Dispatch:
         launch = Launch(
             _next(row, parent),
             agent,
-            registry.fingerprint,
+            registry,
             Resume(thread.runs[row.run_id], messages),
             thread,
             self._control(row.run_id, row.control),
@@ -226,9 +226,9 @@ class Dispatch:
         if other := thread.open_run():
             raise RunError(f"run {other!r} has the thread")
         identity = RunIdentity(row.run_id, row.thread_id, 1, row.parent_run_id)
-        opening = Start(wanted.messages, wanted.facts)
+        opening = Start(wanted.messages, wanted.facts, wanted.state)
         condition = Condition({identity.stream: control.heard})
-        launch = Launch(identity, agent, registry.fingerprint, opening, thread, control, condition=condition)
+        launch = Launch(identity, agent, registry, opening, thread, control, condition=condition)
         self._launcher.begin(launch, self._handle(row.run_id, row.thread_id, row.agent))
 
     def _requested(self, run_id: str) -> RunRequest:

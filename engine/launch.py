@@ -18,6 +18,7 @@ from .follow import Streams
 from .journal import Condition, LogJournal
 from .loop import Loop, Resume, Start
 from .publish import Publisher
+from .registry import Registry
 from .run import Run
 from .workspace import RunIdentity, Workspace
 
@@ -28,8 +29,8 @@ class Launch:
 
     identity: RunIdentity
     agent: Agent
-    registry: str
-    """The fingerprint of the registry that the agent comes from."""
+    registry: Registry
+    """What the agent comes from."""
 
     opening: Start | Resume
     thread: Thread
@@ -70,6 +71,7 @@ class Launcher:
         effects: Effects,
         executor: Executor,
         tasks: TaskGroup,
+        equipped: Callable[[Agent, Registry], Agent],
         ended: Callable[[Run], None],
     ) -> None:
         self._log = log
@@ -77,6 +79,8 @@ class Launcher:
         self._effects = effects
         self._executor = executor
         self._tasks = tasks
+        self._equipped = equipped
+        """An agent as it runs: with what it needs of the others."""
         self._ended = ended
         self.active: dict[str, Execution] = {}
         """By run: those that go on here. One that lost its thread may be among them for a moment."""
@@ -127,11 +131,11 @@ class Launcher:
     async def _execute(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
         identity, thread = launch.identity, launch.thread
         publisher = Publisher(LogJournal(self._log, launch.before, launch.condition), run)
-        reducers = Reducers(launch.agent.all_reducers())
+        agent = self._equipped(launch.agent, launch.registry)
+        reducers = Reducers(agent.all_reducers())
         work = Workspace(publisher, self._effects, reducers, identity, thread)
-        loop = Loop(
-            launch.agent, work, self._effects, self._executor, publisher, launch.control, launch.registry
-        )
+        registry = launch.registry.fingerprint
+        loop = Loop(agent, work, self._effects, self._executor, publisher, launch.control, registry)
         failure: Exception | None = None
         telling = self._streams.telling(identity.run_id, identity.thread_id, thread.version)
         with closing(publisher), telling as broadcast:

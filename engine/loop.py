@@ -13,13 +13,14 @@ Everything comes in through `Effects` and `Control`, everything goes out through
 
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Literal
 
 from anyio import CancelScope, get_cancelled_exc_class
 from pydantic import JsonValue
 
+from ..reducers.generic import Set
 from ..reducers.phase import Phase
 from ..reducers.run import RunMoved, RunStarted, done_reason
 from ..reducers.run import Status as RunStatus
@@ -33,6 +34,7 @@ from ..reducers.tool_call import (
 )
 from ..store.async_log import Pending
 from ..store.changeset import Executor, Message, RunFacts, Termination, ThreadFacts, ToolCall
+from ..store.document import pointer
 from ..store.errors import BehaviorError, ContentError, LogError, VersionConflict, in_words
 from .agent import Agent
 from .closing import close_calls
@@ -47,7 +49,7 @@ from .round import Round
 from .step import Step
 from .stop import Progress, rounds, stopped
 from .stop import Round as Past
-from .workspace import LOOP, Workspace
+from .workspace import GIVEN, LOOP, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class Start:
 
     messages: Sequence[Message]
     facts: ThreadFacts | None = None
+    state: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Set at the root of the thread's state, whatever it had there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ class Loop:
         work, identity = self._work, self._work.identity
         if isinstance(opening, Start):
             work.act([RunStarted(run_id=identity.run_id)], source=LOOP)
+            given = [Set(pointer([key]), value) for key, value in opening.state.items()]
+            work.act(given, source=GIVEN)
         else:
             work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
             self._step.resume(opening.usage)

@@ -14,15 +14,18 @@ from ..reducers.reduce import Reducers
 from ..reducers.replay import Thread, replay
 from ..store.changeset import Changeset, Executor, control_stream
 from ..store.log import Log
+from ..store.patch import tokens
 from .agent import Agent
 from .closing import cancel_waiting
 from .control import steering_id
 from .divergence import Diverged
+from .equipment import Equipment
 from .events import Event
 from .loop import Loop, Resume, Start
 from .publish import Publisher
 from .record import ENDED_BY_OTHERS, CutOff, Record
-from .workspace import RunIdentity, Workspace
+from .registry import Registry
+from .workspace import GIVEN, RunIdentity, Workspace
 
 _EPOCH_ENDS = ("run_finished", "run_suspended")
 
@@ -38,9 +41,11 @@ async def replay_run(log: Log, run_id: str, agents: Sequence[Agent]) -> Diverged
     history = list(log.read_run(run_id))
     wanted = list(log.read(control_stream(run_id)))
     name = next((changeset.agent.name for changeset in history if changeset.agent), "")
-    agent = next((agent for agent in agents if agent.name == name), None)
-    if agent is None:
+    # Of two of one name the first, wherever they come from.
+    registry = Registry(tuple({agent.name: agent for agent in reversed(agents)}.values()))
+    if name not in registry:
         return NotChecked(history[0].thread_id, history[0].version, f"the agent {name!r} is not here")
+    agent = Equipment().equipped(registry.agent(name), registry)
     for epoch in sorted({changeset.epoch for changeset in history}):
         recorded = [changeset for changeset in history if changeset.epoch == epoch]
         if recorded[-1].reason not in (*_EPOCH_ENDS, *ENDED_BY_OTHERS):
@@ -80,7 +85,9 @@ def _opening(first: Changeset, thread: Thread) -> Start | Resume:
     steered = steering_id(first.run_id or "")
     messages = [message for message in first.messages if not message.id.startswith(steered)]
     if first.reason == "run_started":
-        return Start(messages, first.thread)
+        given = [action.payload for action in first.actions if action.source == GIVEN]
+        state = {tokens(str(each["path"]))[0]: each["value"] for each in given}
+        return Start(messages, first.thread, state)
     return Resume(thread.runs[first.run_id or ""], messages)
 
 

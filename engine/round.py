@@ -66,8 +66,11 @@ class Round:
     async def _one_by_one(self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord]) -> None:
         for call in calls:
             decision = decided.get(call.id)
-            gate = await self._gate(call, decision)
-            answer = gate or await self._call(call, self._context(call, decision))
+            answer = await self._gate(call, decision)
+            if not answer:
+                context = self._context(call, decision)
+                await self._announce([(call, context)])
+                answer = await self._call(call, context)
             await self._settle(call, answer)
             if answer.outcome == "suspended":
                 return
@@ -79,6 +82,7 @@ class Round:
                 await self._settle(call, gate)
         # Made before the first of them starts: all are given the state that the round begins with.
         called = [(call, self._context(call, decided.get(call.id))) for call, gate in gates if not gate]
+        await self._announce(called)
         if len(called) == 1:
             ((call, context),) = called
             await self._settle(call, await self._call(call, context))
@@ -155,10 +159,24 @@ class Round:
             _tell=lambda value: self.publisher.tell(events.ToolProgress(call.id, call.name, value)),
         )
 
+    async def _announce(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
+        """Put into the log what calls are about to begin, where the log must have it before they do."""
+        announced = False
+        for call, context in calls:
+            actions = self.agent.toolbox()[call.name].announced(context, self._arguments(call, context))
+            self.work.act(actions, source=f"tool:{call.name}", call_id=call.id)
+            announced |= bool(actions)
+        if announced:
+            await self.work.settled("tools_started")
+
+    def _arguments(self, call: ToolCall, context: ToolContext) -> Any:
+        """With what the tool is called: what the model gave, unless a person gave something else."""
+        decision = context.decision
+        is_passed = decision and _mode(self.work, call) == "pass_decision_to_tool"
+        return decision.result if decision and is_passed and _is_given(decision.result) else call.arguments
+
     async def _call(self, call: ToolCall, context: ToolContext) -> ToolAnswer:
-        decision, tool, arguments = context.decision, self.agent.toolbox()[call.name], call.arguments
-        if decision and _mode(self.work, call) == "pass_decision_to_tool" and _is_given(decision.result):
-            arguments = decision.result
+        tool, arguments = self.agent.toolbox()[call.name], self._arguments(call, context)
         self.publisher.tell(events.ToolStarted(call.id, call.name))
         mark = self.effects.mark(call.id)
         # A copy: what the tool does with its arguments must not reach the conversation.

@@ -1,9 +1,12 @@
 """What may be wanted of runs: to start, to be decided, steered and cancelled. Durable before it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
+from types import MappingProxyType
 from typing import Literal
 from weakref import WeakValueDictionary
+
+from pydantic import JsonValue
 
 from ..reducers.replay import replay
 from ..store.async_log import AsyncLog
@@ -44,29 +47,39 @@ class Runs(Views):
         parent: str | None = None,
         if_active: IfActive = "reject",
         id: str | None = None,
+        state: Mapping[str, JsonValue] = MappingProxyType({}),
     ) -> Run:
         """Start a run: it is in the log when this returns, and goes on by itself.
 
         `thread` is made if it is new; without it the run gets a thread of its own. `parent` is the run
-        that wants it: to cancel that one cancels this one, too. A thread has one active run: where there
-        is one, the new run is rejected, takes its place, or waits in the log for its turn. With an `id`
-        for the run it may be repeated: the run of that id is started once, whoever starts it.
+        that wants it: to cancel that one cancels this one, too, and the agents are those that were there
+        when that one began. `state` is set at the root of the thread's state, key by key. With an `id` for
+        the run it may be repeated: the run of that id is started once, whoever starts it.
+
+        A thread has one active run: where there is one, the new run is rejected, takes its place, or waits
+        in the log for its turn.
 
         Raises:
             ThreadAlreadyRunning: a run goes on or waits on this thread, and `if_active` is `reject`.
             RunOver: the parent is over, or cancelled.
             NotFound: there is no such parent.
             RunError: there is no such agent, no thread may be called so, or the id is another run's.
-            ContentError: a message cannot be kept; nothing was written.
+            ActionError: a key of the state is threadlog's own.
+            ContentError: a message, or the state, cannot be kept; nothing was written.
         """
-        self.registry.agent(agent)
+        self._registry(parent or "").agent(agent)
         thread_id = thread or self._effects.new_id()
         if thread_id.startswith(CONTROL):
             raise RunError(f"thread names that begin with {CONTROL!r} are threadlog's own")
         run_id = id or self._effects.new_id()
         messages = _said(prompt, f"{run_id}:prompt", run_id)
         wanted = RunRequest(
-            agent=agent, thread_id=thread_id, messages=messages, facts=facts, parent_run_id=parent
+            agent=agent,
+            thread_id=thread_id,
+            messages=messages,
+            facts=facts,
+            parent_run_id=parent,
+            state=dict(state),
         )
         while True:
             if id and (known := await self._known(id, agent, thread)):
@@ -196,6 +209,21 @@ class Runs(Views):
         await self._over(run_id)
         return cancelled
 
+    async def stop(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool:
+        """Cancel a run and all that it has started, and return once all of that is over. False if it was.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        tree = [run_id, *self._descendants(run_id)]
+        is_open = any(self._status(each) != "done" for each in tree)
+        if not await self.cancel(run_id, by=by, reason=reason):
+            await self._cancel_children(run_id, by, reason)
+        # Anew: what began before the cancellation came is among them now.
+        for each in (run_id, *self._descendants(run_id)):
+            await self._over(each)
+        return is_open
+
     def _registry(self, run_id: str) -> Registry:
         return self._registries.get(run_id, self.registry)
 
@@ -236,7 +264,8 @@ class Runs(Views):
 
     async def _start(self, run_id: str, wanted: RunRequest, *, supersedes: bool) -> Run | None:
         """Begin a run; the one that has its thread is ended with the same append. None if that changed."""
-        registry, thread = self.registry, replay(self.log.read(wanted.thread_id))
+        registry = self._registry(wanted.parent_run_id or "")
+        thread = replay(self.log.read(wanted.thread_id))
         # From what was read, behind which the run begins: what is listed may be newer, or older.
         busy = thread.open_run()
         if busy and not supersedes:
@@ -247,8 +276,8 @@ class Runs(Views):
         launch = Launch(
             identity,
             registry.agent(wanted.agent),
-            registry.fingerprint,
-            Start(wanted.messages, wanted.facts),
+            registry,
+            Start(wanted.messages, wanted.facts, wanted.state),
             thread,
             condition=self._dispatch.under(wanted.parent_run_id),
         )
@@ -267,9 +296,16 @@ class Runs(Views):
             execution.stop()
         await self._cancel_children(old.run_id, None, f"run {by} took its place")
 
-    async def _cancel_children(self, run_id: str, by: str | None, reason: str | None) -> None:
+    def _children(self, run_id: str) -> list[str]:
+        # The queue first: a run that begins meanwhile is found among those that began.
         queued = [row.run_id for row in self.log.queued() if row.parent_run_id == run_id]
-        for child in [*(row.run_id for row in self.log.children(run_id)), *queued]:
+        return list(dict.fromkeys([*queued, *(row.run_id for row in self.log.children(run_id))]))
+
+    def _descendants(self, run_id: str) -> list[str]:
+        return [each for child in self._children(run_id) for each in (child, *self._descendants(child))]
+
+    async def _cancel_children(self, run_id: str, by: str | None, reason: str | None) -> None:
+        for child in self._children(run_id):
             if not await self.cancel(child, by=by, reason=reason):
                 # It is over; what it has started may not be.
                 await self._cancel_children(child, by, reason)

@@ -27,6 +27,7 @@ from ..store.log import Log
 from .agent import Agent
 from .dispatch import LOST_RACES, Dispatch
 from .effects import Effects
+from .equipment import Equipment
 from .events import RunResult
 from .follow import Streams
 from .launch import Launcher
@@ -129,7 +130,13 @@ class Runtime(Runs):
             self._tasks = await anyio.create_task_group().__aenter__()
             self._streams = Streams(self._async_log)
             self._launcher = Launcher(
-                self._async_log, self._streams, self._effects, self._executor, self._tasks, self._ended
+                self._async_log,
+                self._streams,
+                self._effects,
+                self._executor,
+                self._tasks,
+                Equipment(self).equipped,
+                self._ended,
             )
             self._dispatch = Dispatch(
                 self._async_log,

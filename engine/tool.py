@@ -176,6 +176,10 @@ class Tool:
         wanted = self._needs_approval
         return wanted(deepcopy(arguments)) if callable(wanted) else wanted
 
+    def announced(self, context: ToolContext, arguments: Any) -> Sequence[StateAction]:
+        """What is in the log, durable, before a call with these arguments begins. A pure function of them."""
+        return ()
+
     async def answer(self, context: ToolContext, arguments: Any) -> ToolAnswer:
         """Call the function: what came of it. Whatever it raises is an answer for the model."""
         try:

@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import JsonValue
+
 from ..reducers.replay import replay
+from ..reducers.sub_agent import sub_agents_in
 from ..reducers.tool_call import ToolCallState, pending
 from ..store.changeset import Executor, Message, control_stream
 from ..store.errors import NotFound
@@ -12,6 +15,7 @@ from ..store.listing import QueuedRow, RunRow
 from ..store.log import Log
 from .events import Cursor, Event
 from .follow import Streams
+from .sub_agents import SubAgent, sub_agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,25 @@ class Views:
             return pending(self.log.state(row.thread_id)) if row else []
         waiting = [row for row in self.log.open_runs() if row.status == "waiting"]
         return [call for row in waiting for call in pending(self.log.state(row.thread_id))]
+
+    def sub_agents(self, thread: str) -> list[SubAgent]:
+        """The runs that the agents of a thread have started, each as its own log has it now.
+
+        In the order of their ids. Raises as `Log.state`.
+        """
+        known = sub_agents_in(self.log.state(thread)).runs
+        return [sub_agent(self.log, run_id, ref) for run_id, ref in sorted(known.items())]
+
+    def output(self, run_id: str) -> JsonValue:
+        """What a run has come to; what its agent has said last, if it has not come to its end by itself.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        thread = replay(self.log.read(self._row(run_id).thread_id))
+        said = [m.content for m in thread.messages if m.role == "assistant" and m.run_id == run_id]
+        output = thread.runs[run_id].output
+        return output if output is not None or not said else said[-1]
 
     def subscribe(self, run_id: str, after: tuple[int, int] | None = None) -> AsyncIterator[Event]:
         """The events of a run, through all its epochs until it is done, wherever it is executed.

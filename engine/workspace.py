@@ -39,6 +39,9 @@ from .model import Paid, summed
 LOOP = "agent_loop"
 """The source of what the loop itself does."""
 
+GIVEN = "given"
+"""The source of what a run begins with."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:

@@ -4,6 +4,7 @@ scope       where an action is routed, and what is reserved there
 generic     Set, Delete, Append, Insert, Remove, Merge, Increment, Decrement
 reducer     the user's reducers: slices with a place in the state
 run         the run's own record
+sub_agent   the runs that a thread's agents have started
 tool_call   the record of a tool call
 reduce      actions to records, records to patches
 replay      history to thread

@@ -19,6 +19,7 @@ Reason = Literal[
     "run_started",
     "user_message",
     "assistant_turn",
+    "tools_started",
     "tool_results",
     "decision",
     "run_suspended",
@@ -210,6 +211,9 @@ class RunRequest(Record):
 
     parent_run_id: str | None = None
     """The run that wants it."""
+
+    state: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the thread's state has at its root when the run begins, beside what is there."""
 
 
 class ControlEntry(Record):

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from replayed import all_reducers
 from runs import add, assert_sound, erase
 
-from threadlog.engine import Agent, ModelRequest, Runtime, ScriptedModel
+from threadlog.engine import Agent, ModelRequest, Registry, Runtime, ScriptedModel
+from threadlog.engine.equipment import Equipment
 from threadlog.engine.model import Part
 from threadlog.engine.replay import replay_run
 from threadlog.engine.scripted import Answer
@@ -96,7 +98,7 @@ async def opened(path: Path, *sets: list[Agent], later: Sequence[Agent] = ()) ->
 
 async def assert_controlled(path: Path, *agents: Agent) -> None:
     """The log is sound; runs that ended have seen all that was wanted, and give the same bytes again."""
-    assert_sound(path, list(dict.fromkeys(one for agent in agents for one in agent.all_reducers())))
+    assert_sound(path, all_reducers(agents))
     with Log.open(path, readonly=True) as log:
         for row in log.runs():
             if row.status == "done":
@@ -105,9 +107,15 @@ async def assert_controlled(path: Path, *agents: Agent) -> None:
 
 
 def _in_force(log: Log, run_id: str, agents: Sequence[Agent]) -> list[Agent]:
-    """Those with which the run began."""
-    began = {changeset.agent.fingerprint for changeset in log.read_run(run_id) if changeset.agent}
-    return [agent for agent in agents if agent.facts().fingerprint in began]
+    """Those that there are, and of the run's own name those with which it began."""
+    began = {each.agent.name: each.agent.fingerprint for each in log.read_run(run_id) if each.agent}
+    registry = Registry(tuple({agent.name: agent for agent in agents}.values()))
+    prints = [Equipment().equipped(agent, registry).facts().fingerprint for agent in agents]
+    return [
+        agent
+        for agent, fingerprint in zip(agents, prints, strict=True)
+        if agent.name not in began or fingerprint in began.values()
+    ]
 
 
 def entries(path: Path, run_id: str) -> list[ControlEntry]:

@@ -1,26 +1,34 @@
 """Runs whose log is looked at afterwards: it is sound, and each run executed again gives the same bytes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from runs import assert_sound, hearing, history
 
-from threadlog.engine import Agent, ModelRequest, Runtime, ScriptedModel
+from threadlog.engine import Agent, ModelRequest, Registry, Runtime, ScriptedModel
+from threadlog.engine.equipment import Equipment
 from threadlog.engine.events import RunResult
 from threadlog.engine.replay import replay_run
 from threadlog.engine.scripted import Script
-from threadlog.reducers import replay
+from threadlog.reducers import Reducer, replay
 from threadlog.store import Log, Message
 
 
 async def assert_replays(path: Path, *agents: Agent) -> None:
     """The log is sound, and today's code does in every run of it what is in there."""
-    assert_sound(path, list(dict.fromkeys(one for agent in agents for one in agent.all_reducers())))
+    assert_sound(path, all_reducers(agents))
     with Log.open(path, readonly=True) as log:
         for row in log.runs():
             assert await replay_run(log, row.run_id, agents) is None
+
+
+def all_reducers(agents: Sequence[Agent]) -> list[Reducer]:
+    """Those of the agents as they run."""
+    registry = Registry(tuple({agent.name: agent for agent in agents}.values()))
+    equipped = [Equipment().equipped(agent, registry) for agent in agents]
+    return list(dict.fromkeys(one for agent in equipped for one in agent.all_reducers()))
 
 
 @asynccontextmanager

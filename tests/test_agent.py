@@ -35,7 +35,12 @@ def described(n: int) -> int:
 
 def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
     facts = agent(
-        instructions="Be kind.", tools=[described], behaviors=[Asking(nothing)], reducers=[budget, counter]
+        instructions="Be kind.",
+        tools=[described],
+        behaviors=[Asking(nothing)],
+        reducers=[budget, counter],
+        agents=["researcher"],
+        description="Plans.",
     ).facts()
 
     assert facts.name == "planner"
@@ -57,6 +62,8 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
             }
         ],
         "tool_execution": "parallel",
+        "agents": ["researcher"],
+        "description": "Plans.",
         "behaviors": [{"name": "asking", "settings": {}}],
         "reducers": ["budget", "run counter"],
         "retry": {"attempts": 2, "backoff": 0.25, "max_backoff": 2.0, "jitter": 0.2, "budget": 10.0},

@@ -131,9 +131,9 @@ async def test_a_run_of_an_id_is_started_once_whoever_starts_it(path: Path) -> N
         async with anyio.create_task_group() as tasks:
             for each in (runtime, other, runtime, other):
                 tasks.start_soon(start, each)
-        for wrong in ({"thread": "t2"}, {"agent": "nobody"}):
+        for thread, agent in (("t2", "planner"), ("t1", "nobody")):
             with pytest.raises(RunError):
-                await runtime.start(**{"agent": "planner", "prompt": "go", "id": "r1", **wrong})
+                await runtime.start(agent, "go", thread=thread, id="r1")
         assert [row.run_id for row in runtime.active_runs()] == ["r1"]
         await runtime.cancel_and_wait("r1")
         assert (await other.start("planner", "go", thread="t1", id="r1")).run_id == "r1"

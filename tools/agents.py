@@ -15,8 +15,16 @@ from ..engine.permission import OVERRIDE_REDUCER, PERMISSION_REDUCER
 from ..engine.prompts import PROMPT_REDUCER
 from ..reducers.reduce import Reducers
 from ..reducers.reducer import Reducer
+from ..reducers.sub_agent import SUB_AGENT_REDUCER
 
-_OF_BEHAVIORS = (COMPACTION_REDUCER, HANDOFF_REDUCER, OVERRIDE_REDUCER, PERMISSION_REDUCER, PROMPT_REDUCER)
+_OF_BEHAVIORS = (
+    COMPACTION_REDUCER,
+    HANDOFF_REDUCER,
+    OVERRIDE_REDUCER,
+    PERMISSION_REDUCER,
+    PROMPT_REDUCER,
+    SUB_AGENT_REDUCER,
+)
 """Of the behaviors that threadlog itself has."""
 
 

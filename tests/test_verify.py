@@ -78,18 +78,33 @@ def test_a_removed_row_is_found_and_its_place_named(position: int) -> None:
     assert names(found(remove, heads=not after), *after or [row])
 
 
-@given(positions, st.sampled_from(["t1", "t2", "t3"]), st.integers(-1, 20), st.integers(-1, 20))
-def test_an_added_row_is_found_and_named(like: int, thread: str, version: int, position: int) -> None:
+def places() -> st.SearchStrategy[Row]:
+    """Where a row can be put in that no unique key keeps out."""
+    taken = written().rows
+    free = [position for position in range(-1, 21) if position not in {row.position for row in taken}]
+    versions = [
+        (thread, version)
+        for thread in ("t1", "t2", "t3")
+        for version in range(-1, 21)
+        if (thread, version) not in {row[1:] for row in taken}
+    ]
+    return st.builds(
+        lambda position, place: Row(position, *place), st.sampled_from(free), st.sampled_from(versions)
+    )
+
+
+@given(positions, st.deferred(places))
+def test_an_added_row_is_found_and_named(like: int, row: Row) -> None:
     """a changeset row put in that no append wrote => a finding names its position"""
 
     def add(connection: Connection) -> None:
         connection.execute(
             "insert into changeset select ?, (select key from thread where name = ?), ?, 'added', format,"
             " content, digest, file_digest from changeset where position = ?",
-            (position, thread, version, like),
+            (row.position, row.thread, row.version, like),
         )
 
-    assert names(found(add), Row(position, thread, version))
+    assert names(found(add), row)
 
 
 def swappable(column: str) -> st.SearchStrategy[tuple[Row, Row]]:

@@ -52,8 +52,10 @@ def brought(path: str | None) -> Brought:
     return Brought(agents, Reducers(dict.fromkeys(reducers)))
 
 
-def agent_at(place: str) -> Agent:
-    """The agent that `FILE.py:NAME` names; NAME may be left out where the file has but one.
+def agents_at(place: str) -> tuple[Agent, list[Agent]]:
+    """The agent that `FILE.py:NAME` names, and all others of the file; of one name the first.
+
+    NAME may be left out where the file has but one.
 
     Raises:
         click.UsageError: there is no such file, or no such agent in it.
@@ -64,7 +66,8 @@ def agent_at(place: str) -> Agent:
     found = agents.get(name) if name else next(iter(agents.values()), None) if len(agents) == 1 else None
     if found is None:
         raise click.UsageError(f"{path!r} has no agent {name!r}: it has {sorted(agents)}")
-    return found
+    others = {agent.name: agent for agent in reversed(agents.values()) if agent.name != found.name}
+    return found, list(reversed(others.values()))
 
 
 def _values(module: ModuleType) -> list[Any]:

@@ -1,7 +1,8 @@
 """Looking into a log: threads, show, log, state, diff. Nothing is written."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import click
@@ -13,10 +14,12 @@ from rich.text import Text
 from ..reducers.replay import Thread, replay
 from ..store.changeset import Changeset, Message
 from ..store.errors import ContentError, NotFound
+from ..store.listing import RunRow
 from ..store.patch import MISSING, apply, find
 from .opening import on_a_log, reading, version_in
 from .runs import ended
 from .terminal import compact, console, line, print_json, print_table, styled, visible, when
+from .tree import branch, descendants
 
 STYLES = {"user": "cyan", "assistant": "green", "tool": "yellow", "system": "magenta"}
 LOOP = "agent_loop"
@@ -63,10 +66,11 @@ def show(db: str, as_json: bool, thread: str, at: int | None) -> None:
     with reading(db) as log:
         version = version_in(log, thread, at)
         view = replay(log.read(thread, until=version))
+        started = descendants(log, view.runs)
     if as_json:
         print_json(_thread_json(thread, view))
     else:
-        print_thread(thread, view)
+        print_thread(thread, view, started)
 
 
 def _thread_json(thread: str, view: Thread) -> dict[str, Any]:
@@ -80,15 +84,24 @@ def _thread_json(thread: str, view: Thread) -> dict[str, Any]:
     }
 
 
-def print_thread(thread: str, view: Thread) -> None:
-    """The conversation, then the runs, then the state."""
+def print_thread(
+    thread: str, view: Thread, started: Mapping[str, Sequence[tuple[int, RunRow]]] = MappingProxyType({})
+) -> None:
+    """The conversation, then the runs with what they have started, then the state."""
     console.rule(styled(f"thread {thread} at version {view.version}", "bold"), align="left")
     for message in view.messages:
         console.print(_message(message))
     for run_id, run in view.runs.items():
         how = ended(run.termination)
         console.print(styled(f"run {run_id}: {run.status}" + (f", {how}" if how else ""), "dim"))
+        for depth, row in started.get(run_id, ()):
+            console.print(styled(_started(depth, row), "dim"))
     console.print(Panel(json_text(view.state), title="state", title_align="left"))
+
+
+def _started(depth: int, row: RunRow) -> str:
+    how = ": ".join(filter(None, [row.status, ended(row.termination)]))
+    return f"{branch(depth, row.run_id)}: {row.agent} on {row.thread_id}, {how}"
 
 
 def _message(message: Message) -> Text:

@@ -22,7 +22,7 @@ from ..engine.events import (
 )
 from ..reducers.tool_call import ToolCallState
 from ..store.errors import RunError, ThreadlogError
-from .agents import agent_at
+from .agents import agents_at
 from .opening import on_a_log
 from .standing import deciding
 from .terminal import compact, console, print_json, styled, visible
@@ -52,11 +52,11 @@ def run(
     """
     if prompt is None and thread is None:
         raise click.UsageError("say what to do: a PROMPT, or --thread with a run that waits")
-    found = agent_at(agent)
+    found, others = agents_at(agent)
     wanted = dataclasses.replace(found, model=model) if model else found
     # What is wrong with a model's name is said before a log is made.
     wanted.models()
-    session = Session(db, wanted, thread, as_json)
+    session = Session(db, [wanted, *others], thread, as_json)
     result = anyio.run(session.run, prompt)
     if as_json:
         print_json(_result_json(result))
@@ -70,17 +70,18 @@ def run(
 class Session:
     """One sitting at the terminal: a run, through all its questions."""
 
-    def __init__(self, db: str, agent: Agent, thread: str | None, quiet: bool) -> None:
+    def __init__(self, db: str, agents: Sequence[Agent], thread: str | None, quiet: bool) -> None:
+        """The first of the agents runs; the others are those that it may have work for it."""
         self.interrupted = False
         self._db = db
-        self._agent = agent
+        self._agents = agents
         self._thread = thread
         self._quiet = quiet
 
     async def run(self, prompt: str | None) -> RunResult:
         """Until the run is done, waits with nobody to ask, or is cancelled."""
         outcome: RunResult | Exception = RunError("the run was never followed")
-        async with Runtime.open(self._db, agents=[self._agent]) as runtime:
+        async with Runtime.open(self._db, agents=self._agents) as runtime:
             run = await self._first(runtime, prompt)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen, runtime, run.run_id)
@@ -106,11 +107,20 @@ class Session:
             result = await self._follow(run)
         if result.status == "waiting":
             self._tell_waiting(result.run_id, runtime.pending(result.run_id))
+        await self._wait_for_others(runtime, result.thread_id)
         return result
+
+    async def _wait_for_others(self, runtime: Runtime, thread: str) -> None:
+        """What the run has left in the background goes on as long as this process does."""
+        for sub in runtime.sub_agents(thread):
+            if sub.status == "running" and not self.interrupted:
+                if not self._quiet:
+                    console.print(styled(f"{sub.agent} still works (run {sub.run_id})", "dim"))
+                await runtime.run(sub.run_id).result()
 
     async def _first(self, runtime: Runtime, prompt: str | None) -> Run:
         if prompt is not None:
-            return await runtime.start(self._agent.name, prompt, thread=self._thread)
+            return await runtime.start(self._agents[0].name, prompt, thread=self._thread)
         waiting = [row.run_id for row in runtime.log.open_runs(self._thread) if row.status == "waiting"]
         if not waiting:
             raise RunError(f"no run waits on thread {self._thread!r}: give a PROMPT to start one")
@@ -125,7 +135,8 @@ class Session:
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async for _ in signals:
                 self.interrupted = True
-                await runtime.cancel(run_id)
+                if not await runtime.cancel(run_id):
+                    await runtime.stop(run_id)
 
     async def _follow(self, run: Run) -> RunResult:
         is_written = False

@@ -10,6 +10,7 @@ from ..store.listing import QueuedRow, RunRow
 from ..store.log import Log
 from .opening import on_a_log, reading, version_in
 from .terminal import print_json, print_table, when
+from .tree import as_tree, branch
 
 Row = RunRow | QueuedRow
 """A run that has begun, or that waits for its turn."""
@@ -22,7 +23,7 @@ Row = RunRow | QueuedRow
 )
 @on_a_log
 def runs(db: str, as_json: bool, thread: str | None, active: bool) -> None:
-    """List the runs, where each stands and how it ended."""
+    """List the runs, where each stands and how it ended; those that another has started below it."""
     with reading(db) as log:
         if thread is not None:
             version_in(log, thread, None)
@@ -57,7 +58,7 @@ def _print_runs(rows: list[RunRow]) -> None:
         ("run", "thread", "agent", "status", "ended by", "tokens in#", "out#", "started (UTC)", "seconds#"),
         (
             (
-                row.run_id,
+                branch(depth, row.run_id),
                 row.thread_id,
                 row.agent,
                 row.status,
@@ -67,7 +68,7 @@ def _print_runs(rows: list[RunRow]) -> None:
                 when(row.started_at),
                 f"{(row.updated_at - row.started_at) / 1e6:.3f}",
             )
-            for row in rows
+            for depth, row in as_tree(rows)
         ),
     )
 
@@ -77,10 +78,10 @@ def _print_active(rows: Sequence[Row]) -> None:
         f"{len(rows)} active runs",
         ("run", "thread", "agent", "status", "host", "pid#", "started (UTC)"),
         (
-            (row.run_id, row.thread_id, row.agent, row.status, *_executed(row))
+            (branch(depth, row.run_id), row.thread_id, row.agent, row.status, *_executed(row))
             if isinstance(row, RunRow)
-            else (row.run_id, row.thread_id, row.agent, "queued")
-            for row in rows
+            else (branch(depth, row.run_id), row.thread_id, row.agent, "queued")
+            for depth, row in as_tree(rows)
         ),
     )
 

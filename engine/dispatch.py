@@ -105,7 +105,7 @@ class Dispatch:
             execution.stop()
             return True
         # It was refused, or where it begins to wait is in the log, and stands before what is wanted.
-        await run.over()
+        await execution.over.wait()
         return False
 
     async def _wake(self, row: RunRow) -> None:
@@ -127,7 +127,7 @@ class Dispatch:
             raise RunError(f"another run came behind run {row.run_id!r} on its thread: start a new one")
         if execution := self._launcher.of(row.run_id):
             # Its end is in the log: it is about to be over here, too.
-            await execution.run.over()
+            await execution.over.wait()
         if not self._launcher.is_free(row.thread_id, row.run_id):
             raise RunError(f"a run goes on on thread {row.thread_id!r}: wait for it")
         registry = self._registry(row.run_id)

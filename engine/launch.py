@@ -54,6 +54,9 @@ class Execution:
     is_stopped: bool = False
     """Whether its thread is somebody else's: what it still waits for keeps that one from nothing."""
 
+    over: anyio.Event = field(default_factory=anyio.Event)
+    """Set when it does not go on here any more; the run itself may have begun anew by then."""
+
     def stop(self) -> None:
         """Cut it off where it is: its thread is somebody else's."""
         self.is_stopped = True
@@ -124,8 +127,9 @@ class Launcher:
             # Whatever it is, it belongs to this run alone: the others go on.
             failure = err
         finally:
-            del self.active[launch.identity.run_id]
+            execution = self.active.pop(launch.identity.run_id)
             run.end(failure)
+            execution.over.set()
             self._ended(run)
 
     async def _execute(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:

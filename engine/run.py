@@ -97,10 +97,6 @@ class Run:
         if self.refusal:
             raise self.refusal
 
-    async def over(self) -> None:
-        """Return once it does not go on here."""
-        await self._over.wait()
-
     def begin(self, broadcast: Broadcast, version: int) -> None:
         """For the loop: the epoch begins behind a version of its thread, and is told there."""
         self._broadcast, self._after = broadcast, Cursor.behind(version)

@@ -181,23 +181,7 @@ class Runs(Views):
         """
         if self._status(run_id) == "done":
             return False
-        entry = ControlEntry(id=self._effects.new_id(), kind="cancel", by=by, content=reason)
-
-        def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:
-            # What was taken in has ended an epoch before this one.
-            row = self.log.run(run_id)
-            is_wanted = any(each.kind == "cancel" for each in known[row.control if row else 0 :])
-            return [] if is_wanted else [entry]
-
-        try:
-            is_new = await self._dispatch.stream(run_id).add(choice)
-        except RunOver:
-            return False
-        await self._dispatch.attend(run_id)
-        if not is_new and (execution := self._launcher.of(run_id)):
-            execution.control.cancel()
-        await self._cancel_children(run_id, by, reason)
-        return True
+        return (await self._cancel_tree(run_id, by, reason))[run_id]
 
     async def cancel_and_wait(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool:
         """As `cancel`, and return once the end of that very run is durable, wherever it goes on.
@@ -215,14 +199,11 @@ class Runs(Views):
         Raises:
             NotFound: there is no such run.
         """
-        tree = [run_id, *self._descendants(run_id)]
-        is_open = any(self._status(each) != "done" for each in tree)
-        if not await self.cancel(run_id, by=by, reason=reason):
-            await self._cancel_children(run_id, by, reason)
-        # Anew: what began before the cancellation came is among them now.
-        for each in (run_id, *self._descendants(run_id)):
+        self._status(run_id)
+        tree = await self._cancel_tree(run_id, by, reason)
+        for each in tree:
             await self._over(each)
-        return is_open
+        return any(tree.values())
 
     def _registry(self, run_id: str) -> Registry:
         return self._registries.get(run_id, self.registry)
@@ -294,21 +275,46 @@ class Runs(Views):
     async def _superseded(self, old: RunRow, by: str) -> None:
         if execution := self._launcher.of(old.run_id):
             execution.stop()
-        await self._cancel_children(old.run_id, None, f"run {by} took its place")
+        await self._cancel_tree(old.run_id, None, f"run {by} took its place")
 
     def _children(self, run_id: str) -> list[str]:
         # The queue first: a run that begins meanwhile is found among those that began.
         queued = [row.run_id for row in self.log.queued() if row.parent_run_id == run_id]
         return list(dict.fromkeys([*queued, *(row.run_id for row in self.log.children(run_id))]))
 
-    def _descendants(self, run_id: str) -> list[str]:
-        return [each for child in self._children(run_id) for each in (child, *self._descendants(child))]
+    async def _cancel_tree(self, run_id: str, by: str | None, reason: str | None) -> dict[str, bool]:
+        """Cancel a run and all below it: each, and whether it was not over before.
 
-    async def _cancel_children(self, run_id: str, by: str | None, reason: str | None) -> None:
-        for child in self._children(run_id):
-            if not await self.cancel(child, by=by, reason=reason):
-                # It is over; what it has started may not be.
-                await self._cancel_children(child, by, reason)
+        What is over in between shields nothing. Nothing begins below a run that is over or cancelled, so
+        what it has started is known when it is.
+        """
+        tree = {run_id: await self._cancel(run_id, by, reason)}
+        for each in (found := [run_id]):
+            for child in self._children(each):
+                if child not in tree:
+                    tree[child] = await self._cancel(child, by, reason)
+                    found.append(child)
+        return tree
+
+    async def _cancel(self, run_id: str, by: str | None, reason: str | None) -> bool:
+        if self._status(run_id) == "done":
+            return False
+        entry = ControlEntry(id=self._effects.new_id(), kind="cancel", by=by, content=reason)
+
+        def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:
+            # What was taken in has ended an epoch before this one.
+            row = self.log.run(run_id)
+            is_wanted = any(each.kind == "cancel" for each in known[row.control if row else 0 :])
+            return [] if is_wanted else [entry]
+
+        try:
+            is_new = await self._dispatch.stream(run_id).add(choice)
+        except RunOver:
+            return False
+        await self._dispatch.attend(run_id)
+        if not is_new and (execution := self._launcher.of(run_id)):
+            execution.control.cancel()
+        return True
 
     async def _add_decisions(self, run_id: str, decisions: Sequence[Decision]) -> None:
         def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:

@@ -150,25 +150,22 @@ async def test_a_decision_that_a_waiting_run_has_not_seen_is_in_its_end(path: Pa
 
 
 async def test_of_many_that_take_the_same_place_at_the_same_moment_each_has_it_once(path: Path) -> None:
-    """one after the other: nobody is refused, and nobody takes a place that is free already"""
+    """one after the other: nobody is refused, nobody takes a place that is free already, and none waits"""
     model = GatedModel()
 
-    async def start(runtime: Runtime) -> None:
-        await runtime.start("planner", "stop", thread="t1", if_active="supersede")
+    async def start(runtime: Runtime, thread: str) -> None:
+        await runtime.start("planner", "stop", thread=thread, if_active="supersede")
 
     async with opened(path, [planner(model)], [planner(model)]) as (runtime, other):
-        await runtime.start("planner", "go", thread="t1")
-        async with anyio.create_task_group() as tasks:
-            for each in (runtime, other, runtime, other):
-                tasks.start_soon(start, each)
-        (last,) = runtime.active_runs()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(model.answer_all, "stopped")
-            assert (await runtime.run(last.run_id).result()).output == "stopped"
-            tasks.cancel_scope.cancel()
-        ends = [row.termination for row in runtime.log.runs()]
-
-    assert sorted(end.code or end.type for end in ends if end) == ["natural_end", *["superseded"] * 4]
+        for thread in ("t1", "t2", "t3", "t4", "t5", "t6"):
+            await runtime.start("planner", "go", thread=thread)
+            async with anyio.create_task_group() as tasks:
+                for each in (runtime, other, runtime, other):
+                    tasks.start_soon(start, each, thread)
+            (last,) = runtime.active_runs(thread)
+            assert await runtime.cancel_and_wait(last.run_id)
+            ends = [row.termination for row in runtime.log.runs(thread)]
+            assert sorted(end.code or end.type for end in ends if end) == ["cancelled", *["superseded"] * 4]
 
 
 async def test_one_that_cannot_begin_is_no_hindrance(path: Path) -> None:

@@ -125,7 +125,8 @@ class Dispatch:
         thread = replay(self._log.log.read(row.thread_id))
         if row.run_id != list(thread.runs)[-1]:
             raise RunError(f"another run came behind run {row.run_id!r} on its thread: start a new one")
-        if execution := self._launcher.of(row.run_id):
+        execution = self._launcher.of(row.run_id)
+        if execution and execution.epoch == row.epoch:
             # Its end is in the log: it is about to be over here, too.
             await execution.over.wait()
         if not self._launcher.is_free(row.thread_id, row.run_id):

@@ -49,6 +49,7 @@ class Execution:
     """A run that goes on here."""
 
     run: Run
+    epoch: int
     control: Control
     scope: anyio.CancelScope
     is_stopped: bool = False
@@ -116,7 +117,7 @@ class Launcher:
         """Let a run begin by itself, if it can: behaviors may take their time before it is in the log."""
         scope = anyio.CancelScope()
         run.launch(launch.agent.output_type)
-        self.active[launch.identity.run_id] = Execution(run, launch.control, scope)
+        self.active[launch.identity.run_id] = Execution(run, launch.identity.epoch, launch.control, scope)
         self._tasks.start_soon(self._run, launch, run, scope)
 
     async def _run(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:

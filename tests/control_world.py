@@ -1,6 +1,6 @@
 """Two runtimes on one file, to which things happen: they open, close and crash while runs go on in them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,8 +10,15 @@ from anyio.abc import TaskGroup, TaskStatus
 from control_fold import Fold
 from gated import Asked, GatedModel, planner
 
-from threadlog.engine import Effects, Runtime
+from threadlog.engine import Agent, Effects, Runtime
 from threadlog.store import Log
+
+Agents = Callable[[GatedModel], list[Agent]]
+
+
+def alone(model: GatedModel) -> list[Agent]:
+    """One agent, who has nobody."""
+    return [planner(model)]
 
 
 class Named(Effects):
@@ -31,7 +38,7 @@ class Named(Effects):
 class Host:
     """A runtime in a task of its own. While it is down there is none."""
 
-    def __init__(self, path: Path, name: str, tasks: TaskGroup) -> None:
+    def __init__(self, path: Path, name: str, tasks: TaskGroup, agents: Agents = alone) -> None:
         self.model = GatedModel()
         self.runtime: Runtime | None = None
         self.executor = ""
@@ -39,6 +46,7 @@ class Host:
         self._path = path
         self._name = name
         self._tasks = tasks
+        self._agents = agents
         self._opened = 0
         self._left = anyio.Event()
         self._left.set()
@@ -57,7 +65,7 @@ class Host:
 
     async def _live(self, *, task_status: TaskStatus[None]) -> None:
         effects = Named(f"{self._name}{self._opened}")
-        agents = [planner(self.model)] if self.has_agent else []
+        agents = self._agents(self.model) if self.has_agent else []
         try:
             with self._leave:
                 async with Runtime.open(

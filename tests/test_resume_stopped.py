@@ -140,3 +140,22 @@ async def test_a_run_of_an_id_is_started_once_whoever_starts_it(path: Path) -> N
 
     assert begun == ["r1"] * 4
     assert [each.reason for each in changesets(path, "r1")] == ["run_started", "run_finished"]
+
+
+async def test_of_two_that_let_a_run_go_on_at_the_same_moment_one_does(path: Path) -> None:
+    refused = list[RunError]()
+
+    async def resume() -> None:
+        try:
+            await runtime.resume(run.run_id)
+        except RunError as err:
+            refused.append(err)
+
+    async with opened(path, [planner()]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        await runtime.cancel_and_wait(run.run_id)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(resume)
+
+    assert len(refused) == 2

@@ -15,6 +15,8 @@ loop        the run loop (step.py, round.py, phases.py: its parts)
 entries     what is wanted of a run, in its control stream
 control     the run's ear for it; inbox: on its way to the calls and words it is for
 closing     the ends that others write: of runs that wait, and of superseded ones
+liveness    who is alive: a lock for each open runtime
+recovery    finds runs whose process died (orphan.py: what is written of them; ledger.py: of their calls)
 replay      a recorded run executed again (record.py: the world as it was; divergence.py: what differs)
 launch      begins epochs of runs, and executes them
 dispatch    who acts on what is wanted: runs here, runs that wait, queued ones
@@ -69,6 +71,7 @@ from .prompts import (
     RemovePrompts,
 )
 from .provider import ProviderModel
+from .recovery import Recovered
 from .registry import Registry
 from .run import Run
 from .runtime import Runtime
@@ -86,6 +89,7 @@ __all__ = [
     "RunResult",
     "ActiveRun",
     "SubAgent",
+    "Recovered",
     "Registry",
     "tool",
     "Tool",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -65,6 +65,10 @@ class Agent:
 
     description: str = ""
     """What it is good for, as other agents read it."""
+
+    adopts_orphans: ClassVar[bool] = False
+    """Whether its runs are executed elsewhere and only followed here: one whose process died is never
+    stopped, but followed on by the next runtime that has the agent."""
 
     _providers: dict[str, ProviderModel] = field(default_factory=dict, repr=False, compare=False)
 
@@ -148,6 +152,8 @@ class Agent:
             "agents": list(self.agents),
             "description": self.description,
         }
+        if self.adopts_orphans:
+            specification["adopts_orphans"] = True
         fingerprint = sha256(dumps(specification)).hexdigest()
         return AgentFacts(name=self.name, fingerprint=fingerprint, specification=specification)
 

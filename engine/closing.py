@@ -4,25 +4,28 @@ from ..reducers.decision import DecisionTaken, kept
 from ..reducers.reduce import Reducers
 from ..reducers.replay import Thread
 from ..reducers.run import RunMoved, done_reason
-from ..reducers.tool_call import ToolCallMoved, calls
+from ..reducers.tool_call import ToolCallMoved, ToolCallState
 from ..store.changeset import Changeset, Executor, RunFacts, Termination
 from .control import Control
 from .effects import Effects
 from .inbox import Inbox
 from .journal import Kept
+from .ledger import open_calls
 from .workspace import LOOP, RunIdentity, Workspace
 
 
 def close_calls(work: Workspace) -> None:
     """Calls without an outcome are cancelled with their run; decisions that were of no use are unused."""
-    for call in calls(work.state):
-        if call.status in ("new", "running", "suspended", "resuming"):
-            moved = ToolCallMoved(
-                call_id=call.call_id, name=call.name, arguments=call.arguments, status="cancelled"
-            )
-            work.act([moved], source=LOOP, call_id=call.call_id)
+    for call in open_calls(work.state):
+        close_call(work, call)
     for record in kept(work.state):
         work.act([DecisionTaken(target=record.target, unused=True)], source=LOOP)
+
+
+def close_call(work: Workspace, call: ToolCallState) -> None:
+    """A call ends without an outcome."""
+    moved = ToolCallMoved(call_id=call.call_id, name=call.name, arguments=call.arguments, status="cancelled")
+    work.act([moved], source=LOOP, call_id=call.call_id)
 
 
 async def cancel_waiting(work: Workspace, control: Control, waited: RunFacts, executor: Executor) -> None:
@@ -33,7 +36,7 @@ async def cancel_waiting(work: Workspace, control: Control, waited: RunFacts, ex
     Raises:
         VersionConflict: somebody wants something else of it, or lets it go on.
     """
-    done = _closed(work, control, waited, Termination(type="cancelled"))
+    done = closed(work, control, waited, Termination(type="cancelled"))
     await work.commit_end("run_finished", run=done, executor=executor)
 
 
@@ -45,11 +48,12 @@ def superseded(
     work = Workspace(journal, effects, Reducers(), identity, thread, author="superseded")
     end = Termination(type="cancelled", code="superseded", detail=f"run {by} took its place")
     facts = thread.runs.get(identity.run_id, RunFacts(status="running"))
-    work.commit("superseded", run=_closed(work, control, facts, end))
+    work.commit("superseded", run=closed(work, control, facts, end))
     return journal.changesets[0]
 
 
-def _closed(work: Workspace, control: Control, facts: RunFacts, termination: Termination) -> RunFacts:
+def closed(work: Workspace, control: Control, facts: RunFacts, termination: Termination) -> RunFacts:
+    """The facts of a run that ends here, with all that was wanted of it taken in and its calls closed."""
     moved = RunMoved(run_id=work.identity.run_id, status="done", done_reason=done_reason(termination))
     work.act([moved], source=LOOP)
     Inbox(work, control).take_in("end")

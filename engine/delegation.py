@@ -138,7 +138,7 @@ class AgentRun(Tool):
     """agent_run: says in the state which run it is about to start, before it does."""
 
     def __init__(self, delegation: Delegation) -> None:
-        super().__init__(_agent_run(delegation))
+        super().__init__(_agent_run(delegation), idempotent=True)
         self._delegation = delegation
 
     def announced(self, context: ToolContext, arguments: Any) -> Sequence[StateAction]:
@@ -158,7 +158,8 @@ class AgentRun(Tool):
 
 def delegation_tools(delegation: Delegation) -> tuple[Tool, ...]:
     """The tools of an agent that has others."""
-    return AgentRun(delegation), Tool(_agent_stop(delegation)), Tool(_agent_output(delegation))
+    stop = Tool(_agent_stop(delegation), idempotent=True)
+    return AgentRun(delegation), stop, Tool(_agent_output(delegation), idempotent=True)
 
 
 def run_of(context: ToolContext) -> str:

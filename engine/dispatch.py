@@ -140,7 +140,7 @@ class Dispatch:
             registry,
             Resume(thread.runs[row.run_id], messages),
             thread,
-            self._control(row.run_id, row.control),
+            self.control(row.run_id, row.control),
             condition=self.under(parent),
         )
         run = self._handle(row.run_id, row.thread_id, row.agent)
@@ -155,12 +155,12 @@ class Dispatch:
         """
         thread = replay(self._log.log.read(row.thread_id))
         work = Workspace(LogJournal(self._log), self._effects, Reducers(), _next(row), thread)
-        control = self._control(row.run_id, row.control)
+        control = self.control(row.run_id, row.control)
         await cancel_waiting(work, control, thread.runs[row.run_id], self._executor)
 
     def superseding(self, launch: Launch, old: RunRow) -> Launch:
         """The launch of a run that takes the place of another one, which it ends with its first append."""
-        control = self._control(old.run_id, old.control)
+        control = self.control(old.run_id, old.control)
         identity = RunIdentity(old.run_id, old.thread_id, old.epoch, old.parent_run_id)
         end = superseded(identity, launch.thread, control, self._effects, by=launch.identity.run_id)
         thread = replay([end], base=launch.thread)
@@ -181,7 +181,8 @@ class Dispatch:
             raise RunOver(parent, "cancelled")
         return Condition({self.stream(parent).name: len(wanted)}, parent)
 
-    def _control(self, run_id: str, taken: int) -> Control:
+    def control(self, run_id: str, taken: int) -> Control:
+        """The ear of a run, with what has come behind what was taken in."""
         control = Control(taken)
         control.hear(self.stream(run_id).read(after=taken))
         return control
@@ -218,7 +219,7 @@ class Dispatch:
         registry = self._registry(row.run_id)
         agent = registry.agent(row.agent)
         self._keep(row.run_id, registry)
-        control = self._control(row.run_id, 0)
+        control = self.control(row.run_id, 0)
         if control.should_stop():
             # Cancelled since the queue was read: it is over, and never begins.
             return

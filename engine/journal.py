@@ -67,6 +67,10 @@ class LogJournal:
             behind=behind.last,
         )
 
+    def head(self, thread_id: str) -> int:
+        """The version that a thread has in the log now."""
+        return self._log.log.head(thread_id)
+
 
 class Kept:
     """Keeps the changesets, with their versions, for whoever appends them."""

@@ -81,9 +81,9 @@ class Launcher:
         self._log = log
         self._streams = streams
         self._effects = effects
-        self._executor = executor
+        self.executor = executor
         self._tasks = tasks
-        self._equipped = equipped
+        self.equipped = equipped
         """An agent as it runs: with what it needs of the others."""
         self._ended = ended
         self.active: dict[str, Execution] = {}
@@ -136,11 +136,11 @@ class Launcher:
     async def _execute(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
         identity, thread = launch.identity, launch.thread
         publisher = Publisher(LogJournal(self._log, launch.before, launch.condition), run)
-        agent = self._equipped(launch.agent, launch.registry)
+        agent = self.equipped(launch.agent, launch.registry)
         reducers = Reducers(agent.all_reducers())
         work = Workspace(publisher, self._effects, reducers, identity, thread)
         registry = launch.registry.fingerprint
-        loop = Loop(agent, work, self._effects, self._executor, publisher, launch.control, registry)
+        loop = Loop(agent, work, self._effects, self.executor, publisher, launch.control, registry)
         failure: Exception | None = None
         telling = self._streams.telling(identity.run_id, identity.thread_id, thread.version)
         with closing(publisher), telling as broadcast:

@@ -42,6 +42,8 @@ from .control import Control, Interrupted, Place
 from .effects import Effects
 from .inbox import Inbox
 from .inference import InferenceFailed
+from .ledger import in_call_order
+from .orphan import ENDS, QUESTION
 from .output import NOT_GIVEN, given_output
 from .phases import Phases
 from .publish import Publisher
@@ -105,6 +107,8 @@ class Loop:
         self._started_at = 0
         self._output: JsonValue = None
         self._given: JsonValue = None
+        self._is_given_up = False
+        """Whether a person said that it shall not go on after its process has died."""
 
     async def run(self, opening: Start | Resume) -> None:
         """Run to the end, however it comes; the log says which.
@@ -169,6 +173,8 @@ class Loop:
         while not self._control.should_stop():
             self._take_in("step")
             if await self._went_on_with_decided():
+                if self._is_given_up:
+                    return ENDS["stop"]
                 continue
             if self._given is None and self._waits_for_all():
                 return Termination(type="suspended")
@@ -273,11 +279,13 @@ class Loop:
         round = self._new_round(max(self._step.number - 1, 0))
         await self._call_tools(round, again, answers)
         self._note_output(round)
+        self._is_given_up = any((o.name, o.outcome) == (QUESTION, "cancelled") for o in round.outcomes)
         return True
 
     def _decided(self) -> list[ToolCallState]:
-        """The calls that can go on: of a batch, none before all of it is decided."""
-        decided = [call for call in calls(self._work.state) if call.status == "resuming" and call.decision]
+        """The calls that can go on, in call order: of a batch, none before all of it is decided."""
+        resuming = [call for call in calls(self._work.state) if call.status == "resuming"]
+        decided = in_call_order(resuming, self._work.messages) if resuming else []
         is_batch = self._agent.tool_execution == "parallel_batch_approval"
         return [] if is_batch and pending(self._work.state) else decided
 

@@ -128,11 +128,6 @@ class Turn:
     provider: str | None = None
 
 
-def summed(a: Usage, b: Usage) -> Usage:
-    """Both together."""
-    return Usage(**{name: getattr(a, name) + getattr(b, name) for name in Usage.model_fields})
-
-
 @dataclass(frozen=True, slots=True)
 class Paid:
     """What a behavior was answered by a model that it asked itself: its tokens are the run's, too."""

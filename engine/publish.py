@@ -15,14 +15,14 @@ from ..store.changeset import Changeset, control_stream
 from ..store.errors import VersionConflict
 from .events import Event
 from .facts import facts
-from .journal import Behind, Journal
+from .journal import Behind, LogJournal
 from .run import Run
 
 
 class Publisher:
     """A run's journal: appends to the log, and tells each changeset's facts once it is durable."""
 
-    def __init__(self, journal: Journal, run: Run) -> None:
+    def __init__(self, journal: LogJournal, run: Run) -> None:
         self._journal = journal
         self._run = run
         self.failure: Exception | None = None
@@ -40,6 +40,15 @@ class Publisher:
         written = changeset.model_copy(update={"version": behind.version + 1})
         self._queue(pending, facts(written))
         return pending
+
+    def refuse_if_taken(self, thread_id: str, version: int) -> None:
+        """Pass if nobody else has written to the thread behind a version that is durable.
+
+        Raises:
+            VersionConflict: somebody has.
+        """
+        if (actual := self._journal.head(thread_id)) != version:
+            raise VersionConflict(thread_id, version, actual)
 
     def tell(self, event: Event) -> None:
         """Tell what passes, behind the commits so far; never, if one of them fails."""

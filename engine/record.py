@@ -34,7 +34,7 @@ from .model import (
 from .tool import Tool, ToolAnswer, ToolContext
 from .workspace import LOOP, Workspace
 
-ENDED_BY_OTHERS = ("superseded",)
+ENDED_BY_OTHERS = ("superseded", "recovered")
 """What somebody else has written: it is not compared, and the loop never came to an end of its own."""
 
 

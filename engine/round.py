@@ -69,7 +69,7 @@ class Round:
             answer = await self._gate(call, decision)
             if not answer:
                 context = self._context(call, decision)
-                await self._announce([(call, context)])
+                await self._may_start([(call, context)])
                 answer = await self._call(call, context)
             await self._settle(call, answer)
             if answer.outcome == "suspended":
@@ -82,12 +82,30 @@ class Round:
                 await self._settle(call, gate)
         # Made before the first of them starts: all are given the state that the round begins with.
         called = [(call, self._context(call, decided.get(call.id))) for call, gate in gates if not gate]
-        await self._announce(called)
+        if called:
+            await self._may_start(called)
         if len(called) == 1:
             ((call, context),) = called
             await self._settle(call, await self._call(call, context))
         elif called:
             await self._together(called)
+
+    async def _may_start(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
+        """Return when the tools of these calls may start.
+
+        Raises:
+            VersionConflict: the thread is somebody else's, as after this process was stopped for a while.
+        """
+        announced = False
+        for call, context in calls:
+            actions = self.agent.toolbox()[call.name].announced(context, self._arguments(call, context))
+            self.work.act(actions, source=f"tool:{call.name}", call_id=call.id)
+            announced |= bool(actions)
+        if announced:
+            self.work.commit("tools_started")
+        # The log has what came of the tool before: after a crash it is known which of them was at work.
+        await self.work.durable()
+        self.publisher.refuse_if_taken(self.work.identity.thread_id, self.work.version)
 
     async def _together(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
         send, receive = create_memory_object_stream[tuple[ToolCall, ToolAnswer]](math.inf)
@@ -131,19 +149,25 @@ class Round:
         if given := _last(actions, SetToolResult):
             assert isinstance(given, SetToolResult)
             return ToolAnswer("succeeded", given.output)
+        if decision and self._is_answered_by(decision, call):
+            return ToolAnswer("succeeded", True if decision.result is None else decision.result)
         tool = self.agent.toolbox().get(call.name)
         if tool is None:
             return ToolAnswer.failed(f"Tool {call.name!r} not found")
         if problem := tool.problem_with(call.arguments):
             return ToolAnswer.failed(problem)
-        if decision and _mode(self.work, call) == "use_decision_as_tool_result":
-            return ToolAnswer("succeeded", True if decision.result is None else decision.result)
         try:
             if verdict is None and decision is None and tool.wants_approval(call.arguments):
                 verdict = Suspend("approve", f"Call {call.name}?")
         except Exception as err:
             return ToolAnswer.failed(f"Execution failed: {in_words(err)}")
         return ToolAnswer("suspended", None, suspend=verdict) if isinstance(verdict, Suspend) else None
+
+    def _is_answered_by(self, decision: DecisionRecord, call: ToolCall) -> bool:
+        """Whether what a person said is the answer of the call."""
+        mode = _mode(self.work, call)
+        was_made = mode == "recover_tool_call" and decision.result is not None
+        return was_made or mode == "use_decision_as_tool_result"
 
     def _context(self, call: ToolCall, decision: DecisionRecord | None) -> ToolContext:
         identity = self.work.identity
@@ -158,16 +182,6 @@ class Round:
             _messages=tuple(self.work.messages),
             _tell=lambda value: self.publisher.tell(events.ToolProgress(call.id, call.name, value)),
         )
-
-    async def _announce(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
-        """Put into the log what calls are about to begin, where the log must have it before they do."""
-        announced = False
-        for call, context in calls:
-            actions = self.agent.toolbox()[call.name].announced(context, self._arguments(call, context))
-            self.work.act(actions, source=f"tool:{call.name}", call_id=call.id)
-            announced |= bool(actions)
-        if announced:
-            await self.work.settled("tools_started")
 
     def _arguments(self, call: ToolCall, context: ToolContext) -> Any:
         """With what the tool is called: what the model gave, unless a person gave something else."""

@@ -1,11 +1,12 @@
 """What may be wanted of runs: to start, to be decided, steered and cancelled. Durable before it is done."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Literal
 from weakref import WeakValueDictionary
 
+import anyio
 from pydantic import JsonValue
 
 from ..reducers.replay import replay
@@ -13,11 +14,13 @@ from ..store.async_log import AsyncLog
 from ..store.changeset import CONTROL, ControlEntry, Message, RunRequest, ThreadFacts
 from ..store.errors import NotFound, RunError, RunOver, ThreadAlreadyRunning, ThreadlogError
 from ..store.listing import RunRow
+from ..store.log import POLL_SECONDS
 from .decision import Answers, Decision, refuse_unknown
 from .dispatch import LOST_RACES, Dispatch
 from .effects import Effects
 from .launch import Launch, Launcher
 from .loop import Start
+from .recovery import Recovered, Recovery
 from .registry import Registry
 from .run import Run
 from .views import ActiveRun, Views
@@ -34,6 +37,7 @@ class Runs(Views):
     _effects: Effects
     _launcher: Launcher
     _dispatch: Dispatch
+    _recovery: Recovery
     _registries: dict[str, Registry]
     _runs: WeakValueDictionary[str, Run]
 
@@ -183,6 +187,27 @@ class Runs(Views):
             return False
         return (await self._cancel_tree(run_id, by, reason))[run_id]
 
+    async def recover(self, run_id: str | None = None, *, force: bool = False) -> list[Recovered]:
+        """Recover the runs whose process died, or one of them, as `orphans` says: durable on return.
+
+        Which they were; none if there are none, so it may be repeated. Where orphans are left alone, to
+        recover them stops them. With `force` a run is taken from whoever executes it: a process that is
+        stopped keeps its runs, and writes nothing more of this one when it wakes.
+
+        Raises:
+            NotFound: there is no such run.
+            RunError: somebody executes it, and nothing says to use force.
+        """
+        if run_id is None:
+            return await self._recovery.recover_all()
+        row = self._row(run_id)
+        if row.status == "running" and not force and not self._recovery.is_orphan(row):
+            raise RunError(
+                f"run {run_id!r} is executed by {_who(row)}, which is alive: cancel it, or use force"
+            )
+        found = await self._recovery.recover(run_id, force=force)
+        return [found] if found else []
+
     async def cancel_and_wait(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool:
         """As `cancel`, and return once the end of that very run is durable, wherever it goes on.
 
@@ -314,6 +339,7 @@ class Runs(Views):
         await self._dispatch.attend(run_id)
         if not is_new and (execution := self._launcher.of(run_id)):
             execution.control.cancel()
+        await self._recovery.stop_orphan(run_id)
         return True
 
     async def _add_decisions(self, run_id: str, decisions: Sequence[Decision]) -> None:
@@ -329,12 +355,10 @@ class Runs(Views):
         await self._dispatch.stream(run_id).add(choice)
 
     async def _over(self, run_id: str) -> None:
-        """Return once the run's end is durable."""
-        async with aclosing(self._async_log.changes()) as changes:
-            async for _ in changes:
-                row = self.log.run(run_id)
-                if not row or row.status == "done":
-                    return
+        """Return once the run's end is durable. Its process may die before: then nothing more comes of it."""
+        while (row := self.log.run(run_id)) and row.status != "done":
+            await self._recovery.stop_orphan(run_id)
+            await anyio.sleep(POLL_SECONDS)
 
     def _handle(self, run_id: str, thread_id: str, agent: str | None) -> Run:
         """The one handle of a run, as long as somebody holds it."""
@@ -353,6 +377,10 @@ def _said(prompt: str | Sequence[Message], id: str, run_id: str) -> tuple[Messag
     if isinstance(prompt, str):
         return (Message(id=id, role="user", content=prompt, run_id=run_id),)
     return tuple(prompt)
+
+
+def _who(row: RunRow) -> str:
+    return f"process {row.executor.pid} on {row.executor.host}" if row.executor else "somebody"
 
 
 def _refuse_to_resume(row: RunRow, decisions: Sequence[Decision], prompt: str | Sequence[Message]) -> None:

@@ -31,6 +31,8 @@ from .equipment import Equipment
 from .events import RunResult
 from .follow import Streams
 from .launch import Launcher
+from .liveness import Liveness
+from .recovery import Orphans, Recovery
 from .registry import Registry
 from .run import Run
 from .runs import Runs
@@ -45,8 +47,13 @@ class Runtime(Runs):
     all the same does so in a shielded scope of its own.
     """
 
-    def __init__(self, log: Log, agents: Sequence[Agent], effects: Effects) -> None:
+    def __init__(
+        self, log: Log, agents: Sequence[Agent], effects: Effects, orphans: Orphans = "stop"
+    ) -> None:
         self.log = log
+        self._orphans: Orphans = orphans
+        self._liveness = Liveness(log.path)
+        self._liveness.refuse_second_name()
         self.registry = Registry(tuple(agents))
         """What runs that start now start with."""
         self._effects = effects
@@ -63,16 +70,21 @@ class Runtime(Runs):
         agents: Sequence[Agent],
         durability: Durability = "full",
         effects: Effects | None = None,
+        orphans: Orphans = "stop",
     ) -> Self:
         """Open the log at `path`, which is made if there is none.
 
+        `orphans` says what becomes of runs whose process died, as soon as the block is entered: they are
+        stopped, a person is asked about each, they go on in their next epoch (those whose agents are
+        here), or they are left alone.
+
         Raises:
             DefinitionError: two agents have the same name.
-            LogError: as `Log.open`.
+            LogUnavailable: the file has a second hard link; as `Log.open`, like the other errors of a log.
         """
         log = Log.open(path, durability=durability)
         try:
-            return cls(log, agents, effects or Effects())
+            return cls(log, agents, effects or Effects(), orphans)
         except BaseException:
             log.close()
             raise
@@ -125,6 +137,8 @@ class Runtime(Runs):
         self._is_closing, self._connected = False, set[int]()
         async with AsyncExitStack() as self._opened:
             self._opened.callback(self.log.close)
+            # Before anything is written, and until all is.
+            self._opened.enter_context(self._liveness.hold(self._executor.id))
             self._async_log = await self._opened.enter_async_context(AsyncLog(self.log))
             await self._connect(self.registry)
             self._tasks = await anyio.create_task_group().__aenter__()
@@ -147,10 +161,20 @@ class Runtime(Runs):
                 self._registries.setdefault,
                 self._handle,
             )
+            self._recovery = Recovery(
+                self._async_log, self._effects, self._launcher, self._dispatch, self._registry, self._orphans
+            )
             self._following = anyio.CancelScope()
-            self._tasks.start_soon(self._follow)
             self._tasks.start_soon(self._streams.follow)
             self._opened = self._opened.pop_all()
+        try:
+            await self._recovery.at_open()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.__aexit__()
+            raise
+        # Now: queued runs whose thread was an orphan's find it free, and what orphans wait for is heard.
+        self._tasks.start_soon(self._follow)
         return self
 
     async def _follow(self) -> None:

@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from ..reducers.reduce import Reducers, Reduction, StateAction
 from ..reducers.replay import Thread
 from ..reducers.run import control_taken
+from ..reducers.usage import summed
 from ..store.async_log import Pending
 from ..store.changeset import (
     ActionRecord,
@@ -34,7 +35,7 @@ from ..store.errors import EffectError, in_words
 from ..store.state import Head
 from .effects import Effects
 from .journal import Behind, Condition, Journal
-from .model import Paid, summed
+from .model import Paid
 
 LOOP = "agent_loop"
 """The source of what the loop itself does."""
@@ -204,6 +205,14 @@ class Workspace:
         """
         if self._actions or self._asked or self._said:
             self.commit(reason)
+        await self.durable()
+
+    async def durable(self) -> None:
+        """Return once all that was committed is durable; what waits still does.
+
+        Raises:
+            LogError: a commit failed.
+        """
         if self._last:
             await self._last.result()
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..store.changeset import Changeset, Message, RunFacts, ThreadFacts
 from ..store.errors import CorruptLog
 from ..store.patch import Draft
+from .usage import spent, summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Thread:
     """The conversation. Ids are unique: a message whose id came before was skipped."""
 
     runs: Mapping[str, RunFacts] = field(default_factory=dict)
-    """Where each run of the thread stands, in the order in which they began."""
+    """Where each run of the thread stands, in the order in which they began, with the tokens so far."""
 
     facts: ThreadFacts = field(default_factory=ThreadFacts)
     """Parent, owner and labels, as last set."""
@@ -52,7 +53,15 @@ def replay(changesets: Iterable[Changeset], base: Thread | None = None) -> Threa
             draft.apply(patch.operations)
         for message in changeset.messages:
             messages.setdefault(message.id, message)
-        if changeset.run and changeset.run_id:
-            runs[changeset.run_id] = changeset.run
+        if changeset.run_id and (facts_now := changeset.run or _going_on(runs, changeset)):
+            runs[changeset.run_id] = facts_now
         facts = changeset.thread or facts
     return Thread(version, draft.document, tuple(messages.values()), runs, facts)
+
+
+def _going_on(runs: Mapping[str, RunFacts], changeset: Changeset) -> RunFacts | None:
+    """A run that goes on, with what it has cost since it said so itself."""
+    known = runs.get(changeset.run_id or "")
+    if known is None or not (changeset.inference or changeset.effects):
+        return None
+    return known.model_copy(update={"usage": summed(known.usage, spent(changeset))})

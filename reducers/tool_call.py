@@ -1,6 +1,6 @@
 """The record of a tool call in the state, from the model's wish to its outcome. Pure.
 
-    new       -> any
+    new       -> any; resuming without a decision: it is made when the run goes on after a crash
     running   -> suspended, succeeded, failed, cancelled
     suspended -> resuming, cancelled
     resuming  -> running, suspended, succeeded, failed, cancelled
@@ -19,11 +19,15 @@ from .reducer import Action, Reducer
 from .scope import TOOL_CALL_STATE, TOOL_CALLS
 
 Status = Literal["new", "running", "suspended", "resuming", "succeeded", "failed", "cancelled"]
-ResumeMode = Literal["replay_tool_call", "use_decision_as_tool_result", "pass_decision_to_tool"]
+ResumeMode = Literal[
+    "replay_tool_call", "use_decision_as_tool_result", "pass_decision_to_tool", "recover_tool_call"
+]
+"""What becomes of an approved call. `recover_tool_call` is threadlog's own, for a call that was perhaps
+made when its process died: with a result it was, and that is its answer; without one it is made again."""
 
 _ENDS: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 _MOVES: dict[Status, frozenset[Status]] = {
-    "new": frozenset({"new", "running", "suspended", *_ENDS}),
+    "new": frozenset({"new", "running", "suspended", "resuming", *_ENDS}),
     "running": frozenset({"suspended", *_ENDS}),
     "suspended": frozenset({"resuming", "cancelled"}),
     "resuming": frozenset({"running", "suspended", *_ENDS}),

@@ -27,6 +27,7 @@ Reason = Literal[
     "run_finished",
     "edited",
     "superseded",
+    "recovered",
     "control",
 ]
 
@@ -163,6 +164,35 @@ class Executor(Record):
 
     pid: int
     """The process on that machine."""
+
+
+class LostCall(Record):
+    """A tool call that was open when the process of its run died."""
+
+    call_id: str
+    """The call."""
+
+    name: str
+    """The tool."""
+
+    fate: Literal["not_started", "unknown"]
+    """Of a call that may have been started nobody knows whether it has had its effect."""
+
+
+class Orphan(Record):
+    """What the log knows of a run whose process died: evidence, for whoever must find out what happened."""
+
+    executor: Executor | None = None
+    """Who executed it."""
+
+    version: int
+    """Of the last changeset that it has written."""
+
+    at: Int64
+    """When that was: microseconds since 1970, UTC."""
+
+    calls: tuple[LostCall, ...] = ()
+    """The tool calls that had no result."""
 
 
 class AgentFacts(Record):
@@ -306,3 +336,6 @@ class Changeset(Record):
 
     cut_off: tuple[str, ...] = ()
     """Behaviors that were not waited for, with their phases: of those the answers of the world are all."""
+
+    orphan: Orphan | None = None
+    """Of a recovered run: what it was recovered from."""

@@ -31,10 +31,10 @@ def go(process: Process) -> None:
     process.stdin.flush()
 
 
-def together(*commands: tuple[object, ...]) -> list[list[str]]:
+def together(*commands: tuple[object, ...], script: str = "appender.py") -> list[list[str]]:
     """What the processes said, all begun at the same moment. None fails."""
     with ExitStack() as stack:
-        processes = [stack.enter_context(started(*command)) for command in commands]
+        processes = [stack.enter_context(started(*command, script=script)) for command in commands]
         for process in processes:
             ready(process)
         for process in processes:

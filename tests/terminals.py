@@ -43,7 +43,7 @@ def queue_behind(db: Path) -> str:
     """A run that waits for its turn on thread `bill`."""
 
     async def queue() -> str:
-        async with Runtime.open(db, agents=[traveller.booker]) as runtime:
+        async with Runtime.open(db, agents=[traveller.booker], orphans="leave") as runtime:
             return (await runtime.start("booker", "go", thread="bill", if_active="queue")).run_id
 
     return anyio.run(queue)

@@ -12,6 +12,7 @@ from terminals import TRAVELLER, asked, entries, followed_until, held, make_evil
 from test_command import EVIL, plain
 from test_run_command import read
 
+from threadlog.engine.orphan import ENDS
 from threadlog.store.listing import RunRow
 
 
@@ -236,7 +237,10 @@ def test_a_run_whose_process_was_killed_is_said_to_be_left_alone(db: Path) -> No
     told = call(f"steer {row(db).run_id} hurry --wait 0 --db {db}").out
 
     assert f"process {process.pid} on" in told
-    assert told.endswith("is gone\n")
+    assert "is gone" in told
+    assert "its process is gone" in call(f"runs --active --db {db}").out
+    assert call(told.splitlines()[-1].strip().removeprefix("threadlog ")).code == 0
+    assert row(db).termination == ENDS["stop"]
 
 
 # Cancelling

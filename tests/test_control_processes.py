@@ -44,6 +44,8 @@ class Heard:
     started: set[str] = field(default_factory=set)
     told: dict[str, list[Fact]] = field(default_factory=lambda: defaultdict(list))
     orphans: int = 0
+    recovered: int = 0
+    """Of the orphans, those that nothing else has ended."""
 
 
 class Controller:
@@ -111,16 +113,27 @@ class Controller:
         self._heard.started.add(run.run_id)
 
     async def take_over(self, pid: int) -> None:
-        """The place of every run is taken that the dead process has executed."""
+        """The place of every run is taken that the dead process has executed, or it is recovered."""
         for row in self._runtime.active_runs():
             if row.status == "running" and row.executor and row.executor.pid == pid:
                 self._heard.orphans += 1
                 for step in self._dice.sample(self._steps[:5], k=self._dice.randrange(3)):
                     await step(row)
+                if self._dice.random() < 0.5:
+                    await self._recover(row)
+                    continue
                 run = await self._runtime.start("closer", "go", thread=row.thread_id, if_active="supersede")
                 self._heard.started.add(run.run_id)
                 assert (await run.result()).output == "closed"
         self.listen()
+
+    async def _recover(self, row: ActiveRun) -> None:
+        """It is over, unless somebody has wanted that before."""
+        found = await self._runtime.recover(row.run_id)
+        self._heard.recovered += len(found)
+        ended = self._runtime.log.run(row.run_id)
+        assert ended
+        assert ended.status == "done"
 
 
 def is_whole(told: list[Fact]) -> bool:
@@ -216,7 +229,8 @@ def test_nothing_that_is_wanted_of_runs_is_lost_or_done_twice_however_often_thei
     assert_told(path, heard)
     anyio.run(assert_controlled, path, planner(), closer())
     sys.stdout.write(
-        f"{KILLS} kills, {len(fold.runs)} runs, {heard.orphans} orphans, {len(heard.decided)} decisions, "
+        f"{KILLS} kills, {len(fold.runs)} runs, {heard.orphans} orphans, "
+        f"{heard.recovered} recovered, {len(heard.decided)} decisions, "
         f"{len(heard.steered)} words, {len(heard.cancelled)} cancellations, "
         f"{sum(map(len, heard.told.values()))} facts told\n"
     )

@@ -135,7 +135,7 @@ def test_a_call_is_recorded_under_its_id_as_one_token() -> None:
 
 ENDS: set[CallStatus] = {"succeeded", "failed", "cancelled"}
 CALL_MOVES: dict[CallStatus, set[CallStatus]] = {
-    "new": {"new", "running", "suspended", *ENDS},
+    "new": {"new", "running", "suspended", "resuming", *ENDS},
     "running": {"suspended", *ENDS},
     "suspended": {"resuming", "cancelled"},
     "resuming": {"running", "suspended", *ENDS},

@@ -23,6 +23,7 @@ from .control import cancel, decide, steer
 from .demo.command import demo
 from .follow import follow
 from .pending import pending
+from .recover import recover
 from .run import run
 from .runs import runs
 from .terminal import line
@@ -52,7 +53,7 @@ def cli(context: click.Context, as_json: bool) -> None:
 
 
 LOOKING = (threads, runs, show, log, state, diff)
-CONTROLLING = (follow, pending, decide, steer, cancel)
+CONTROLLING = (follow, pending, decide, steer, cancel, recover)
 CHECKING = (verify, replay, rebuild, stats)
 
 for command in (demo, run, *LOOKING, *CONTROLLING, *CHECKING):

@@ -9,6 +9,7 @@ from ..store.changeset import Termination
 from ..store.listing import QueuedRow, RunRow
 from ..store.log import Log
 from .opening import on_a_log, reading, version_in
+from .standing import is_gone
 from .terminal import print_json, print_table, when
 from .tree import as_tree, branch
 
@@ -31,7 +32,7 @@ def runs(db: str, as_json: bool, thread: str | None, active: bool) -> None:
     if as_json:
         print_json([_json(row) for row in rows])
     elif active:
-        _print_active(rows)
+        _print_active(db, rows)
     else:
         _print_runs([row for row in rows if isinstance(row, RunRow)])
 
@@ -73,17 +74,22 @@ def _print_runs(rows: list[RunRow]) -> None:
     )
 
 
-def _print_active(rows: Sequence[Row]) -> None:
+def _print_active(db: str, rows: Sequence[Row]) -> None:
     print_table(
         f"{len(rows)} active runs",
         ("run", "thread", "agent", "status", "host", "pid#", "started (UTC)"),
         (
-            (branch(depth, row.run_id), row.thread_id, row.agent, row.status, *_executed(row))
+            (branch(depth, row.run_id), row.thread_id, row.agent, _status(db, row), *_executed(row))
             if isinstance(row, RunRow)
             else (branch(depth, row.run_id), row.thread_id, row.agent, "queued")
             for depth, row in as_tree(rows)
         ),
     )
+
+
+def _status(db: str, row: RunRow) -> str:
+    is_orphan = row.status == "running" and is_gone(db, row.executor)
+    return "its process is gone" if is_orphan else row.status
 
 
 def _executed(row: RunRow) -> tuple[object, ...]:

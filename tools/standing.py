@@ -1,10 +1,10 @@
 """Where one run of a log is now, and the lines to type that bring it on."""
 
-import os
 import shlex
-import socket
+from pathlib import Path
 from typing import NamedTuple
 
+from ..engine.liveness import Liveness
 from ..store.changeset import Executor, Termination, control_stream
 from ..store.errors import NotFound
 from ..store.log import Log
@@ -66,17 +66,14 @@ def executed_by(executor: Executor | None) -> str:
     return f"process {executor.pid} on {executor.host}" if executor else "another process"
 
 
-def is_gone(executor: Executor | None) -> bool:
-    """Whether who executes a run is known to be no more: it was a process of this machine."""
-    if executor is None or executor.host != socket.gethostname() or executor.pid <= 0:
-        return False
-    try:
-        os.kill(executor.pid, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        pass
-    return False
+def is_gone(db: str, executor: Executor | None) -> bool:
+    """Whether who executes a run is no more: its process died, or has left its runtime."""
+    return executor is not None and not Liveness(Path(db)).is_alive(executor.id)
+
+
+def recovering(db: str, run_id: str) -> str:
+    """The line that closes a run whose process is gone."""
+    return shlex.join(("threadlog", "recover", run_id, "--db", db))
 
 
 def deciding(db: str, run_id: str, target: str) -> str:

@@ -16,7 +16,7 @@ def as_tree(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
     for row in rows:
         below.setdefault(row.parent_run_id if row.parent_run_id in known else None, []).append(row)
     seen = set[int]()
-    yield from _below(below, below.get(None, ()), 0, seen)
+    yield from _below(below, below.get(None, []), 0, seen)
     yield from _below(below, rows, 0, seen)
 
 
@@ -27,7 +27,7 @@ def _below(
         if id(row) not in seen:
             seen.add(id(row))
             yield depth, row
-            yield from _below(below, below.get(row.run_id, ()), depth + 1, seen)
+            yield from _below(below, below.get(row.run_id, []), depth + 1, seen)
 
 
 def descendants(log: Log, run_ids: Iterable[str]) -> dict[str, list[tuple[int, RunRow]]]:

@@ -14,7 +14,7 @@ from ..store.changeset import ControlEntry, control_stream
 from ..store.log import Log
 from .opening import reading
 from .runs import ended
-from .standing import Standing, asking, executed_by, going_on, is_gone, standing
+from .standing import Standing, asking, executed_by, going_on, is_gone, recovering, standing
 from .terminal import console, line, print_json, styled
 
 Deed = Callable[[Runtime], Awaitable[object]]
@@ -62,7 +62,7 @@ def carry_out(wish: Wish, as_json: bool, wait: float) -> None:
 
 async def _record(wish: Wish) -> Recorded:
     stream = control_stream(wish.run_id)
-    async with Runtime.open(wish.db, agents=[]) as runtime:
+    async with Runtime.open(wish.db, agents=[], orphans="leave") as runtime:
         before = runtime.log.head(stream)
         await wish.do(runtime)
         new = runtime.log.read(stream, after=before)
@@ -115,8 +115,9 @@ def _outcome(recorded: Recorded, now: Standing) -> str:
             return f"the run waits for its turn on thread {line(now.thread_id)}, and takes it in as it starts"
         case "running" if is_settled:
             return f"{line(who)} has taken it in, and goes on"
-        case "running" if is_gone(now.executor):
-            return f"nobody has taken it in: {line(who)}, which executed the run, is gone"
+        case "running" if is_gone(wish.db, now.executor):
+            gone = f"nobody has taken it in: {line(who)}, which executed the run, is gone"
+            return f"{gone}. Close the run:\n  {recovering(wish.db, now.run_id)}"
         case "running":
             return f"{line(who)} executes the run, and takes it in as soon as it can"
         case _ if is_settled:

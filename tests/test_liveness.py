@@ -1,0 +1,127 @@
+"""Who is alive: a lock for each open runtime, which the kernel takes back when its process dies."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from crashed import at_work, rows
+from gated import GatedModel, planner
+
+from threadlog.engine import Runtime
+from threadlog.engine.liveness import Liveness
+from threadlog.store.errors import LogError, LogUnavailable
+
+pytestmark = pytest.mark.anyio
+
+
+def locks(path: Path) -> list[str]:
+    folder = path.with_name(path.name + ".live")
+    return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+async def test_two_runtimes_of_one_process_see_each_other(path: Path) -> None:
+    model = GatedModel()
+    async with Runtime.open(path, agents=[planner(model)], durability="normal") as runtime:
+        run = await runtime.start("planner", "go", thread="t1")
+        (row,) = runtime.log.runs()
+        assert row.executor
+        assert locks(path) == [row.executor.id]
+        async with Runtime.open(path, agents=[planner()]) as other:
+            assert len(locks(path)) == 2
+            assert await other.recover() == []
+        (await model.asked()).answer("done")
+        assert (await run.result()).output == "done"
+
+    assert not Liveness(path).is_alive(row.executor.id)
+    assert not path.with_name("log.db.live").exists()
+
+
+def test_a_killed_process_holds_nothing(path: Path) -> None:
+    with at_work(path, "parallel", "pay") as process:
+        (row,) = rows(path)
+        assert row.executor
+        assert Liveness(path).is_alive(row.executor.id)
+        process.kill()
+        process.wait()
+
+    assert locks(path) == [row.executor.id]
+    assert not Liveness(path).is_alive(row.executor.id)
+
+
+def test_a_stopped_process_is_alive(path: Path) -> None:
+    with at_work(path, "parallel", "pay") as process:
+        (row,) = rows(path)
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        assert row.executor
+        assert Liveness(path).is_alive(row.executor.id)
+
+
+def wait_for(end: int) -> None:
+    """A child that stays until its parent's end of the pipe is closed."""
+    os.read(end, 1)
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_its_parent(path: Path) -> None:
+    liveness, (end, ours) = Liveness(path), os.pipe()
+    with liveness.hold("parent"):
+        child = multiprocessing.get_context("fork").Process(target=wait_for, args=(end,))
+        child.start()
+        assert liveness.is_alive("parent")
+    assert not liveness.is_alive("parent")
+    assert child.is_alive()
+    os.write(ours, b"x")
+    child.join()
+    for each in (end, ours):
+        os.close(each)
+
+
+def test_the_lock_lies_beside_the_file_whatever_link_leads_to_it(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    path.touch()
+    with Liveness(link).hold("e1"):
+        assert locks(path) == ["e1"]
+        assert Liveness(path).is_alive("e1")
+
+
+def test_a_copy_of_the_file_does_not_inherit_its_owners(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    with at_work(path, "parallel", "pay"):
+        for end in ("", "-wal"):
+            shutil.copyfile(f"{path}{end}", f"{copy}{end}")
+        with Runtime.open(copy, agents=[]) as runtime:
+            assert runtime.log.open_runs() == []
+        assert [row.status for row in rows(path)] == ["running"]
+
+
+def test_a_file_with_a_second_hard_link_is_refused(path: Path, tmp_path: Path) -> None:
+    with Runtime.open(path, agents=[]):
+        pass
+    os.link(path, tmp_path / "second.db")
+
+    for each in (path, tmp_path / "second.db"):
+        with pytest.raises(LogUnavailable, match="one of 2 hard links"):
+            Runtime.open(each, agents=[])
+
+
+def test_of_two_with_the_same_id_the_second_is_refused(path: Path) -> None:
+    with (
+        Liveness(path).hold("e1"),
+        pytest.raises(LogError, match="ids must not come twice"),
+        Liveness(path).hold("e1"),
+    ):
+        pass
+
+
+def test_what_the_dead_have_left_is_removed_and_nothing_else(path: Path) -> None:
+    liveness = Liveness(path)
+    with liveness.hold("alive"):
+        for name in ("dead", "looked-at"):
+            path.with_name("log.db.live").joinpath(name).touch()
+        liveness.sweep({"looked-at"})
+        assert locks(path) == ["alive", "looked-at"]
+        assert liveness.is_alive("alive")

@@ -7,13 +7,18 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 SOURCES := __init__.py engine reducers store tools tests
 WORKERS ?= 2
 
-.PHONY: demo test crash check bench format clean
+.PHONY: demo test a2a-js crash check bench format clean
 
 demo: $(VENV)/installed
 	@$(BIN)/threadlog demo
 
 test: $(VENV)/developing
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# The JavaScript SDK of the A2A protocol against our server. Needs node 20 and npm; no lock file names a registry.
+a2a-js: $(VENV)/developing
+	cd tests/a2a_js && npm install --no-package-lock --no-audit --no-fund --silent
+	cd tests/a2a_js && THREADLOG=$(CURDIR)/$(BIN)/threadlog npm test --silent
 
 # Many processes and hundreds of kills: minutes, where `make test` spends seconds.
 crash: $(VENV)/developing

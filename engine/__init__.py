@@ -34,6 +34,8 @@ handoff     a behavior: another agent takes over on the same thread
 compaction  a behavior: a summary in the place of old messages (excerpt.py: what is shown)
 truncation  a behavior: the oldest messages left out of requests that are too long
 output      the structured output of a run
+
+a2a/        agents behind the A2A protocol, and nothing else here needs it
 """
 
 from ..store.changeset import ToolCall

@@ -8,7 +8,6 @@ the same run. A run belongs to the thread from which it was started; of others n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
@@ -17,6 +16,7 @@ from ..reducers.reduce import StateAction
 from ..reducers.sub_agent import SUB_AGENTS, SubAgentRef, SubAgents, SubAgentStarted, SubAgentsTold
 from ..store.changeset import Message, ThreadFacts
 from ..store.errors import NotFound, RunError
+from .effects import named_id
 from .events import ToolProgress
 from .fork import forked_messages, forked_state, seeded_state
 from .registry import Registry
@@ -164,7 +164,7 @@ def delegation_tools(delegation: Delegation) -> tuple[Tool, ...]:
 
 def run_of(context: ToolContext) -> str:
     """The run that a call of agent_run starts: the same whenever the call is made again."""
-    return sha256(f"sub-agent:{context.idempotency_key}".encode()).hexdigest()[:32]
+    return named_id("sub-agent", context.idempotency_key)
 
 
 def thread_of(run_id: str) -> str:

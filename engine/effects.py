@@ -9,13 +9,21 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import anyio
 
+from ..store.document import dumps
 from ..store.errors import in_words
 from .model import Model, ModelError, ModelRequest, Part
 from .tool import Tool, ToolAnswer, ToolContext
+
+_NAMES = UUID("5b1f0d0e-6c1c-5c0e-9d0f-7468726c6f67")
+
+
+def named_id(*names: str) -> str:
+    """The id that belongs to these names, whoever asks and whenever. Source: RFC 9562, UUID version 5."""
+    return str(uuid5(_NAMES, dumps(list(names)).decode()))
 
 
 class Effects:

@@ -18,6 +18,7 @@ from ..store.log import POLL_SECONDS
 from .decision import Answers, Decision, refuse_unknown
 from .dispatch import LOST_RACES, Dispatch
 from .effects import Effects
+from .journal import Condition
 from .launch import Launch, Launcher
 from .loop import Start
 from .recovery import Recovered, Recovery
@@ -94,8 +95,9 @@ class Runs(Views):
             if active and if_active == "reject":
                 raise ThreadAlreadyRunning(thread_id, active.run_id, active.status, self._tickets(active))
             if active and if_active == "queue":
-                return await self._queue(run_id, wanted)
-            if run := await self._start(run_id, wanted, supersedes=if_active == "supersede"):
+                return await self._queue(run_id, wanted, is_repeatable=id is not None)
+            supersedes, is_repeatable = if_active == "supersede", id is not None
+            if run := await self._start(run_id, wanted, supersedes=supersedes, is_repeatable=is_repeatable):
                 return run
 
     def run(self, run_id: str) -> Run:
@@ -260,15 +262,27 @@ class Runs(Views):
             return []
         return [call.suspension.ticket for call in self.pending(active.run_id) if call.suspension]
 
-    async def _queue(self, run_id: str, wanted: RunRequest) -> Run:
+    async def _queue(self, run_id: str, wanted: RunRequest, *, is_repeatable: bool) -> Run:
         entry = ControlEntry(id="start", kind="start", start=wanted)
         run = self._handle(run_id, wanted.thread_id, wanted.agent)
-        await self._dispatch.stream(run_id).add(
-            lambda _: [entry], lambda: self._dispatch.under(wanted.parent_run_id)
-        )
+        head = 0
+
+        def choice(_: Sequence[ControlEntry]) -> list[ControlEntry]:
+            nonlocal head
+            # The head first: if somebody else begins this very run behind it, nothing is added.
+            head = self.log.head(wanted.thread_id)
+            return [] if self.log.run(run_id) else [entry]
+
+        def condition() -> Condition:
+            holds = self._dispatch.under(wanted.parent_run_id)
+            return holds.and_head(wanted.thread_id, head) if is_repeatable else holds
+
+        await self._dispatch.stream(run_id).add(choice, condition)
         return run
 
-    async def _start(self, run_id: str, wanted: RunRequest, *, supersedes: bool) -> Run | None:
+    async def _start(
+        self, run_id: str, wanted: RunRequest, *, supersedes: bool, is_repeatable: bool
+    ) -> Run | None:
         """Begin a run; the one that has its thread is ended with the same append. None if that changed."""
         registry = self._registry(wanted.parent_run_id or "")
         thread = replay(self.log.read(wanted.thread_id))
@@ -279,13 +293,15 @@ class Runs(Views):
         old = self.log.run(busy) if busy else None
         self._registries[run_id] = registry
         identity = RunIdentity(run_id, wanted.thread_id, 1, wanted.parent_run_id)
+        holds = self._dispatch.under(wanted.parent_run_id)
         launch = Launch(
             identity,
             registry.agent(wanted.agent),
             registry,
             Start(wanted.messages, wanted.facts, wanted.state),
             thread,
-            condition=self._dispatch.under(wanted.parent_run_id),
+            # Of one that may be repeated: nobody else has queued it.
+            condition=holds.and_head(identity.stream, 0) if is_repeatable else holds,
         )
         run = self._handle(run_id, wanted.thread_id, wanted.agent)
         try:

@@ -58,7 +58,7 @@ def test_every_command_stands_in_the_readme_and_has_help(name: str) -> None:
 
 
 def test_every_option_in_the_readme_is_one() -> None:
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", README))
     known = {option for command in COMMANDS.values() for param in command.params for option in param.opts}
 
     assert named <= known

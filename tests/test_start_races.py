@@ -54,3 +54,27 @@ def test_a_run_takes_the_place_of_another_one_only_if_that_was_asked_for(path: P
     superseding = racers[0].superseding | racers[1].superseding
     assert details <= {f"run {run_id} took its place" for run_id in superseding}
     anyio.run(assert_controlled, path, agent)
+
+
+REPEATED = 400
+
+
+def test_a_run_with_an_id_is_started_once_and_not_queued_beside(path: Path) -> None:
+    """whoever starts it at the same moment: as one that begins, or as one that waits behind another"""
+    barrier = Barrier(2, timeout=PATIENCE)
+    agent = planner(listening(*["gone"] * 2 * REPEATED)[0])
+
+    async def race() -> None:
+        async with Runtime.open(path, agents=[agent], durability="normal") as runtime:
+            for number in range(REPEATED):
+                barrier.wait()
+                thread, id = f"t{number // 3}", f"r{number}"
+                run = await runtime.start("planner", "go", thread=thread, if_active="queue", id=id)
+                await run.result()
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: anyio.run(race), range(2)))
+
+    with Log.open(path, readonly=True) as log:
+        assert [row.run_id for row in log.runs()] == [f"r{number}" for number in range(REPEATED)]
+    anyio.run(assert_controlled, path, agent)

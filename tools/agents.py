@@ -52,22 +52,23 @@ def brought(path: str | None) -> Brought:
     return Brought(agents, Reducers(dict.fromkeys(reducers)))
 
 
-def agents_at(place: str) -> tuple[Agent, list[Agent]]:
-    """The agent that `FILE.py:NAME` names, and all others of the file; of one name the first.
-
-    NAME may be left out where the file has but one.
+def agents_at(place: str) -> tuple[list[Agent], Agent | None]:
+    """All agents of `FILE.py:NAME`, of one name the first; and the one that NAME names, or the only one.
 
     Raises:
         click.UsageError: there is no such file, or no such agent in it.
     """
     path, _, name = place.partition(":")
     module = _module(Path(path))
-    agents = {key: value for key, value in vars(module).items() if isinstance(value, Agent)}
-    found = agents.get(name) if name else next(iter(agents.values()), None) if len(agents) == 1 else None
-    if found is None:
-        raise click.UsageError(f"{path!r} has no agent {name!r}: it has {sorted(agents)}")
-    others = {agent.name: agent for agent in reversed(agents.values()) if agent.name != found.name}
-    return found, list(reversed(others.values()))
+    found = [value for value in _values(module) if isinstance(value, Agent)]
+    named = vars(module).get(name) if name else None
+    if not found or (name and not isinstance(named, Agent)):
+        raise click.UsageError(f"{path!r} has no agent {name!r}: it has {[agent.name for agent in found]}")
+    agents: dict[str, Agent] = {}
+    for agent in [named or found[0], *found]:
+        # One agent may have several names in the file, and stand in lists.
+        agents.setdefault(agent.name, agent)
+    return list(agents.values()), named or (found[0] if len(agents) == 1 else None)
 
 
 def _values(module: ModuleType) -> list[Any]:

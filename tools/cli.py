@@ -26,6 +26,7 @@ from .pending import pending
 from .recover import recover
 from .run import run
 from .runs import runs
+from .serve import serve
 from .terminal import line
 
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -56,7 +57,7 @@ LOOKING = (threads, runs, show, log, state, diff)
 CONTROLLING = (follow, pending, decide, steer, cancel, recover)
 CHECKING = (verify, replay, rebuild, stats)
 
-for command in (demo, run, *LOOKING, *CONTROLLING, *CHECKING):
+for command in (demo, run, serve, *LOOKING, *CONTROLLING, *CHECKING):
     cli.add_command(command)
 
 

@@ -52,7 +52,9 @@ def run(
     """
     if prompt is None and thread is None:
         raise click.UsageError("say what to do: a PROMPT, or --thread with a run that waits")
-    found, others = agents_at(agent)
+    (_, *others), found = agents_at(agent)
+    if found is None:
+        raise click.UsageError(f"{agent!r} has several agents: name one, as FILE.py:AGENT")
     wanted = dataclasses.replace(found, model=model) if model else found
     # What is wrong with a model's name is said before a log is made.
     wanted.models()

@@ -21,7 +21,7 @@ replay      a recorded run executed again (record.py: the world as it was; diver
 launch      begins epochs of runs, and executes them
 dispatch    who acts on what is wanted: runs here, runs that wait, queued ones
 run         the handle of a run
-runs, views what may be wanted of runs, and asked about them
+runs, views what may be wanted of runs, and asked about them (ends.py: to bring them to their end)
 delegation  the tools with which an agent has others work for it (fork.py: what they are given)
 sub_agents  how those are: a view of each one's own log
 catalogue   a behavior: shows an agent who may work for it, and how those are that do
@@ -35,10 +35,11 @@ compaction  a behavior: a summary in the place of old messages (excerpt.py: what
 truncation  a behavior: the oldest messages left out of requests that are too long
 output      the structured output of a run
 
-a2a/        agents behind the A2A protocol, and nothing else here needs it
+a2a/        agents behind the A2A protocol: those of others, followed, and ours, served
 """
 
 from ..store.changeset import ToolCall
+from .a2a.agent import RemoteAgent
 from .actions import (
     AddContextMessage,
     AddMessage,
@@ -86,6 +87,7 @@ from .views import ActiveRun
 
 __all__ = [
     "Agent",
+    "RemoteAgent",
     "Runtime",
     "Run",
     "RunResult",

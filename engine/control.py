@@ -44,6 +44,8 @@ class Control:
         self._is_abandoned = False
         self._waiting: list[tuple[CancelScope, bool]] = []
         """What it waits for now, the innermost last; and whether that outlasts a cancellation."""
+        self._listening: CancelScope | None = None
+        """What it does only until something is wanted of it."""
 
     def hear(self, stream: Iterable[Changeset]) -> None:
         """Take note of what stands in the control stream; what was heard before is passed over."""
@@ -53,6 +55,8 @@ class Control:
                 self._entries.append((self.heard, changeset.entry))
                 if changeset.entry.kind == "cancel":
                     self.cancel()
+                elif self._listening:
+                    self._listening.cancel()
 
     def cancel(self) -> None:
         """Stop the run at the next place where it can stop, which is at once while it waits.
@@ -71,6 +75,11 @@ class Control:
         self._is_cancelled = True
         self.cancel()
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nothing may be waited for any more."""
+        return self._is_abandoned
+
     def should_stop(self) -> bool:
         """For the loop: whether the run was cancelled."""
         return self._is_cancelled
@@ -84,6 +93,15 @@ class Control:
         # Until the run ends, a cancellation is among what it has not taken in: it cancels what begins, too.
         is_kept = place == "step"
         return list(takewhile(lambda each: not is_kept or each[1].kind != "cancel", news))
+
+    @contextmanager
+    def until_news(self, after: int) -> Iterator[None]:
+        """Whatever is awaited inside is given up once there is something behind a version of the stream."""
+        with CancelScope() as self._listening:
+            if self.entries(after, "step"):
+                self._listening.cancel()
+            yield
+        self._listening = None
 
     @contextmanager
     def interruptible(self, where: str, *, outlasts: bool = False) -> Iterator[None]:

@@ -16,6 +16,7 @@ from ..reducers.reduce import StateAction
 from ..reducers.sub_agent import SUB_AGENTS, SubAgentRef, SubAgents, SubAgentStarted, SubAgentsTold
 from ..store.changeset import Message, ThreadFacts
 from ..store.errors import NotFound, RunError
+from .a2a.agent import RemoteAgent
 from .effects import named_id
 from .events import ToolProgress
 from .fork import forked_messages, forked_state, seeded_state
@@ -78,7 +79,13 @@ class Delegation:
             return refused("invalid_arguments", "missing 'prompt'")
         if wanted.agent_id not in self.targets:
             return refused("unknown_agent", f"Unknown or unavailable agent_id: {wanted.agent_id}")
+        if wanted.fork_context and self.is_remote(wanted.agent_id):
+            return refused("invalid_arguments", "fork_context is only supported for hosted local agents")
         return None
+
+    def is_remote(self, agent_id: str) -> bool:
+        """Whether an agent works on another machine."""
+        return agent_id in self._registry and isinstance(self._registry.agent(agent_id), RemoteAgent)
 
     def ref(self, context: ToolContext, run_id: str) -> SubAgentRef:
         """Where a sub-agent of the caller's thread is.
@@ -99,7 +106,7 @@ class Delegation:
         """
         prompt = Message(id=f"{run_id}:prompt", role="user", content=wanted.prompt, run_id=run_id)
         messages: Sequence[Message] = [prompt]
-        state: Mapping[str, JsonValue] = seeded_state(context)
+        state: Mapping[str, JsonValue] = {} if self.is_remote(wanted.agent_id) else seeded_state(context)
         if wanted.fork_context:
             messages, state = [*forked_messages(context.messages()), prompt], forked_state(context)
         return await self.runs.start(
@@ -122,6 +129,11 @@ class Delegation:
         again = Wanted(ref.agent_id, wanted.prompt or "-", run_id, False, wanted.background)
         if problem := self.refusal(again):
             raise problem
+        if self.is_remote(ref.agent_id):
+            raise refused(
+                "invalid_state",
+                f"Run '{run_id}' is remote and cannot be resumed; start a new run with agent_id",
+            )
         try:
             return await self.runs.resume(run_id, prompt=wanted.prompt or (), parent=context.run_id)
         except NotFound:

@@ -18,6 +18,7 @@ from ..store.changeset import ControlEntry, Executor, Message, RunRequest
 from ..store.errors import ChangesetExists, RunError, RunOver, ThreadlogError, VersionConflict
 from ..store.listing import QueuedRow, RunRow
 from ..store.log import POLL_SECONDS
+from .a2a.agent import RemoteAgent
 from .closing import cancel_waiting, superseded
 from .control import Control
 from .effects import Effects
@@ -110,9 +111,12 @@ class Dispatch:
 
     async def _wake(self, row: RunRow) -> None:
         entries = [each.entry for each in self.stream(row.run_id).read(after=row.control) if each.entry]
-        if any(entry.kind == "cancel" for entry in entries):
+        registry, is_cancelled = self._registry(row.run_id), any(entry.kind == "cancel" for entry in entries)
+        is_here = row.agent in registry
+        if is_cancelled and not (is_here and isinstance(registry.agent(row.agent or ""), RemoteAgent)):
             await self.cancel_waiting(row)
-        elif entries and row.agent in self._registry(row.run_id):
+        elif entries and is_here:
+            # A remote run also where it is cancelled: its task waits, too, and is to be told.
             await self.resume(row)
 
     async def resume(self, row: RunRow, messages: Sequence[Message] = (), parent: str | None = None) -> Run:

@@ -10,7 +10,7 @@ from .behavior import Behavior
 from .catalogue import Catalogue
 from .delegation import Delegation
 from .handoff import Handoff
-from .registry import Registry
+from .registry import Registered, Registry
 from .runs import Runs
 
 
@@ -22,9 +22,9 @@ class Equipment:
         self._runs = runs
         self._made: dict[tuple[int, str], Agent] = {}
 
-    def equipped(self, agent: Agent, registry: Registry) -> Agent:
+    def equipped(self, agent: Registered, registry: Registry) -> Registered:
         """The agent, and what it needs for those that it names and the registry has."""
-        if not agent.agents:
+        if not isinstance(agent, Agent) or not agent.agents:
             return agent
         key = (registry.version, agent.name)
         if key not in self._made:
@@ -40,10 +40,10 @@ class Equipment:
         return behaviors
 
 
-def _handoff(agent: Agent, others: Sequence[Agent]) -> list[Behavior]:
-    """Over to those whose tools and reducers can be beside the agent's own."""
+def _handoff(agent: Agent, others: Sequence[Registered]) -> list[Behavior]:
+    """Over to those that run here and whose tools and reducers can be beside the agent's own."""
     fit = list[Agent]()
-    for other in others:
+    for other in (each for each in others if isinstance(each, Agent)):
         with suppress(DefinitionError):
             replace(agent, behaviors=(*agent.behaviors, Handoff([*fit, other])))
             fit.append(other)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -11,6 +12,8 @@ from ..reducers.reduce import Reducers
 from ..reducers.replay import Thread
 from ..store.async_log import AsyncLog
 from ..store.changeset import Changeset, Executor
+from .a2a.agent import RemoteAgent
+from .a2a.loop import RemoteLoop
 from .agent import Agent
 from .control import Control
 from .effects import Effects
@@ -18,7 +21,7 @@ from .follow import Streams
 from .journal import Condition, LogJournal
 from .loop import Loop, Resume, Start
 from .publish import Publisher
-from .registry import Registry
+from .registry import Registered, Registry
 from .run import Run
 from .workspace import RunIdentity, Workspace
 
@@ -28,7 +31,7 @@ class Launch:
     """An epoch of a run that is to begin."""
 
     identity: RunIdentity
-    agent: Agent
+    agent: Registered
     registry: Registry
     """What the agent comes from."""
 
@@ -65,6 +68,11 @@ class Execution:
         self.control.abandon()
 
 
+def loop_of(agent: Registered, *around: Any) -> Loop | RemoteLoop:
+    """How a run of an agent goes: here, or by following it where it is."""
+    return RemoteLoop(agent, *around) if isinstance(agent, RemoteAgent) else Loop(cast(Agent, agent), *around)
+
+
 class Launcher:
     """Executes runs, at most one on a thread."""
 
@@ -75,7 +83,7 @@ class Launcher:
         effects: Effects,
         executor: Executor,
         tasks: TaskGroup,
-        equipped: Callable[[Agent, Registry], Agent],
+        equipped: Callable[[Registered, Registry], Registered],
         ended: Callable[[Run], None],
     ) -> None:
         self._log = log
@@ -140,7 +148,7 @@ class Launcher:
         reducers = Reducers(agent.all_reducers())
         work = Workspace(publisher, self._effects, reducers, identity, thread)
         registry = launch.registry.fingerprint
-        loop = Loop(agent, work, self._effects, self.executor, publisher, launch.control, registry)
+        loop = loop_of(agent, work, self._effects, self.executor, publisher, launch.control, registry)
         failure: Exception | None = None
         telling = self._streams.telling(identity.run_id, identity.thread_id, thread.version)
         with closing(publisher), telling as broadcast:

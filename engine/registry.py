@@ -6,12 +6,47 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
+from pydantic import BaseModel
+
+from ..reducers.reducer import Reducer
 from ..store.changeset import AgentFacts
 from ..store.document import dumps
 from ..store.errors import DefinitionError, RunError
-from .agent import Agent
+from .model import Model
+from .tool import Tool
+
+
+class Registered(Protocol):
+    """What a registry has agents of: those that run here, and those that run elsewhere."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str:
+        """What it is good for, as other agents read it."""
+        ...
+
+    @property
+    def output_type(self) -> type[BaseModel] | None: ...
+
+    def models(self) -> list[Model]:
+        """Those it asks here."""
+        ...
+
+    def toolbox(self) -> dict[str, Tool]:
+        """The tools that are called here, by name."""
+        ...
+
+    def all_reducers(self) -> tuple[Reducer, ...]:
+        """Those of its runs, apart from threadlog's own."""
+        ...
+
+    def facts(self) -> AgentFacts:
+        """The specification in force, with its fingerprint."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +57,7 @@ class Registry:
         DefinitionError: two agents have the same name.
     """
 
-    agents: Sequence[Agent]
+    agents: Sequence[Registered]
 
     version: int = 1
     """Of this runtime: one more whenever the agents are replaced."""
@@ -32,13 +67,13 @@ class Registry:
             raise DefinitionError("two agents have the same name")
 
     @cached_property
-    def _by_name(self) -> MappingProxyType[str, Agent]:
+    def _by_name(self) -> MappingProxyType[str, Registered]:
         return MappingProxyType({agent.name: agent for agent in self.agents})
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
 
-    def agent(self, name: str) -> Agent:
+    def agent(self, name: str) -> Registered:
         """The agent of a name.
 
         Raises:

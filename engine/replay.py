@@ -15,22 +15,22 @@ from ..reducers.replay import Thread, replay
 from ..store.changeset import Changeset, Executor, control_stream
 from ..store.log import Log
 from ..store.patch import tokens
-from .agent import Agent
 from .closing import cancel_waiting
 from .control import steering_id
 from .divergence import Diverged
 from .equipment import Equipment
 from .events import Event
-from .loop import Loop, Resume, Start
+from .launch import loop_of
+from .loop import Resume, Start
 from .publish import Publisher
 from .record import ENDED_BY_OTHERS, CutOff, Record
-from .registry import Registry
+from .registry import Registered, Registry
 from .workspace import GIVEN, RunIdentity, Workspace
 
 _EPOCH_ENDS = ("run_finished", "run_suspended")
 
 
-async def replay_run(log: Log, run_id: str, agents: Sequence[Agent]) -> Diverged | NotChecked | None:
+async def replay_run(log: Log, run_id: str, agents: Sequence[Registered]) -> Diverged | NotChecked | None:
     """Execute a run again, every epoch of it: the first difference, or None if there is none.
 
     A run whose agent is not among `agents` is not checked, and one that is still going on as far as it is.
@@ -56,7 +56,7 @@ async def replay_run(log: Log, run_id: str, agents: Sequence[Agent]) -> Diverged
 
 
 async def _replay_epoch(
-    log: Log, recorded: Sequence[Changeset], wanted: Sequence[Changeset], agent: Agent
+    log: Log, recorded: Sequence[Changeset], wanted: Sequence[Changeset], agent: Registered
 ) -> Diverged | None:
     first = recorded[0]
     thread = replay(log.read(first.thread_id, until=first.version - 1))
@@ -71,7 +71,7 @@ async def _replay_epoch(
         if first.reason == "run_finished":
             await cancel_waiting(work, record.control, thread.runs[identity.run_id], executor)
         else:
-            loop = Loop(agent, work, record, executor, Nobody(), record.control, registry)
+            loop = loop_of(agent, work, record, executor, Nobody(), record.control, registry)
             await loop.run(opening)
     except CutOff:
         return None

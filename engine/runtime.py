@@ -23,8 +23,10 @@ from anyio.from_thread import start_blocking_portal
 from ..store.async_log import AsyncLog
 from ..store.changeset import Executor, Message
 from ..store.database import Durability
+from ..store.errors import DefinitionError
 from ..store.log import Log
-from .agent import Agent
+from .a2a.agent import RemoteAgent
+from .a2a.discovery import discovered
 from .dispatch import LOST_RACES, Dispatch
 from .effects import Effects
 from .equipment import Equipment
@@ -33,7 +35,7 @@ from .follow import Streams
 from .launch import Launcher
 from .liveness import Liveness
 from .recovery import Orphans, Recovery
-from .registry import Registry
+from .registry import Registered, Registry
 from .run import Run
 from .runs import Runs
 
@@ -48,7 +50,7 @@ class Runtime(Runs):
     """
 
     def __init__(
-        self, log: Log, agents: Sequence[Agent], effects: Effects, orphans: Orphans = "stop"
+        self, log: Log, agents: Sequence[Registered], effects: Effects, orphans: Orphans = "stop"
     ) -> None:
         self.log = log
         self._orphans: Orphans = orphans
@@ -67,7 +69,7 @@ class Runtime(Runs):
         cls,
         path: str | PathLike[str],
         *,
-        agents: Sequence[Agent],
+        agents: Sequence[Registered],
         durability: Durability = "full",
         effects: Effects | None = None,
         orphans: Orphans = "stop",
@@ -89,7 +91,7 @@ class Runtime(Runs):
             log.close()
             raise
 
-    async def replace(self, agents: Sequence[Agent]) -> Registry:
+    async def replace(self, agents: Sequence[Registered]) -> Registry:
         """Replace all agents at once: for the runs that start from now on. Others keep theirs.
 
         Raises:
@@ -99,6 +101,24 @@ class Runtime(Runs):
         await self._connect(registry)
         self.registry = registry
         return registry
+
+    async def discover(
+        self, url: str, *, name: str | None = None, token_env: str | None = None
+    ) -> RemoteAgent:
+        """Read the agent card at an address, and add the agent: for the runs that start from now on.
+
+        It is called as its card says, unless there is a `name`. `token_env` is the environment variable with
+        the bearer token for it. Discovered again, it is there as it is now.
+
+        Raises:
+            DefinitionError: there is no agent card, or another agent has the name; nothing is added.
+        """
+        agent = await discovered(url, name=name, token_env=token_env)
+        known = self.registry.agent(agent.name) if agent.name in self.registry else None
+        if known and not (isinstance(known, RemoteAgent) and known.url == agent.url):
+            raise DefinitionError(f"another agent is called {agent.name!r}: discover this one under a name")
+        await self.replace([*(each for each in self.registry.agents if each is not known), agent])
+        return agent
 
     def run_sync(
         self, agent: str, prompt: str | Sequence[Message], *, thread: str | None = None
@@ -142,28 +162,7 @@ class Runtime(Runs):
             self._async_log = await self._opened.enter_async_context(AsyncLog(self.log))
             await self._connect(self.registry)
             self._tasks = await anyio.create_task_group().__aenter__()
-            self._streams = Streams(self._async_log)
-            self._launcher = Launcher(
-                self._async_log,
-                self._streams,
-                self._effects,
-                self._executor,
-                self._tasks,
-                Equipment(self).equipped,
-                self._ended,
-            )
-            self._dispatch = Dispatch(
-                self._async_log,
-                self._effects,
-                self._executor,
-                self._launcher,
-                self._registry,
-                self._registries.setdefault,
-                self._handle,
-            )
-            self._recovery = Recovery(
-                self._async_log, self._effects, self._launcher, self._dispatch, self._registry, self._orphans
-            )
+            self._assemble()
             self._following = anyio.CancelScope()
             self._tasks.start_soon(self._streams.follow)
             self._opened = self._opened.pop_all()
@@ -176,6 +175,30 @@ class Runtime(Runs):
         # Now: queued runs whose thread was an orphan's find it free, and what orphans wait for is heard.
         self._tasks.start_soon(self._follow)
         return self
+
+    def _assemble(self) -> None:
+        self._streams = Streams(self._async_log)
+        self._launcher = Launcher(
+            self._async_log,
+            self._streams,
+            self._effects,
+            self._executor,
+            self._tasks,
+            Equipment(self).equipped,
+            self._ended,
+        )
+        self._dispatch = Dispatch(
+            self._async_log,
+            self._effects,
+            self._executor,
+            self._launcher,
+            self._registry,
+            self._registries.setdefault,
+            self._handle,
+        )
+        self._recovery = Recovery(
+            self._async_log, self._effects, self._launcher, self._dispatch, self._registry, self._orphans
+        )
 
     async def _follow(self) -> None:
         with self._following:

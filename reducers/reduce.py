@@ -19,6 +19,7 @@ from ..store.patch import Draft, Operation
 from .decision import DECISION_REDUCER
 from .generic import GENERIC_ACTIONS, GenericAction, reduce_generic
 from .reducer import Action, Reducer
+from .remote import REMOTE_REDUCER
 from .run import RUN_REDUCER
 from .scope import route
 from .tool_call import TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER
@@ -26,7 +27,7 @@ from .tool_call import TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER
 GENERIC = "generic"
 StateAction = Action | GenericAction
 
-_KERNEL = (RUN_REDUCER, TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER, DECISION_REDUCER)
+_KERNEL = (RUN_REDUCER, TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER, DECISION_REDUCER, REMOTE_REDUCER)
 """The loop's own: nobody else may ask for their actions."""
 
 

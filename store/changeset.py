@@ -28,6 +28,7 @@ Reason = Literal[
     "edited",
     "superseded",
     "recovered",
+    "mirrored",
     "control",
 ]
 

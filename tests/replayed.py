@@ -10,13 +10,14 @@ from runs import assert_sound, hearing, history
 from threadlog.engine import Agent, ModelRequest, Registry, Runtime, ScriptedModel
 from threadlog.engine.equipment import Equipment
 from threadlog.engine.events import RunResult
+from threadlog.engine.registry import Registered
 from threadlog.engine.replay import replay_run
 from threadlog.engine.scripted import Script
 from threadlog.reducers import Reducer, replay
 from threadlog.store import Log, Message
 
 
-async def assert_replays(path: Path, *agents: Agent) -> None:
+async def assert_replays(path: Path, *agents: Registered) -> None:
     """The log is sound, and today's code does in every run of it what is in there."""
     assert_sound(path, all_reducers(agents))
     with Log.open(path, readonly=True) as log:
@@ -24,7 +25,7 @@ async def assert_replays(path: Path, *agents: Agent) -> None:
             assert await replay_run(log, row.run_id, agents) is None
 
 
-def all_reducers(agents: Sequence[Agent]) -> list[Reducer]:
+def all_reducers(agents: Sequence[Registered]) -> list[Reducer]:
     """Those of the agents as they run."""
     registry = Registry(tuple({agent.name: agent for agent in agents}.values()))
     equipped = [Equipment().equipped(agent, registry) for agent in agents]
@@ -32,7 +33,7 @@ def all_reducers(agents: Sequence[Agent]) -> list[Reducer]:
 
 
 @asynccontextmanager
-async def running(path: Path, *agents: Agent) -> AsyncIterator[Runtime]:
+async def running(path: Path, *agents: Registered) -> AsyncIterator[Runtime]:
     """A runtime; what it has written is looked at when it is closed."""
     async with Runtime.open(path, agents=agents, durability="normal") as runtime:
         yield runtime

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from a2a.types import GetTaskRequest
 from anyio.to_thread import run_sync
-from calls import assert_refused, call, run
+from calls import assert_refused, run
 from served import AGENTS, COMPLETED, WORKING, Gate, Served, message, output, peer, serving
 
 from threadlog.engine import Runtime
@@ -212,17 +212,16 @@ def test_a_port_that_is_taken_is_named(path: Path) -> None:
     assert "choose others with --host and --port" in called.err
 
 
-def test_without_the_extra_the_command_says_which_one_to_install(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in [name for name in sys.modules if name.startswith("threadlog.engine.a2a")]:
-        monkeypatch.delitem(sys.modules, module)
+def test_without_the_extra_the_command_says_which_one_to_install(path: Path) -> None:
     # As Python has it: a module that is not there.
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    called = call(f"serve {AGENTS} --a2a --db {path}")
+    code = (
+        "import sys; sys.modules['uvicorn'] = None; from threadlog.tools.cli import main; "
+        f"sys.argv[1:] = ['serve', {str(AGENTS)!r}, '--a2a', '--db', {str(path)!r}]; main()"
+    )
+    called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert_refused(called, 2)
-    assert "pip install 'threadlog[a2a]'" in called.err
+    assert called.returncode == 2
+    assert "pip install 'threadlog[a2a]'" in called.stderr
 
 
 def test_the_sdk_is_imported_only_where_agents_are_served() -> None:

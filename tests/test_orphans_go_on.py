@@ -217,7 +217,7 @@ async def test_a_run_that_is_executed_elsewhere_is_adopted_and_never_stopped(pat
     """whatever the policy says: left by those who have not its agent, resumed by who has"""
     model, _ = listening("done")
     agent = Followed("planner", model)
-    with started(path, script="followed.py") as process:
+    with started(path, script="adopted.py") as process:
         assert process.stdout
         assert process.stdout.readline() == "at work\n"
         wait_for(path, 0)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from ..engine.a2a.agent import RemoteAgent
 from ..engine.agent import Agent
 from ..engine.compaction import COMPACTION_REDUCER
 from ..engine.handoff import HANDOFF_REDUCER
@@ -31,7 +32,7 @@ _OF_BEHAVIORS = (
 class Brought(NamedTuple):
     """What a user's file has for a log."""
 
-    agents: list[Agent]
+    agents: list[Agent | RemoteAgent]
     reducers: Reducers
     """Threadlog's own, those of the agents, and those of the module."""
 
@@ -44,7 +45,7 @@ def brought(path: str | None) -> Brought:
         DefinitionError: two reducers in it have the same name.
     """
     values = _values(_module(Path(path))) if path else []
-    agents = [value for value in values if isinstance(value, Agent)]
+    agents = [value for value in values if isinstance(value, Agent | RemoteAgent)]
     loose = [value for value in values if isinstance(value, Reducer)]
     reducers = [*loose, *(reducer for agent in agents for reducer in agent.all_reducers())]
     names = {reducer.name for reducer in reducers}

@@ -1,7 +1,7 @@
 """Checking a log: verify, replay, rebuild, stats. Only `rebuild` writes, and never to the log itself."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -23,7 +23,7 @@ from .opening import on_a_log, reading, version_in
 from .terminal import console, line, print_json, print_table, styled
 
 if TYPE_CHECKING:
-    from ..engine.agent import Agent
+    from ..engine.registry import Registered
     from .agents import Brought
 
 Level = Literal["patches", "reducers", "run"]
@@ -140,7 +140,7 @@ def _brought(agents: str | None) -> "Brought":
     return brought(agents)
 
 
-def _run_again(log: Log, replayed: Replayed, agents: "list[Agent]") -> Replayed:
+def _run_again(log: Log, replayed: Replayed, agents: "Sequence[Registered]") -> Replayed:
     from ..engine.replay import replay_run
 
     runs = [row.run_id for row in log.runs(replayed.thread_id)]

@@ -3,6 +3,7 @@
 from a2a.types import (
     AgentCapabilities,
     AgentCard,
+    AgentExtension,
     AgentInterface,
     AgentSkill,
     HTTPAuthSecurityScheme,
@@ -19,18 +20,27 @@ BINDINGS = (("JSONRPC", "1.0"), ("HTTP+JSON", "1.0"), ("JSONRPC", "0.3"))
 
 VERSION_DIGITS = 12
 
+IDEMPOTENT = "https://threadlog.dev/a2a/idempotent-messages"
+"""The extension by which a server says: a message sent again under its id is the same message."""
+
 
 def card(agent: Agent, url: str, *, needs_token: bool) -> AgentCard:
     """The card of an agent that is served at an address, which ends in a slash.
 
     Its version is the beginning of the fingerprint that the log has of the agent.
     """
-    description = f"The agent {agent.name!r}. What it does is kept in a log, and goes on after a restart."
+    kept = "What it does is kept in a log, and goes on after a restart."
+    description = agent.description or f"The agent {agent.name!r}. {kept}"
     made = AgentCard(
         name=agent.name,
         description=description,
         version=agent.facts().fingerprint[:VERSION_DIGITS],
-        capabilities=AgentCapabilities(streaming=True, push_notifications=False, extended_agent_card=False),
+        capabilities=AgentCapabilities(
+            streaming=True,
+            push_notifications=False,
+            extended_agent_card=False,
+            extensions=[AgentExtension(uri=IDEMPOTENT, description="A message counts once, by its id.")],
+        ),
         default_input_modes=MODES,
         default_output_modes=MODES,
         skills=[AgentSkill(id=agent.name, name=agent.name, description=description, tags=["agent"])],

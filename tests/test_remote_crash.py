@@ -1,0 +1,86 @@
+"""Processes that follow a remote task are killed: the task is submitted once, and mirrored whole."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from followed import adopt, helper, remote_history, said
+from processes import go, ready, started
+from remote_agent import RemoteServer
+from runs import assert_sound, reasons
+
+from threadlog.engine import Runtime
+from threadlog.engine.a2a.card import IDEMPOTENT
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[True, False], ids=["streamed", "polled"])
+def server(request: pytest.FixtureRequest) -> Iterator[RemoteServer]:
+    with RemoteServer(streaming=request.param) as server:
+        yield server
+
+
+def follow_until(path: Path, server: RemoteServer, prompt: str, moment: int) -> None:
+    """A process that goes on with the run, and is killed at a moment of the server: a half request."""
+    with started(path, server.url, prompt, script="remote_follower.py") as process:
+        ready(process)
+        begun = server.moments
+
+        def kill(now: int) -> None:
+            if now == begun + moment:
+                process.kill()
+
+        server.happens = kill
+        go(process)
+        process.wait()
+
+
+@pytest.mark.parametrize("moment", [3, 4, 5, 6])
+async def test_a_killed_run_goes_on_with_its_task(path: Path, server: RemoteServer, moment: int) -> None:
+    follow_until(path, server, "echo hello", moment)
+    async with Runtime.open(path, agents=[helper(server)]) as runtime:
+        result = await adopt(runtime, "run")
+
+    (task,) = server.tasks
+    assert (result.output, said(path)) == ("echo hello", remote_history(task))
+    assert_sound(path, [])
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_killed_again_and_again_it_submits_once(path: Path, server: RemoteServer, seed: int) -> None:
+    moments = random.Random(seed)
+    for _ in range(4):
+        follow_until(path, server, "ask which colour?", moments.randint(3, 8))
+    async with Runtime.open(path, agents=[helper(server)]) as runtime:
+        assert (await adopt(runtime, "run")).status == "waiting"
+        await runtime.steer("run", "blue")
+        result = await adopt(runtime, "run")
+
+    (task,) = server.tasks
+    assert (result.output, said(path)) == ("blue", remote_history(task))
+    assert_sound(path, [])
+
+
+async def test_where_messages_are_known_by_their_ids_none_is_looked_for(path: Path) -> None:
+    with RemoteServer(extensions=(IDEMPOTENT,)) as server:
+        follow_until(path, server, "echo hello", 3)
+        async with Runtime.open(path, agents=[helper(server)]) as runtime:
+            await adopt(runtime, "run")
+
+    sent = [given["message"]["messageId"] for method, given, _ in server.asked if method == "SendMessage"]
+    assert "ListTasks" not in server.methods()
+    assert sent == ["run:1:1", "run:1:1"]
+
+
+async def test_a_run_that_was_cancelled_while_nobody_was_there_cancels_its_task(
+    path: Path, server: RemoteServer
+) -> None:
+    follow_until(path, server, "wait", 4)
+    async with Runtime.open(path, agents=[helper(server)]) as runtime:
+        await runtime.cancel("run")
+        result = await adopt(runtime, "run")
+
+    assert (result.termination.type, result.termination.detail) == ("cancelled", None)
+    assert reasons(path)[-1] == "run_finished"

@@ -1,29 +1,59 @@
 """A process that executes runs, for the tests to control from outside and to kill: executor.py LOG.
 
-On each of its threads it keeps a run going, which asks a person twice and then ends. It says the id of every
-run that it has started. It says `ready`, and begins when it is sent a line.
+On each of its threads it keeps a run going, which asks a person twice and then ends. It says `ready`, and
+begins when it is sent a line. Behind that, each byte lets one request or call pass the gate, at which all of
+them wait. It says what happens:
+
+started ID   a run is in the log
+asks         a request or a call has come to the gate
+leaves       one is gone that did not pass
+commits      a commit has returned
 """
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from threadlog.engine import Agent, ModelRequest, Run, Runtime, ScriptedModel, ToolCall, tool
 from threadlog.engine.model import Part
 from threadlog.store.errors import NotFound, ThreadAlreadyRunning
 
 THREADS = ("t1", "t2", "t3")
-SECONDS = 0.02
-"""A model takes its time: most of what happens to a run happens then."""
+
+Pass = Callable[[], Awaitable[None]]
 
 
-@tool(needs_approval=True)
-async def erase() -> str:
-    """Erase."""
-    await anyio.sleep(SECONDS)
-    return "erased"
+def say(text: str) -> None:
+    # One write for each line, at once: what was said before a kill has arrived.
+    os.write(1, f"{text}\n".encode())
+
+
+class Gate:
+    """Where requests and calls wait to be let pass: most of what happens to a run happens meanwhile."""
+
+    def __init__(self) -> None:
+        self._granted = anyio.Semaphore(0)
+
+    async def passed(self) -> None:
+        say("asks")
+        try:
+            await self._granted.acquire()
+        except anyio.get_cancelled_exc_class():
+            say("leaves")
+            raise
+
+    async def follow(self) -> None:
+        """Let pass what may, until nobody is there who could say so."""
+        while True:
+            await anyio.wait_readable(0)
+            if not (granted := os.read(0, 100)):
+                return
+            for _ in granted:
+                self._granted.release()
 
 
 class Asking:
@@ -31,8 +61,11 @@ class Asking:
 
     name = "asking"
 
+    def __init__(self, passed: Pass) -> None:
+        self._passed = passed
+
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
-        await anyio.sleep(SECONDS)
+        await self._passed()
         own = request.messages[-1].run_id
         wanted = [call for m in request.messages if m.run_id == own for call in m.tool_calls]
         number = len(wanted) + 1
@@ -41,20 +74,21 @@ class Asking:
             yield part
 
 
-def planner() -> Agent:
-    return Agent("planner", Asking(), tools=[erase])
+def planner(passed: Pass = checkpoint) -> Agent:
+    @tool(needs_approval=True)
+    async def erase() -> str:
+        """Erase."""
+        await passed()
+        return "erased"
 
-
-def say(text: str) -> None:
-    # One write for each line, at once: what was said before a kill has arrived.
-    os.write(1, f"{text}\n".encode())
+    return Agent("planner", Asking(passed), tools=[erase])
 
 
 async def keep_running(runtime: Runtime, thread: str) -> None:
     while True:
         try:
             run = await runtime.start("planner", "go", thread=thread)
-            say(run.run_id)
+            say(f"started {run.run_id}")
         except ThreadAlreadyRunning as err:
             run = runtime.run(err.run_id)
         await over(runtime, run)
@@ -72,12 +106,23 @@ async def over(runtime: Runtime, run: Run) -> None:
 
 
 async def execute(path: str) -> None:
-    async with Runtime.open(path, agents=[planner()]) as runtime, anyio.create_task_group() as tasks:
+    gate = Gate()
+    async with (
+        Runtime.open(path, agents=[planner(gate.passed)]) as runtime,
+        anyio.create_task_group() as tasks,
+    ):
+        runtime.log.listen(partial(say, "commits"))
         for thread in THREADS:
             tasks.start_soon(keep_running, runtime, thread)
+        await gate.follow()
+        # Nor is anybody there to whom it could say how it ends.
+        os._exit(0)
 
 
 if __name__ == "__main__":
     say("ready")
-    sys.stdin.readline()
-    anyio.run(execute, sys.argv[1])
+    # Unbuffered: what comes behind the line is the gate's.
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        begins = stdin.readline()
+    if begins:
+        anyio.run(execute, sys.argv[1])

@@ -15,8 +15,10 @@ def started(*arguments: object, script: str = "appender.py") -> Iterator[Process
     command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1) as process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def ready(process: Process) -> Process:

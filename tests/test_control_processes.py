@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from control_fold import Fold
+from executing import Executing
 from executor import planner
 from gated import assert_controlled
 from processes import Process, go, ready, started
@@ -86,6 +88,12 @@ class Controller:
         if active := self._runtime.active_runs():
             await self._dice.choice(self._steps)(self._dice.choice(active))
 
+    async def let_go_on(self, executing: Executing) -> None:
+        """The process may go on, and gets somewhere meanwhile or nowhere: the dice say how far."""
+        if not executing.is_dead:
+            executing.grant(self._dice.randrange(4))
+            await executing.goes_on(self._runtime.log, commits=self._dice.randrange(6))
+
     async def _decide(self, row: ActiveRun) -> None:
         asked = self._runtime.pending(row.run_id)
         target = self._dice.choice(asked).call_id if asked else self._dice.choice(["c1", "c2"])
@@ -144,20 +152,25 @@ def is_whole(told: list[Fact]) -> bool:
 async def killed(process: Process, controller: Controller, dice: random.Random) -> set[str]:
     """The runs that a process has started until it was killed, before, between or behind the steps."""
     await anyio.to_thread.run_sync(ready, process)
-    go(process)
-    steps = dice.randrange(12)
-    when = dice.randrange(steps + 1)
-    for number in range(steps):
-        if number == when:
-            process.kill()
-        # The process gets so far as it does meanwhile: nowhere, or to the end of several runs.
-        await anyio.sleep(dice.uniform(0, 0.06))
-        await controller.step()
-    process.kill()
-    output, errors = await anyio.to_thread.run_sync(process.communicate)
+    executing = Executing(process)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(executing.listen)
+        go(process)
+        turn: list[Callable[[], Awaitable[None]]] = [
+            partial(controller.let_go_on, executing),
+            controller.step,
+        ]
+        steps = turn * dice.randrange(12)
+        when = dice.randrange(len(steps) + 1)
+        for number, step in enumerate(steps):
+            if number == when:
+                executing.kill()
+            await step()
+        executing.kill()
+    _, errors = await anyio.to_thread.run_sync(process.communicate)
     assert errors == ""
     await controller.take_over(process.pid)
-    return {line for line in output.splitlines() if line != "ready"}
+    return executing.started
 
 
 async def controlled(path: Path, dice: random.Random, heard: Heard) -> None:

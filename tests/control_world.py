@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
 
 import anyio
 from anyio import CancelScope
@@ -12,6 +13,9 @@ from gated import Asked, GatedModel, planner
 
 from threadlog.engine import Agent, Effects, Runtime
 from threadlog.store import Log
+
+PATIENCE = 10.0
+"""Seconds after which it does not settle."""
 
 Agents = Callable[[GatedModel], list[Agent]]
 
@@ -38,7 +42,14 @@ class Named(Effects):
 class Host:
     """A runtime in a task of its own. While it is down there is none."""
 
-    def __init__(self, path: Path, name: str, tasks: TaskGroup, agents: Agents = alone) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        tasks: TaskGroup,
+        agents: Agents = alone,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
         self.model = GatedModel()
         self.runtime: Runtime | None = None
         self.executor = ""
@@ -47,6 +58,8 @@ class Host:
         self._name = name
         self._tasks = tasks
         self._agents = agents
+        self._tell = tell
+        """Called, from any thread, whenever it has committed something, or its requests are others."""
         self._opened = 0
         self._left = anyio.Event()
         self._left.set()
@@ -59,7 +72,7 @@ class Host:
         async with self._moves:
             if self._left.is_set():
                 self._opened += 1
-                self.model, self.has_agent = GatedModel(), has_agent
+                self.model, self.has_agent = GatedModel(self._tell), has_agent
                 self._leave, self._left, self._is_crashing = CancelScope(), anyio.Event(), False
                 await self._tasks.start(self._live)
 
@@ -71,6 +84,7 @@ class Host:
                 async with Runtime.open(
                     self._path, agents=agents, durability="normal", effects=effects
                 ) as runtime:
+                    runtime.log.listen(self._tell)
                     self.runtime, self.executor = runtime, effects.executor
                     task_status.started()
                     await anyio.sleep_forever()
@@ -124,7 +138,8 @@ class World:
     """Two hosts, and a log beside them to look at the file."""
 
     def __init__(self, path: Path, tasks: TaskGroup) -> None:
-        self.hosts = [Host(path, name, tasks) for name in "ab"]
+        self._news = Event()
+        self.hosts = [Host(path, name, tasks, tell=self._news.set) for name in "ab"]
         self.log = Log.open(path, durability="normal")
 
     def fold(self) -> Fold:
@@ -139,12 +154,13 @@ class World:
 
     async def settled(self) -> Fold:
         """Return when nothing will happen by itself any more. That comes soon: whatever can go on does."""
-        with anyio.move_on_after(10):
+        with anyio.move_on_after(PATIENCE):
             while True:
+                # Before it is looked at: what happens in between is news.
+                self._news.clear()
                 if self._is_settled(fold := self.fold()):
                     return fold
-                with anyio.move_on_after(0.01):
-                    await anyio.sleep_forever()
+                await anyio.to_thread.run_sync(self._news.wait, PATIENCE, abandon_on_cancel=True)
         open_runs = {id: run for id, run in self.fold().runs.items() if not run.is_over}
         hosts = [(host.executor, len(host.model.waiting)) for host in self.up()]
         raise AssertionError(f"it does not settle: {hosts}, {open_runs}")

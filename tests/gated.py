@@ -42,9 +42,11 @@ class GatedModel:
 
     name = "gated"
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
         self.waiting: list[Asked] = []
         """Requests that have no answer yet."""
+        self._tell = tell
+        """Called whenever there is one more or one less."""
         self._fresh: list[Asked] = []
         self._news = anyio.Event()
 
@@ -53,11 +55,13 @@ class GatedModel:
         self.waiting.append(asked)
         self._fresh.append(asked)
         self._news.set()
+        self._tell()
         try:
             await asked.answered.wait()
         finally:
             self.waiting.remove(asked)
             asked.left.set()
+            self._tell()
         async for part in ScriptedModel(asked.said).stream(request):
             yield part
 

@@ -9,7 +9,7 @@ import anyio
 from replayed import all_reducers
 from runs import add, assert_sound, erase
 
-from threadlog.engine import Agent, ModelRequest, Registry, Runtime, ScriptedModel
+from threadlog.engine import Agent, Effects, ModelRequest, Registry, Runtime, ScriptedModel
 from threadlog.engine.equipment import Equipment
 from threadlog.engine.model import Part
 from threadlog.engine.replay import replay_run
@@ -90,11 +90,15 @@ def planner(model: Any = None, **fields: Any) -> Agent:
 
 
 @asynccontextmanager
-async def opened(path: Path, *sets: list[Agent], later: Sequence[Agent] = ()) -> AsyncIterator[list[Runtime]]:
+async def opened(
+    path: Path, *sets: list[Agent], later: Sequence[Agent] = (), effects: Effects | None = None
+) -> AsyncIterator[list[Runtime]]:
     """A runtime for each set of agents, all on one file. What they and `later` ones leave is looked at."""
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(Runtime.open(path, agents=agents, durability="normal"))
+            await stack.enter_async_context(
+                Runtime.open(path, agents=agents, durability="normal", effects=effects)
+            )
             for agents in sets
         ]
     await assert_controlled(path, *(agent for agents in sets for agent in agents), *later)

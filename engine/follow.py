@@ -6,7 +6,7 @@ broadcast lives as long as someone holds it.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from weakref import WeakValueDictionary
 
 import anyio
@@ -114,6 +114,10 @@ class Streams:
             del self._told_here[run_id]
             if self._is_closed:
                 broadcast.finish()
+            else:
+                # Whoever has taken its thread may have written its end already, and nothing comes after that.
+                with suppress(LogError):
+                    _read_on(broadcast, self._log.log.head(thread_id))
             self._wanted.set()
 
     async def follow(self) -> None:

@@ -1,6 +1,6 @@
 """What is written of a run whose process died: one changeset, behind the last one that it has written itself.
 
-    stop      it is done: stopped, code `orphaned`. It may be resumed like every stopped run
+    stop      it is done: stopped, or cancelled if somebody wanted that; code `orphaned`. It may be resumed
     ask       it waits for a person: suspended, code `orphaned`
     resume    it waits for a process that has its agent: suspended, code `recovered`; that goes on at once
 
@@ -58,6 +58,9 @@ ENDS: dict[Way, Termination] = {
     ),
 }
 
+CANCELLED = ENDS["stop"].model_copy(update={"type": "cancelled"})
+"""In the place of `stop`, where somebody had cancelled it."""
+
 
 class Recovering:
     """A run whose process died, on the way to its last changeset."""
@@ -84,7 +87,9 @@ class Recovering:
         """The run is done, and has taken in all that was wanted of it."""
         for lost in self._orphan.calls:
             self._tell(lost)
-        return self._written(closed(self._work, control, self._facts, ENDS["stop"]))
+        # That somebody wanted it to be over wins over every other end.
+        end = CANCELLED if control.should_stop() else ENDS["stop"]
+        return self._written(closed(self._work, control, self._facts, end))
 
     def asking(self) -> Changeset:
         """The run waits for a person."""

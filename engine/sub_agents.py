@@ -86,7 +86,7 @@ def _error(log: Log, row: RunRow) -> str | None:
 
 def _reason(log: Log, row: RunRow) -> str | None:
     """Why it was cancelled, as whoever cancelled it first has put it."""
-    if row.termination is None or row.termination.type != "cancelled" or row.termination.code:
+    if row.termination is None or row.termination.type != "cancelled":
         return None
     wanted = log.read(control_stream(row.run_id), until=row.control)
     reasons = [each.entry.content for each in wanted if each.entry and each.entry.kind == "cancel"]

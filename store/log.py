@@ -1,5 +1,6 @@
 """The log: open, append behind an expected version, read, follow. One SQLite file, many processes."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
@@ -16,6 +17,8 @@ from .history import Entry, as_written, entries, file_tip, history, state_at, th
 from .listing import QueuedRow, RunRow, ThreadRow, queued, runs, threads
 from .verify import Finding, Heads, heads, verify
 from .writer import Expected, Writer, request
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
 """How soon a follower sees what another process appended. Appends of this process wake it at once."""
@@ -293,7 +296,11 @@ class Log:
 
     def _tell(self) -> None:
         for listener in tuple(self._listeners):
-            listener()
+            try:
+                listener()
+            except Exception:
+                # The commit is done, and others wait for their answers.
+                logger.exception("a listener of %r failed", str(self.path))
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -303,3 +303,14 @@ async def test_appends_after_the_log_was_closed_are_refused_one_by_one(path: Pat
 
 def some(count: int) -> list[Changeset]:
     return [changeset(f"some {n}") for n in range(count)]
+
+
+async def test_an_append_is_answered_though_a_listener_fails(path: Path) -> None:
+    def fail() -> None:
+        raise BrokenPipeError
+
+    with Log.open(path, durability="normal") as log:
+        log.listen(fail)
+        async with AsyncLog(log) as appending:
+            with anyio.fail_after(5):
+                assert await appending.append(changeset("c1", "t1"), ANY) == 1

@@ -17,7 +17,7 @@ from replayed import assert_replays, listening
 from threadlog.engine import Agent, Decision, Runtime, Tool, ToolContext
 from threadlog.engine.agent import ToolExecution
 from threadlog.engine.ledger import TOLD
-from threadlog.engine.orphan import ENDS, QUESTION
+from threadlog.engine.orphan import CANCELLED, ENDS, QUESTION
 from threadlog.engine.recovery import Orphans
 from threadlog.store import Log
 
@@ -141,7 +141,7 @@ async def test_a_run_whose_cancellation_nobody_has_seen_does_not_go_on(path: Pat
         process.kill()
         process.wait()
     async with opened(path, Living(), "resume") as runtime:
-        assert (await runtime.run("r1").result()).termination == ENDS["stop"]
+        assert (await runtime.run("r1").result()).termination == CANCELLED
 
 
 # A person decides

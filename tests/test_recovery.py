@@ -15,7 +15,7 @@ from replayed import listening
 
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.ledger import TOLD
-from threadlog.engine.orphan import ENDS
+from threadlog.engine.orphan import CANCELLED, ENDS
 from threadlog.store import Log
 from threadlog.store.errors import RunError
 
@@ -138,7 +138,7 @@ async def test_to_cancel_a_run_whose_process_is_dead_ends_it(path: Path) -> None
             assert await runtime.cancel_and_wait("r1", by="ann")
         (row,) = runtime.log.runs()
 
-    assert (row.status, row.termination, row.control) == ("done", ENDS["stop"], 1)
+    assert (row.status, row.termination, row.control) == ("done", CANCELLED, 1)
 
 
 async def test_to_wait_for_the_end_of_a_run_whose_process_dies_then_comes_to_an_end(path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_to_wait_for_the_end_of_a_run_whose_process_dies_then_comes_to_an_
             process.kill()
             await anyio.to_thread.run_sync(process.wait)
 
-    assert [row.termination for row in rows(path)] == [ENDS["stop"]]
+    assert [row.termination for row in rows(path)] == [CANCELLED]
 
 
 async def test_a_run_that_was_stopped_by_recovery_may_be_resumed(path: Path) -> None:

@@ -39,7 +39,7 @@ operations = st.one_of(
     st.tuples(st.just("decide"), which, st.booleans()),
     st.tuples(st.just("stop"), which),
     st.tuples(st.just("resume"), which),
-    st.tuples(st.just("close")),
+    st.tuples(st.sampled_from(["close", "crash"])),
 )
 scripts = st.lists(
     st.tuples(st.lists(operations, min_size=1, max_size=2), st.booleans()), min_size=4, max_size=16

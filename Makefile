@@ -22,7 +22,8 @@ a2a-js: $(VENV)/developing
 
 # Many processes and hundreds of kills: minutes, where `make test` spends seconds.
 crash: $(VENV)/developing
-	THREADLOG_LONG=1 $(BIN)/python -m pytest tests/test_processes.py tests/test_control_processes.py
+	THREADLOG_LONG=1 $(BIN)/python -m pytest tests/test_processes.py tests/test_control_processes.py \
+		tests/test_remote_crash.py
 
 bench: $(VENV)/developing
 	$(BIN)/python -m threadlog.tools.bench

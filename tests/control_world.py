@@ -134,6 +134,18 @@ class Host:
             await gone.wait()
 
 
+async def comes(news: Event, holds: Callable[[], bool]) -> bool:
+    """Whether something comes to hold, which is looked at again whenever there is news."""
+    with anyio.move_on_after(PATIENCE):
+        while True:
+            # Before it is looked at: what happens in between is news.
+            news.clear()
+            if holds():
+                return True
+            await anyio.to_thread.run_sync(news.wait, PATIENCE, abandon_on_cancel=True)
+    return False
+
+
 class World:
     """Two hosts, and a log beside them to look at the file."""
 
@@ -154,13 +166,8 @@ class World:
 
     async def settled(self) -> Fold:
         """Return when nothing will happen by itself any more. That comes soon: whatever can go on does."""
-        with anyio.move_on_after(PATIENCE):
-            while True:
-                # Before it is looked at: what happens in between is news.
-                self._news.clear()
-                if self._is_settled(fold := self.fold()):
-                    return fold
-                await anyio.to_thread.run_sync(self._news.wait, PATIENCE, abandon_on_cancel=True)
+        if await comes(self._news, lambda: self._is_settled(self.fold())):
+            return self.fold()
         open_runs = {id: run for id, run in self.fold().runs.items() if not run.is_over}
         hosts = [(host.executor, len(host.model.waiting)) for host in self.up()]
         raise AssertionError(f"it does not settle: {hosts}, {open_runs}")

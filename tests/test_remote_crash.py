@@ -1,5 +1,9 @@
-"""Processes that follow a remote task are killed: the task is submitted once, and mirrored whole."""
+"""Processes that follow a remote task are killed: the task is submitted once, and mirrored whole.
 
+THREADLOG_LONG=1 kills more of them (`make crash`).
+"""
+
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +18,8 @@ from threadlog.engine import Runtime
 from threadlog.engine.a2a.card import IDEMPOTENT
 
 pytestmark = pytest.mark.anyio
+
+LONG = bool(os.environ.get("THREADLOG_LONG"))
 
 
 @pytest.fixture(params=[True, False], ids=["streamed", "polled"])
@@ -48,10 +54,10 @@ async def test_a_killed_run_goes_on_with_its_task(path: Path, server: RemoteServ
     assert_sound(path, [])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(15 if LONG else 1))
 async def test_killed_again_and_again_it_submits_once(path: Path, server: RemoteServer, seed: int) -> None:
     moments = random.Random(seed)
-    for _ in range(4):
+    for _ in range(4 if LONG else 2):
         follow_until(path, server, "ask which colour?", moments.randint(3, 8))
     async with Runtime.open(path, agents=[helper(server)]) as runtime:
         assert (await adopt(runtime, "run")).status == "waiting"

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import anyio
-import anyio.lowlevel
-from control_world import Host
+from anyio.abc import TaskGroup
+from control_world import Host, comes
 from gated import Asked, GatedModel, assert_controlled
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -63,8 +64,9 @@ def asking(asked: Asked) -> str:
 class World:
     """One runtime after another on a file, and what was acknowledged by them."""
 
-    def __init__(self, path: Path, host: Host) -> None:
-        self.host = host
+    def __init__(self, path: Path, tasks: TaskGroup) -> None:
+        self._news = Event()
+        self.host = Host(path, "a", tasks, team, tell=self._news.set)
         self.log = Log.open(path, durability="normal")
         self.stopped: list[tuple[int, str]] = []
         """Runs whose stop has returned, and where the log was then."""
@@ -138,9 +140,7 @@ class World:
 
     async def _settled(self) -> None:
         """Return when every run that goes on waits for its model, or for a run that it has started."""
-        with anyio.fail_after(20):
-            while not self._is_settled():
-                await anyio.lowlevel.checkpoint()
+        assert await comes(self._news, self._is_settled), self.log.open_runs()
 
     def _is_settled(self) -> bool:
         runtime = self.host.runtime
@@ -157,11 +157,10 @@ class World:
 
 async def happened(path: Path, script: list[tuple[list[Any], bool]]) -> list[tuple[int, str]]:
     async with anyio.create_task_group() as tasks:
-        host = Host(path, "a", tasks, team)
-        world = World(path, host)
+        world = World(path, tasks)
         with world.log:
             await world.run(script)
-            await host.close()
+            await world.host.close()
     await assert_controlled(path, *team(GatedModel()))
     return world.stopped
 

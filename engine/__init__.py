@@ -11,6 +11,7 @@ facts       what a changeset says to those who listen
 publish     from commits to events
 stream      one run's events to any number of listeners (waiters.py: how they are woken)
 follow      the streams of all runs, those executed elsewhere too
+epoch       how an epoch of a run begins and ends
 loop        the run loop (step.py, round.py, phases.py: its parts)
 entries     what is wanted of a run, in its control stream
 control     the run's ear for it; inbox: on its way to the calls and words it is for

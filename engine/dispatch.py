@@ -23,9 +23,9 @@ from .closing import cancel_waiting, superseded
 from .control import Control
 from .effects import Effects
 from .entries import ControlStream
+from .epoch import Resume, Start
 from .journal import Condition, LogJournal
 from .launch import Execution, Launch, Launcher
-from .loop import Resume, Start
 from .registry import Registry
 from .run import Run
 from .workspace import RunIdentity, Workspace

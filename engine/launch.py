@@ -17,9 +17,10 @@ from .a2a.loop import RemoteLoop
 from .agent import Agent
 from .control import Control
 from .effects import Effects
+from .epoch import Resume, Start
 from .follow import Streams
 from .journal import Condition, LogJournal
-from .loop import Loop, Resume, Start
+from .loop import Loop
 from .publish import Publisher
 from .registry import Registered, Registry
 from .run import Run

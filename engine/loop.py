@@ -12,18 +12,15 @@ Everything comes in through `Effects` and `Control`, everything goes out through
 """
 
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Literal
 
-from anyio import CancelScope, get_cancelled_exc_class
+from anyio import get_cancelled_exc_class
 from pydantic import JsonValue
 
 from ..reducers.generic import Set
 from ..reducers.phase import Phase
-from ..reducers.run import RunMoved, RunStarted, done_reason
-from ..reducers.run import Status as RunStatus
+from ..reducers.run import RunMoved, RunStarted
 from ..reducers.tool_call import (
     DecisionRecord,
     ToolCallsForgotten,
@@ -33,14 +30,13 @@ from ..reducers.tool_call import (
     waiting,
 )
 from ..store.async_log import Pending
-from ..store.changeset import Executor, Message, RunFacts, Termination, ThreadFacts, ToolCall
+from ..store.changeset import Executor, Inference, Message, Termination, ToolCall
 from ..store.document import pointer
-from ..store.errors import BehaviorError, ContentError, LogError, VersionConflict, in_words
+from ..store.errors import BehaviorError, in_words
 from .agent import Agent
-from .closing import close_calls
 from .control import Control, Interrupted, Place
 from .effects import Effects
-from .inbox import Inbox
+from .epoch import Epoch, Resume, Start
 from .inference import InferenceFailed
 from .ledger import in_call_order
 from .orphan import ENDS, QUESTION
@@ -61,25 +57,7 @@ INTERRUPTED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A new run."""
-
-    messages: Sequence[Message]
-    facts: ThreadFacts | None = None
-    state: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Set at the root of the thread's state, whatever it had there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """The next epoch of a run that waits, or was stopped. What was decided comes through `Control`."""
-
-    usage: RunFacts
-    messages: Sequence[Message] = ()
-
-
-class Loop:
+class Loop(Epoch[Agent]):
     """One epoch of a run, from its first commit to its last."""
 
     def __init__(
@@ -92,50 +70,15 @@ class Loop:
         control: Control,
         registry: str,
     ) -> None:
-        self._agent = agent
-        self._registry = registry
-        self._work = workspace
-        self._effects = effects
-        self._executor = executor
-        self._publisher = publisher
-        self._control = control
-        self._inbox = Inbox(workspace, control)
+        super().__init__(agent, workspace, effects, executor, publisher, control, registry)
         own = frozenset(tool.name for tool in agent.own_tools())
         self._phases = Phases(agent.name, agent.behaviors, own, workspace, control)
         self._step = Step(agent, workspace, effects, self._phases, publisher)
         self._past: list[Past] = []
         self._started_at = 0
-        self._output: JsonValue = None
         self._given: JsonValue = None
         self._is_given_up = False
         """Whether a person said that it shall not go on after its process has died."""
-
-    async def run(self, opening: Start | Resume) -> None:
-        """Run to the end, however it comes; the log says which.
-
-        Raises:
-            ContentError: what it starts with cannot be kept; nothing was written.
-        """
-        try:
-            end = await self._reached(self._open(opening))
-            while not (end and await self._finished(end)):
-                end = await self._reached(self._go())
-        except get_cancelled_exc_class():
-            if not self._publisher.failure and self._work.is_open:
-                await self._finished(self._cancelled(self._control.interrupted))
-            raise
-
-    async def _reached(self, way: Awaitable[Termination | None]) -> Termination | None:
-        """The end of a part of the run, if it is one; what goes wrong on the way is one."""
-        try:
-            return await way
-        except Interrupted as err:
-            return self._cancelled(err.where)
-        except Exception as err:
-            if not self._work.is_open or isinstance(err, LogError):
-                raise
-            log.debug("run %s failed", self._work.identity.run_id, exc_info=True)
-            return Termination(type="error", detail=in_words(err))
 
     async def _open(self, opening: Start | Resume) -> None:
         work, identity = self._work, self._work.identity
@@ -159,13 +102,7 @@ class Loop:
             self._commit_opening(opening)
 
     def _commit_opening(self, opening: Start | Resume) -> None:
-        self._work.commit(
-            "run_started" if isinstance(opening, Start) else "run_resumed",
-            run=self._facts("running"),
-            executor=self._executor,
-            agent=self._agent.facts().model_copy(update={"registry": self._registry}),
-            thread=opening.facts if isinstance(opening, Start) else None,
-        )
+        super()._commit_opening(opening)
         self._started_at = self._work.at
 
     async def _go(self) -> Termination:
@@ -181,11 +118,6 @@ class Loop:
             if end := await self._take_step():
                 return end
         return self._cancelled()
-
-    def _overtaken(self, end: Termination) -> Termination:
-        """The end: a cancellation that has come meanwhile wins over it, unless something went wrong."""
-        is_final = end.type in ("error", "cancelled")
-        return self._cancelled() if self._control.should_stop() and not is_final else end
 
     async def _take_step(self) -> Termination | None:
         if self._given is not None:
@@ -335,65 +267,18 @@ class Loop:
             work.say(Message(id=work.new_id(), role="user", content=told, run_id=work.identity.run_id))
         return Termination(type="cancelled", detail=where)
 
-    async def _finished(self, termination: Termination) -> bool:
-        """Whether the end stands: whole, even if the run is being cancelled.
+    async def _cut_off(self, where: str) -> Termination:
+        return self._cancelled(where)
 
-        It does not where something was wanted of the run that it has not seen: it ends over nothing.
-        """
-        with CancelScope(shield=True):
-            while wanted := self._unless_wanted(termination):
-                termination = self._overtaken(wanted)
-                heard = self._control.heard
-                try:
-                    await self._commit_an_end(termination)
-                    return True
-                except VersionConflict as err:
-                    if err.thread_id != self._work.identity.stream:
-                        raise
-                    self._control.hear(err.between)
-                    if self._control.heard == heard:
-                        # Nothing new: not the end is refused but the run's beginning, and all behind it.
-                        raise
-            return False
-        raise AssertionError("a shielded scope ends by itself")
+    async def _broken_off(self) -> Termination:
+        return self._cancelled(self._control.interrupted)
 
-    async def _commit_an_end(self, termination: Termination) -> None:
+    async def _tell_end(self) -> None:
         try:
-            await self._commit_end(termination)
-        except ContentError as err:
-            # What waited cannot be kept: the end must be, and says why. Nobody may add to it once more.
-            self._work.discard()
-            await self._commit_end(Termination(type="error", detail=str(err)), is_second=True)
+            await self._phases.run(Phase.RUN_END, self._step.number)
+        except (BehaviorError, Interrupted) as err:
+            # The run has ended; what somebody wanted to add to that cannot change how.
+            log.warning("run %s: %s", self._work.identity.run_id, err)
 
-    async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> None:
-        work, status = self._work, _status(termination)
-        with work.attempt(is_whole=True):
-            moved = RunMoved(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
-            work.act([moved], source=LOOP)
-            if status == "done":
-                (self._inbox.pass_over if is_second else self._inbox.take_in)("end")
-                close_calls(work)
-            try:
-                if not is_second:
-                    await self._phases.run(Phase.RUN_END, self._step.number)
-            except (BehaviorError, Interrupted) as err:
-                # The run has ended; what somebody wanted to add to that cannot change how.
-                log.warning("run %s: %s", work.identity.run_id, err)
-            await work.commit_end(
-                "run_finished" if status == "done" else "run_suspended",
-                run=self._facts(status, termination),
-                inference=None if is_second else self._step.unanswered(),
-            )
-
-    def _facts(self, status: RunStatus, termination: Termination | None = None) -> RunFacts:
-        came_to_its_end = termination and termination.type in ("natural_end", "behavior_requested")
-        return RunFacts(
-            status=status,
-            termination=termination,
-            usage=self._step.usage,
-            output=self._output if came_to_its_end else None,
-        )
-
-
-def _status(termination: Termination) -> Literal["waiting", "done"]:
-    return "waiting" if termination.type == "suspended" else "done"
+    def _unanswered(self) -> Inference | None:
+        return self._step.unanswered()

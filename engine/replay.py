@@ -18,10 +18,10 @@ from ..store.patch import tokens
 from .closing import cancel_waiting
 from .control import steering_id
 from .divergence import Diverged
+from .epoch import Resume, Start
 from .equipment import Equipment
 from .events import Event
 from .launch import loop_of
-from .loop import Resume, Start
 from .publish import Publisher
 from .record import ENDED_BY_OTHERS, CutOff, Record
 from .registry import Registered, Registry

@@ -15,9 +15,9 @@ from ..store.listing import RunRow
 from .decision import Answers, Decision, refuse_unknown
 from .dispatch import LOST_RACES
 from .ends import Ends
+from .epoch import Start
 from .journal import Condition
 from .launch import Launch
-from .loop import Start
 from .registry import Registry
 from .run import Run
 from .views import ActiveRun

@@ -15,23 +15,20 @@ on in a next epoch: what may have been sent is looked for there before anything 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio import CancelScope, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
-from pydantic import JsonValue
 
 from ...reducers.remote import RemoteSeen, RemoteTask, remote_task
-from ...reducers.run import RunMoved, RunStarted, Status, done_reason
+from ...reducers.run import RunMoved, RunStarted
 from ...reducers.tool_call import ToolCallsForgotten, pending
-from ...store.changeset import Executor, Message, RunFacts, Termination, Usage
-from ...store.errors import ContentError, LogError, RunError, VersionConflict, in_words
-from ..closing import close_calls
+from ...store.changeset import Executor, Message, Termination
+from ...store.errors import RunError
 from ..control import Control, Interrupted, Place
 from ..effects import Effects
+from ..epoch import Epoch, Resume, Start
 from ..events import TextDelta
-from ..inbox import Inbox
-from ..loop import Resume, Start
 from ..publish import Publisher
 from ..workspace import LOOP, Workspace
 from .agent import RemoteAgent
@@ -42,9 +39,6 @@ from .mirror import ASKING, OVER, Task, fresh, has_news, mirrored, output, probl
 from .post import Post
 from .watch import Watch
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 10.0
@@ -54,7 +48,7 @@ CLOSING_SECONDS = 2.0
 """The same, where the runtime is being closed."""
 
 
-class RemoteLoop:
+class RemoteLoop(Epoch[RemoteAgent]):
     """One epoch of a remote run, from its first commit to its last."""
 
     def __init__(
@@ -67,21 +61,12 @@ class RemoteLoop:
         control: Control,
         registry: str,
     ) -> None:
-        self._agent = agent
-        self._registry = registry
-        self._work = workspace
-        self._effects = effects
-        self._executor = executor
-        self._publisher = publisher
-        self._control = control
-        self._inbox = Inbox(workspace, control)
+        super().__init__(agent, workspace, effects, executor, publisher, control, registry)
         self._letters = Letters(workspace)
         self._task: Task | None = None
         """As it was seen last in this epoch."""
         self._is_connected = False
         self._is_closing = False
-        self._usage = Usage()
-        self._output: JsonValue = None
 
     async def run(self, opening: Start | Resume) -> None:
         """Run to the end, however it comes; the log says which.
@@ -94,28 +79,14 @@ class RemoteLoop:
         from .client import Remote
 
         async with Remote(self._agent) as self._remote:
-            try:
-                end = await self._reached(self._open(opening))
-                while not (end and await self._finished(end)):
-                    end = await self._reached(self._go())
-            except get_cancelled_exc_class():
-                if not self._publisher.failure and self._work.is_open:
-                    self._is_closing = True
-                    end = await self._reached(self._cancel())
-                    await self._finished(end or Termination(type="cancelled"))
-                raise
+            await super().run(opening)
 
-    async def _reached(self, way: Awaitable[Termination | None]) -> Termination | None:
-        """The end of a part of the run, if it is one; what goes wrong on the way is one."""
-        try:
-            return await way
-        except Interrupted:
-            return await self._reached(self._cancel())
-        except Exception as err:
-            if not self._work.is_open or isinstance(err, LogError):
-                raise
-            log.debug("run %s failed", self._work.identity.run_id, exc_info=True)
-            return Termination(type="error", detail=in_words(err))
+    async def _cut_off(self, where: str) -> Termination:
+        return await self._cancel()
+
+    async def _broken_off(self) -> Termination:
+        self._is_closing = True
+        return await self._reached(self._cancel()) or Termination(type="cancelled")
 
     async def _open(self, opening: Start | Resume) -> None:
         work, identity = self._work, self._work.identity
@@ -124,7 +95,7 @@ class RemoteLoop:
             work.act([RunStarted(run_id=identity.run_id)], source=LOOP)
         else:
             work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
-            self._usage = opening.usage.usage
+            work.pay(opening.usage.usage)
         self._letters.doubt_all()
         if opening.messages:
             work.act([ToolCallsForgotten()], source=LOOP)
@@ -132,13 +103,7 @@ class RemoteLoop:
             work.say(message)
         self._letters.say(opening.messages)
         self._take_in("step")
-        work.commit(
-            "run_started" if isinstance(opening, Start) else "run_resumed",
-            run=self._facts(Termination(type="natural_end"), "running"),
-            executor=self._executor,
-            agent=self._agent.facts().model_copy(update={"registry": self._registry}),
-            thread=opening.facts if isinstance(opening, Start) else None,
-        )
+        self._commit_opening(opening)
 
     async def _go(self) -> Termination:
         """Send what is to be sent, and follow the task, until there is a reason to end."""
@@ -297,26 +262,9 @@ class RemoteLoop:
             self._work.cut_off(name)
             raise
 
-    async def _finished(self, termination: Termination) -> bool:
-        """Whether the end stands: whole, even if the run is being cancelled. As in the loop of other runs."""
-        with CancelScope(shield=True):
-            while wanted := self._unless_wanted(termination):
-                if self._control.should_stop() and wanted.type not in ("error", "cancelled"):
-                    if wanted.type == "suspended":
-                        return False
-                    wanted = Termination(type="cancelled")
-                termination, heard = wanted, self._control.heard
-                try:
-                    await self._commit_an_end(termination)
-                    return True
-                except VersionConflict as err:
-                    if err.thread_id != self._work.identity.stream:
-                        raise
-                    self._control.hear(err.between)
-                    if self._control.heard == heard:
-                        raise
-            return False
-        raise AssertionError("a shielded scope ends by itself")
+    def _overtaken(self, end: Termination) -> Termination | None:
+        # The task waits, too, and is to be told.
+        return None if self._control.should_stop() and end.type == "suspended" else super()._overtaken(end)
 
     def _unless_wanted(self, termination: Termination) -> Termination | None:
         """The end; none if the run goes on for what has come."""
@@ -330,35 +278,6 @@ class RemoteLoop:
     def _hear_at_the_end(self) -> None:
         has_spoken = self._take_in("end")
         self._work.commit("user_message" if has_spoken else "decision")
-
-    async def _commit_an_end(self, termination: Termination) -> None:
-        try:
-            await self._commit_end(termination)
-        except ContentError as err:
-            # What waited cannot be kept: the end must be, and says why.
-            self._work.discard()
-            await self._commit_end(Termination(type="error", detail=str(err)), is_second=True)
-
-    async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> None:
-        work = self._work
-        state: Status = "waiting" if termination.type == "suspended" else "done"
-        with work.attempt(is_whole=True):
-            moved = RunMoved(run_id=work.identity.run_id, status=state, done_reason=done_reason(termination))
-            work.act([moved], source=LOOP)
-            if state == "done":
-                (self._inbox.pass_over if is_second else self._inbox.take_in)("end")
-                close_calls(work)
-            await work.commit_end(
-                "run_finished" if state == "done" else "run_suspended", run=self._facts(termination, state)
-            )
-
-    def _facts(self, termination: Termination, state: Status) -> RunFacts:
-        return RunFacts(
-            status=state,
-            termination=None if state == "running" else termination,
-            usage=self._usage,
-            output=self._output if termination.type == "natural_end" else None,
-        )
 
 
 def _refuse_unsaid(opening: Start | Resume) -> None:

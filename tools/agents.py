@@ -53,8 +53,10 @@ def brought(path: str | None) -> Brought:
     return Brought(agents, Reducers(dict.fromkeys(reducers)))
 
 
-def agents_at(place: str) -> tuple[list[Agent], Agent | None]:
+def agents_at(place: str) -> tuple[list[Agent | RemoteAgent], Agent | None]:
     """All agents of `FILE.py:NAME`, of one name the first; and the one that NAME names, or the only one.
+
+    Those that run elsewhere come last, and are not named: they work for the others.
 
     Raises:
         click.UsageError: there is no such file, or no such agent in it.
@@ -65,11 +67,13 @@ def agents_at(place: str) -> tuple[list[Agent], Agent | None]:
     named = vars(module).get(name) if name else None
     if not found or (name and not isinstance(named, Agent)):
         raise click.UsageError(f"{path!r} has no agent {name!r}: it has {[agent.name for agent in found]}")
-    agents: dict[str, Agent] = {}
-    for agent in [named or found[0], *found]:
+    elsewhere = [value for value in _values(module) if isinstance(value, RemoteAgent)]
+    agents: dict[str, Agent | RemoteAgent] = {}
+    for agent in [named or found[0], *found, *elsewhere]:
         # One agent may have several names in the file, and stand in lists.
         agents.setdefault(agent.name, agent)
-    return list(agents.values()), named or (found[0] if len(agents) == 1 else None)
+    is_only_one = len({agent.name for agent in found}) == 1
+    return list(agents.values()), named or (found[0] if is_only_one else None)
 
 
 def _values(module: ModuleType) -> list[Any]:

@@ -9,7 +9,7 @@ import anyio
 import click
 from anyio.to_thread import run_sync
 
-from ..engine import Agent, Decision, Run, RunResult, Runtime
+from ..engine import Agent, Decision, RemoteAgent, Run, RunResult, Runtime
 from ..engine.events import (
     AssistantTurn,
     AttemptFailed,
@@ -72,7 +72,9 @@ def run(
 class Session:
     """One sitting at the terminal: a run, through all its questions."""
 
-    def __init__(self, db: str, agents: Sequence[Agent], thread: str | None, quiet: bool) -> None:
+    def __init__(
+        self, db: str, agents: Sequence[Agent | RemoteAgent], thread: str | None, quiet: bool
+    ) -> None:
         """The first of the agents runs; the others are those that it may have work for it."""
         self.interrupted = False
         self._db = db

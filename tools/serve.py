@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import click
 
-from ..engine import Agent, Runtime
+from ..engine import Agent, RemoteAgent, Runtime
+from ..engine.recovery import Orphans
 from .agents import agents_at
 from .opening import on_a_log
 from .terminal import line, print_json, visible
@@ -26,6 +27,13 @@ MISSING = "{name} is not installed: pip install 'threadlog[a2a]'"
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any.")
 @click.option("--url", metavar="URL", help="How clients reach it, if not under that address: for the cards.")
 @click.option("--token-env", metavar="NAME", help="Ask for the bearer token in this environment variable.")
+@click.option(
+    "--orphans",
+    type=click.Choice(("stop", "ask", "resume")),
+    default="stop",
+    show_default=True,
+    help="What becomes of runs whose process died: they are over, a person is asked, or they go on.",
+)
 @on_a_log
 @click.pass_context
 def serve(
@@ -38,34 +46,46 @@ def serve(
     port: int,
     url: str | None,
     token_env: str | None,
+    orphans: Orphans,
 ) -> None:
     """Serve the agents of a file, each at /agents/NAME/, until Ctrl-C or SIGTERM: then it exits with 130.
 
-    An agent that is named, or the only one of the file, is served at / as well. A task is a run and a context
+    An agent that is named, or the only one of the file, is served at / as well. The file's remote agents are
+    not served: they may work for those that are. A task is a run and a context
     a thread of the log: another server on the file, or this one started again, answers for the same tasks. A
     message to a context where a task goes on waits for its turn. When the server ends, the runs that go on
     in it are cancelled, and the log says so.
     """
-    served, root = agents_at(agents)
+    known, root = agents_at(agents)
     serving, token = _serving(), _token(token_env)
-    for agent in served:
+    for agent in _served(known):
         # What is wrong with a name is said before a log is made.
         agent.models()
         serving.path_of(agent)
     with _listening(host, port) as listening:
         _log_in_lines()
         site = serving.Site(url.rstrip("/") if url else _address(listening), root, token)
-        anyio.run(_serve, serving, db, served, site, listening, as_json, backend="asyncio")
+        runtime = Runtime.open(db, agents=known, orphans=orphans)
+        anyio.run(_serve, serving, runtime, _served(known), site, listening, as_json, backend="asyncio")
     context.exit(130)
 
 
 async def _serve(
-    serving: ModuleType, db: str, agents: Sequence[Agent], site: Any, listening: socket.socket, as_json: bool
+    serving: ModuleType,
+    opened: Runtime,
+    agents: Sequence[Agent],
+    site: Any,
+    listening: socket.socket,
+    as_json: bool,
 ) -> None:
-    async with Runtime.open(db, agents=agents) as runtime:
+    async with opened as runtime:
         app = serving.Application(runtime, agents, site)
         _tell({agent.name: f"{site.url}{serving.path_of(agent)}/" for agent in agents}, as_json)
         await serving.serve(app, listening)
+
+
+def _served(known: Sequence[Agent | RemoteAgent]) -> list[Agent]:
+    return [agent for agent in known if isinstance(agent, Agent)]
 
 
 def _serving() -> ModuleType:

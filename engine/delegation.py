@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from ..reducers.reduce import StateAction
+from ..reducers.run import goes_on_by_itself
 from ..reducers.sub_agent import SUB_AGENTS, SubAgentRef, SubAgents, SubAgentStarted, SubAgentsTold
 from ..store.changeset import Message, ThreadFacts
 from ..store.errors import NotFound, RunError
@@ -243,11 +244,18 @@ async def _followed(
     actions: Sequence[StateAction] = (),
 ) -> ToolResult:
     if not wanted.background:
+        await _at_rest(context, run)
+    return _result(delegation.view(run.run_id, ref), actions)
+
+
+async def _at_rest(context: ToolContext, run: Run) -> None:
+    """Return when a run is over or waits for a person; one whose process died goes on before."""
+    is_going_on = True
+    while is_going_on:
         async for event in run:
             if isinstance(event, ToolProgress):
                 context.progress({"run_id": run.run_id, "tool": event.name, "progress": event.progress})
-        await run.result()
-    return _result(delegation.view(run.run_id, ref), actions)
+        is_going_on = goes_on_by_itself((await run.result()).termination)
 
 
 def _agent_stop(delegation: Delegation) -> Any:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..reducers.replay import Thread, replay
+from ..reducers.run import goes_on_by_itself
 from ..store.async_log import AsyncLog
 from ..store.changeset import AgentFacts, Changeset, Orphan, control_stream
 from ..store.errors import NotFound, RunError, ThreadlogError
@@ -195,7 +196,7 @@ class Recovery:
         row = self._log.log.run(run_id)
         if row is None or row.status != "waiting" or row.agent not in self._registry(run_id):
             return
-        if row.termination and row.termination.code == "recovered":
+        if goes_on_by_itself(row.termination):
             with suppress(*LOST_RACES, RunError):
                 await self._dispatch.resume(row)
 

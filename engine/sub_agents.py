@@ -1,11 +1,14 @@
 """How the sub-agents of a thread are: a view of each one's own log, at the moment it is asked for.
 
 running -> waiting | completed | failed | stopped        waiting, stopped -> running, in a next epoch
+
+One whose process died and that is to go on counts as running, for it asks nothing.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+from ..reducers.run import goes_on_by_itself
 from ..reducers.sub_agent import SubAgentRef
 from ..reducers.tool_call import ToolCallState, pending
 from ..store.changeset import Termination, control_stream
@@ -75,7 +78,8 @@ def _unbegun(log: Log, run_id: str, ref: SubAgentRef) -> SubAgent:
 def _status(row: RunRow) -> Status:
     if row.status == "done":
         return _ENDS.get(row.termination.type, "stopped") if row.termination else "completed"
-    return "waiting" if row.status == "waiting" else "running"
+    is_asking = row.status == "waiting" and not goes_on_by_itself(row.termination)
+    return "waiting" if is_asking else "running"
 
 
 def _error(log: Log, row: RunRow) -> str | None:

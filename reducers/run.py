@@ -83,6 +83,11 @@ def was_stopped(done_reason: str | None) -> bool:
     return done_reason is not None and done_reason.split(":")[0] in ("cancelled", "stopped")
 
 
+def goes_on_by_itself(termination: Termination | None) -> bool:
+    """Whether a run that waits does so for a process, not for a person: its own died."""
+    return termination is not None and termination.code == "recovered"
+
+
 def control_taken(state: Any, run_id: str) -> int:
     """Up to which version of its control stream a run has taken in what is there."""
     found = find(state, "/__run/control") if find(state, "/__run/id") == run_id else 0

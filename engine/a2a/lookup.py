@@ -12,6 +12,7 @@ from a2a.utils.task import (
     validate_page_size,
 )
 
+from ...reducers.run import goes_on_by_itself
 from ...store.changeset import Changeset, control_stream
 from ...store.listing import RunRow
 from ...store.log import Log
@@ -107,7 +108,7 @@ def _of(fold: TaskFold) -> _Listed:
 
 
 def _state(row: RunRow) -> TaskState:
-    if row.status == "running" or row.termination is None:
+    if row.status == "running" or row.termination is None or goes_on_by_itself(row.termination):
         return TaskState.TASK_STATE_WORKING
     match row.termination.type:
         case "suspended":

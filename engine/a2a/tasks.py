@@ -3,7 +3,8 @@
     run, thread                        task, context: under the same ids
     queued                             submitted
     running                            working
-    waiting                            input required, with the questions
+    waiting                            input required, with the questions; working, if its process died
+                                       and it is to go on
     natural_end, behavior_requested    completed
     cancelled                          canceled
     stopped, error                     failed, with the rule's reason or the error
@@ -20,6 +21,7 @@ from a2a.types import Artifact, Part, Role, Task, TaskState, TaskStatus
 from a2a.types import Message as Said
 from pydantic import JsonValue
 
+from ...reducers.run import goes_on_by_itself
 from ...reducers.tool_call import ToolCallDecided, ToolCallMoved, ToolCallSuspended
 from ...store.changeset import ActionRecord, Changeset, ControlEntry, Message, RunFacts, Termination
 from ..control import steering_id
@@ -135,6 +137,8 @@ class TaskFold:
         if run.output not in (None, ""):
             self._come_to(run.output)
         end = run.termination or Termination(type="error")
+        if goes_on_by_itself(end):
+            return
         match end.type:
             case "suspended":
                 self._move(TaskState.TASK_STATE_INPUT_REQUIRED, question(self.asked))

@@ -23,7 +23,7 @@ a2a-js: $(VENV)/developing
 # Many processes and hundreds of kills: minutes, where `make test` spends seconds.
 crash: $(VENV)/developing
 	THREADLOG_LONG=1 $(BIN)/python -m pytest tests/test_processes.py tests/test_control_processes.py \
-		tests/test_remote_crash.py
+		tests/test_remote_crash.py tests/test_delegating_processes.py
 
 bench: $(VENV)/developing
 	$(BIN)/python -m threadlog.tools.bench

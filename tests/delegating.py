@@ -7,11 +7,13 @@ import json
 import os
 import sys
 
-from threadlog.engine.a2a import client, serving
+from threadlog.engine.a2a import client, failure, serving
 from threadlog.tools.cli import main
 
 NEEDED = (client, serving)
 """What a server would import only when it is about to serve."""
+LONGEST_WAIT = 1.0
+"""Seconds between two tries of a server that has died: it comes back at once."""
 
 if __name__ == "__main__":
     sys.stdout.write("ready\n")
@@ -19,5 +21,6 @@ if __name__ == "__main__":
     if told := sys.stdin.readline():
         given = json.loads(told)
         os.environ |= given["environment"]
+        failure.LONGEST_WAIT = LONGEST_WAIT
         sys.argv = ["threadlog", *given["command"]]
         main()

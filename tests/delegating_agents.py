@@ -6,6 +6,8 @@ other server's worker do a job, in the foreground or in the background, and read
 
 import os
 
+from pydantic import JsonValue
+
 from threadlog.engine import Agent, ModelRequest, RemoteAgent, ScriptedModel, ToolCall, ToolContext, tool
 from threadlog.engine.scripted import Answer, Script
 from threadlog.store.document import loads
@@ -55,7 +57,7 @@ def leading(request: ModelRequest) -> Answer:
     told = [loads(message.content.encode()) for message in request.messages if message.role == "tool"]
     how, _, job = asked[0].partition(" ")
     if not told:
-        wanted = {"agent_id": "other", "prompt": job, "background": how == "background"}
+        wanted: dict[str, JsonValue] = {"agent_id": "other", "prompt": job, "background": how == "background"}
         return ToolCall("agent_run", wanted, "c1")
     if "output" in told[-1]:
         return str(told[-1]["output"])

@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
-from calls import call
+from calls import run
+from delegating import LONGEST_WAIT
 from gated import until
 from processes import Process, started
 
@@ -126,7 +128,7 @@ class Client:
             told = await self.asked(site, job, f"{how} {job}", job)
             if how == "background":
                 assert told == "It is at work."
-                await until(site.log, lambda job=job: _is_done(site, job))  # type: ignore[misc]
+                await until(site.log, partial(_is_done, site, job))
                 told = await self.asked(site, job, "well?", f"{job}-again")
             assert told == f"{OF[site.name]} did {job}"
 
@@ -154,11 +156,15 @@ async def killed(folder: Path, both: list[Site], dice: random.Random) -> list[tu
         async with anyio.create_task_group() as tasks:
             for site in both * AT_ONCE:
                 tasks.start_soon(client.keep_busy, site, dice)
-            for _ in range(KILLS):
-                await dice.choice(both).goes_on(commits=dice.randrange(1, 16))
-                victim = dice.choice(both)
-                await victim.kill()
-                victim.start()
+            for _ in range(0, KILLS, 2):
+                # Two at the same moment, or one and then one: the same or the other.
+                is_both = dice.random() < 0.25
+                for victims in [both] if is_both else [[dice.choice(both)], [dice.choice(both)]]:
+                    await dice.choice(both).goes_on(commits=dice.choice([1, 2, 3, 5, 8, 13]))
+                    for each in victims:
+                        await each.kill()
+                    for each in victims:
+                        each.start()
             client.is_over = True
     for site in both:
         await site.kill()
@@ -186,7 +192,7 @@ def assert_mirrored(site: Site, other: Site, delegations: int) -> None:
 def assert_sound(site: Site) -> None:
     """The log is intact, gives the same bytes again, and nothing was paid twice."""
     assert site.log.verify() == []
-    assert call(f"replay --level run --agents {AGENTS} --db {site.path}", **site.environment).code == 0
+    assert run(f"replay --level run --agents {AGENTS} --db {site.path}", **site.environment).code == 0
     noted = Counter(site.notes.read_text().splitlines())
     assert {line for line, times in noted.items() if times > 1 and line.startswith("pay")} == set()
 
@@ -205,8 +211,9 @@ def figures(site: Site) -> Counter[str]:
 
 @pytest.mark.timeout(1800)
 def test_two_servers_delegate_to_each_other_whole_and_once_however_often_either_is_killed(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("threadlog.engine.a2a.failure.LONGEST_WAIT", LONGEST_WAIT)
     seed = int(os.environ.get("THREADLOG_SEED", random.randrange(2**32)))
     sys.stdout.write(f"THREADLOG_SEED={seed}\n")
 

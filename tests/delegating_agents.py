@@ -1,10 +1,14 @@
 """Agents for two servers that have each other work. The environment says whose: NAME, OTHER and NOTES.
 
+With DIES_AT the process is killed when a tool has been executed so often, before anybody else knows of it.
+
 `worker` looks, pays, and says what it did; both tools note each of their executions durably. `chief` has the
 other server's worker do a job, in the foreground or in the background, and reads what came of it.
 """
 
 import os
+import signal
+from itertools import count
 
 from pydantic import JsonValue
 
@@ -13,6 +17,8 @@ from threadlog.engine.scripted import Answer, Script
 from threadlog.store.document import loads
 
 NAME, OTHER, NOTES = (os.environ[name] for name in ("NAME", "OTHER", "NOTES"))
+DIES_AT = int(os.environ["DIES_AT"])
+EXECUTIONS = count(1)
 LONG_ENOUGH = 1000
 """Turns of a script that never comes to its end."""
 
@@ -23,6 +29,8 @@ def note(tool: str, key: str) -> None:
     os.write(file, f"{tool} {key}\n".encode())
     os.fsync(file)
     os.close(file)
+    if next(EXECUTIONS) == DIES_AT:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @tool(idempotent=True)

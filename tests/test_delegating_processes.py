@@ -66,6 +66,7 @@ class Site:
         self.url = f"http://127.0.0.1:{port}/agents/chief/"
         self.environment = {
             "NAME": name,
+            "DIES_AT": "0",
             "NOTES": str(self.notes),
             "OTHER": f"http://127.0.0.1:{other}/agents/worker/",
         }
@@ -74,10 +75,12 @@ class Site:
         self._process: Process | None = None
         self.log = Log.open(self.path)
 
-    def start(self) -> None:
+    def start(self, *, dies_at: int) -> None:
+        """It is killed when its tools were executed so often; 0: it is not."""
         self._process = self._spares.take()
         assert self._process.stdin
-        told = {"environment": self.environment, "command": [*self._command, str(self.path)]}
+        environment = {**self.environment, "DIES_AT": str(dies_at)}
+        told = {"environment": environment, "command": [*self._command, str(self.path)]}
         self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.flush()
 
@@ -88,9 +91,20 @@ class Site:
         _, errors = await anyio.to_thread.run_sync(self._process.communicate)
         assert set(errors.splitlines()) <= LEFT_ALONE
 
-    async def goes_on(self, commits: int) -> None:
-        enough = self.log.position() + commits
-        await until(self.log, lambda: self.log.position() >= enough)
+    @property
+    def is_dead(self) -> bool:
+        assert self._process
+        return self._process.poll() is not None
+
+    async def dies(self, waiting: anyio.CancelScope) -> None:
+        """Nobody needs to wait any more when it is dead."""
+        assert self._process
+        assert self._process.stdout
+        said = self._process.stdout.fileno()
+        await anyio.wait_readable(said)
+        while os.read(said, 4096):
+            await anyio.wait_readable(said)
+        waiting.cancel()
 
     def runs_of(self, agent: str) -> list[RunRow]:
         return [row for row in self.log.runs() if row.agent == agent]
@@ -146,25 +160,42 @@ def _is_done(site: Site, thread: str) -> bool:
     return bool(subs) and all(row.status == "done" for row in subs)
 
 
-async def killed(folder: Path, both: list[Site], dice: random.Random) -> list[tuple[str, str]]:
+async def goes_on(site: Site, both: list[Site], commits: int) -> None:
+    """Return when a server has committed so often, or any is dead: then it may have to wait for that one."""
+    enough = site.log.position() + commits
+    async with anyio.create_task_group() as tasks:
+        for each in both:
+            tasks.start_soon(each.dies, tasks.cancel_scope)
+        await until(site.log, lambda: site.log.position() >= enough)
+        tasks.cancel_scope.cancel()
+
+
+async def killed(victims: list[Site], dice: random.Random | None = None) -> int:
+    """How many were killed, at the same moment, and started again: with the dice, to die of their work."""
+    for site in victims:
+        await site.kill()
+    for site in victims:
+        site.start(dies_at=dice.randrange(8) if dice else 0)
+    return len(victims)
+
+
+async def worked(folder: Path, both: list[Site], dice: random.Random) -> list[tuple[str, str]]:
     """The jobs that were done while one or the other was killed, and often both."""
     chiefs = [RemoteAgent(site.name, site.url) for site in both]
     for site in both:
-        site.start()
+        site.start(dies_at=0)
     async with Runtime.open(folder / "client.db", agents=chiefs) as runtime:
         client = Client(runtime)
         async with anyio.create_task_group() as tasks:
             for site in both * AT_ONCE:
                 tasks.start_soon(client.keep_busy, site, dice)
-            for _ in range(0, KILLS, 2):
-                # Two at the same moment, or one and then one: the same or the other.
-                is_both = dice.random() < 0.25
-                for victims in [both] if is_both else [[dice.choice(both)], [dice.choice(both)]]:
-                    await dice.choice(both).goes_on(commits=dice.choice([1, 2, 3, 5, 8, 13]))
-                    for each in victims:
-                        await each.kill()
-                    for each in victims:
-                        each.start()
+            kills = 0
+            while kills < KILLS:
+                await goes_on(dice.choice(both), both, commits=dice.choice([1, 3, 8, 15, 25]))
+                # One or the other or both; and who has died of its work.
+                wanted = both if dice.random() < 0.2 else [dice.choice(both)]
+                kills += await killed([site for site in both if site in wanted or site.is_dead], dice)
+            await killed(both)
             client.is_over = True
     for site in both:
         await site.kill()
@@ -218,7 +249,7 @@ def test_two_servers_delegate_to_each_other_whole_and_once_however_often_either_
     sys.stdout.write(f"THREADLOG_SEED={seed}\n")
 
     with sites(tmp_path) as both:
-        jobs = anyio.run(killed, tmp_path, both, random.Random(seed))
+        jobs = anyio.run(worked, tmp_path, both, random.Random(seed))
         one, other = both
         for site, there in ((one, other), (other, one)):
             assert_mirrored(site, there, [name for name, _ in jobs].count(site.name))

@@ -47,7 +47,7 @@ format: $(VENV)/developing
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(INSTALL) --editable .
+	$(INSTALL) --editable ".[a2a]"
 	touch $@
 
 $(VENV)/developing: $(VENV)/installed

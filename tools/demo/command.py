@@ -1,27 +1,34 @@
-"""`threadlog demo`: an agent run that is nothing but its log, from the first step to its replay."""
+"""`threadlog demo`: agent runs that are nothing but their log, in three acts."""
 
 import csv
 import tempfile
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import click
-from rich.panel import Panel
 
-from ...engine import Decision, Run, Runtime
-from ...engine.events import AssistantTurn, AttemptFailed, Event, RunResult, ToolFinished
+from ...engine import RunResult
+from ...engine.registry import Registered
 from ...engine.replay import replay_run
-from ...reducers.reduce import Reducers
-from ...reducers.tool_call import ToolCallState
 from ...store.log import Log
-from ..audit import print_findings, print_replayed, replay_thread
-from ..browse import print_diff, print_history, readable_diff
-from ..terminal import compact, console, print_json, styled
-from .expenses import SAMPLE, SAY_WHEN, bookkeeper, expenses, ledger
+from ..audit import print_findings
+from ..terminal import console, print_json, styled
+from . import payments, second
+from .crash import Crashed, survive_a_crash
+from .delegation import Delegated, delegate
+from .expenses import SAMPLE, bookkeeper, expenses
+from .filing import THREAD, file_expenses
+from .payments import cashier
+from .telling import heading, put, silent
 
-THREAD = "expenses"
+MADE = (
+    "demo.db",
+    "report.md",
+    *(second.AGENTS, second.LOG, second.TRIP),
+    *(payments.BILLS, payments.PAYMENTS, payments.RECEIPTS),
+)
 
 
 @click.command()
@@ -33,32 +40,42 @@ THREAD = "expenses"
     help="Your expenses, instead of a sample.",
 )
 @click.option(
-    "--folder", type=click.Path(file_okay=False, path_type=Path), help="Where the log goes (default: new)."
+    "--folder", type=click.Path(file_okay=False, path_type=Path), help="Where the logs go (default: new)."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print only the result, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the results, as JSON.")
 @click.pass_context
 def demo(context: click.Context, source: Path | None, folder: Path | None, as_json: bool) -> None:
-    """Run an agent that files expenses, then show, verify and replay its log.
+    """Run agents, have a process killed at its work, and show what the log says of it all.
 
-    No key and no network: the model is scripted, the tools and the files are real. Give your own CSV
-    (columns date, merchant, amount) with --input.
+    1: an agent files expenses; its log is shown, verified and replayed. 2: a planner has others work for
+    it, one of them in a second process (with the extra a2a). 3: a process is killed in the midst of a
+    payment; its run is recovered, and nothing is paid twice.
+
+    No key, and no network but loopback: the models are scripted, the tools and the files are real. Give
+    your own CSV (columns date, merchant, amount) with --input.
     """
     if source:
         _check(source)
     folder = folder or Path(tempfile.mkdtemp(prefix="threadlog-demo-"))
-    _prepare(folder, ["demo.db", "report.md", *([] if source else ["expenses.csv"])])
+    _prepare(folder, [*MADE, *([] if source else ["expenses.csv"])])
     if source is None:
         source = folder / "expenses.csv"
         source.write_text(SAMPLE)
     quiet = as_json or bool(context.obj)
     path = folder / "demo.db"
-    result = anyio.run(_run, path, source, folder / "report.md", quiet)
-    with Log.open(path, readonly=True) as log:
-        if quiet:
-            _print_result(log, result)
-        else:
-            _look(log, source, folder)
-    context.exit(0 if result.termination.type == "natural_end" else 1)
+    with silent(quiet):
+        filed = file_expenses(path, source, folder / "report.md")
+        delegated = delegate(path, source, folder)
+        crashed = survive_a_crash(path, folder)
+        problems = _audit(
+            path, [bookkeeper(source, folder / "report.md"), *delegated.agents, cashier(folder)]
+        )
+        _tell_commands(path)
+    if quiet:
+        print_json(_results(path, filed, delegated, crashed, problems))
+    results = (filed, delegated.result, crashed.result)
+    is_fine = all(result.termination.type == "natural_end" for result in results) and not problems
+    context.exit(0 if is_fine else 1)
 
 
 def _check(source: Path) -> None:
@@ -78,100 +95,57 @@ def _prepare(folder: Path, made: Iterable[str]) -> None:
             raise click.UsageError(f"{str(folder / name)!r} is there already: give another --folder")
 
 
-async def _run(path: Path, source: Path, report: Path, quiet: bool) -> RunResult:
-    agent = bookkeeper(source, report)
-    async with Runtime.open(path, agents=[agent]) as runtime:
-        run = await runtime.start("bookkeeper", f"Please file the expenses in {source.name}.", thread=THREAD)
-        if not quiet:
-            console.rule(styled(f"the run: agent {agent.name}, thread {THREAD}", "bold"), align="left")
-        result = await _follow(run, quiet)
-        for answer in (partial(Decision.deny, reason=SAY_WHEN), Decision.approve):
-            for call in runtime.pending(result.run_id):
-                decision = answer(call.call_id, by="the demo's user")
-                if not quiet:
-                    _tell_decision(call, decision)
-                run = await runtime.decide(result.run_id, [decision]) or run
-                result = await _follow(run, quiet)
-        return result
+def _audit(path: Path, agents: Sequence[Registered]) -> list[str]:
+    """All that is wrong with the log of the three acts: the bytes, and what today's agents would do."""
+    heading("all of it: is the record intact, and would the agents do the same again?")
+    with Log.open(path, readonly=True) as log:
+        findings = log.verify()
+        print_findings(findings, None if findings else log.heads())
+        rows = log.runs()
+        again = [anyio.run(replay_run, log, row.run_id, agents) for row in rows]
+    problems = [str(problem) for problem in again if problem]
+    for problem in problems:
+        put(styled(f"✗ {problem}", "red"))
+    same = len(rows) - len(problems)
+    put(styled("✓ ", "bold green") + styled(f"{same} of {len(rows)} runs executed again: the same bytes"))
+    return [*map(str, findings), *problems]
 
 
-async def _follow(run: Run, quiet: bool) -> RunResult:
-    async for event in run:
-        if not quiet:
-            _tell(event)
-    return await run.result()
-
-
-def _tell_decision(call: ToolCallState, decision: Decision) -> None:
-    verdict = "yes" if decision.approved else f"no: {decision.reason}"
-    console.print(styled(f"  ? may {call.name} be called with {compact(call.arguments, 60)}", "bold cyan"))
-    console.print(styled(f"    {verdict}", "cyan"))
-
-
-def _tell(event: Event) -> None:
-    match event:
-        case AssistantTurn(message):
-            if message.content:
-                console.print(styled(f"  {message.content}", "green"))
-            for call in message.tool_calls:
-                console.print(styled(f"  → {call.name}({compact(call.arguments, 70)})", "bold green"))
-        case AttemptFailed(model, problem):
-            console.print(styled(f"  {model} failed ({problem}), it is asked again", "red"))
-        case ToolFinished(outcome):
-            style = "yellow" if outcome.outcome == "succeeded" else "red"
-            console.print(styled(f"    {outcome.outcome}: {compact(outcome.result, 80)}", style))
-
-
-def _look(log: Log, source: Path, folder: Path) -> None:
-    head = log.head(THREAD)
-    middle = head // 2
+def _tell_commands(path: Path) -> None:
+    with Log.open(path, readonly=True) as log:
+        middle = log.head(THREAD) // 2
     console.print()
-    console.rule(styled("the log: all of it, and nothing else", "bold"), align="left")
-    print_history(list(log.read(THREAD)))
-    console.rule(styled(f"the state between version {middle} and version {head}", "bold"), align="left")
-    old, new = (_public(log.state(THREAD, version)) for version in (middle, head))
-    console.print(Panel(styled(compact(old)), title=f"version {middle}", title_align="left"))
-    console.print(Panel(styled(compact(new)), title=f"version {head}", title_align="left"))
-    print_diff(old, readable_diff(old, new))
-    console.print()
-    console.rule(
-        styled("the audit: is the record intact, and do the reducers still agree?", "bold"), align="left"
-    )
-    print_findings(log.verify(), log.heads())
-    print_replayed([replay_thread(log, THREAD, Reducers([ledger]))])
-    again = anyio.run(replay_run, log, log.runs(THREAD)[0].run_id, [bookkeeper(source, folder / "report.md")])
-    same = styled("✓ executed again on what was recorded: ", "bold green") + styled("the same bytes")
-    console.print(styled(f"✗ {again}", "red") if again else same)
-    console.print()
-    console.print(
-        styled(f"The log is {log.path}; the report is {folder / 'report.md'}. Go on with:"), soft_wrap=True
-    )
+    console.print(styled(f"All files are in {path.parent}. Go on with:"), soft_wrap=True)
     for command in (
+        "runs",
         f"log {THREAD}",
-        f"show {THREAD}",
+        f"show {payments.THREAD}",
         f"state {THREAD} /ledger --at {middle}",
         "verify",
         "stats",
     ):
-        console.print(styled(f"  threadlog {command} --db {log.path}", "bold"), soft_wrap=True)
+        console.print(styled(f"  threadlog {command} --db {path}", "bold"), soft_wrap=True)
 
 
-def _public(state: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in state.items() if not key.startswith("__")}
-
-
-def _print_result(log: Log, result: RunResult) -> None:
-    print_json(
-        {
-            "db": str(log.path),
-            "thread_id": result.thread_id,
-            "run_id": result.run_id,
-            "status": result.status,
-            "termination": result.termination.model_dump(exclude_none=True),
-            "output": result.output,
-            "usage": result.usage.model_dump(),
-            "version": result.version,
-            "findings": [str(finding) for finding in log.verify()],
-            "state": log.state(THREAD),
-        }
-    )
+def _results(
+    path: Path, filed: RunResult, delegated: Delegated, crashed: Crashed, problems: list[str]
+) -> dict[str, Any]:
+    with Log.open(path, readonly=True) as log:
+        state = log.state(THREAD)
+    expenses = {
+        "thread_id": filed.thread_id,
+        "run_id": filed.run_id,
+        "status": filed.status,
+        "termination": filed.termination.model_dump(exclude_none=True),
+        "output": filed.output,
+        "usage": filed.usage.model_dump(),
+        "version": filed.version,
+        "state": state,
+    }
+    return {
+        "db": str(path),
+        "expenses": expenses,
+        "delegation": delegated.as_json(),
+        "crash": crashed.as_json(),
+        "problems": problems,
+    }

@@ -71,9 +71,7 @@ def call(command: str, *arguments: object, width: int = 200, **environment: str)
     return Called(exited.value.code, out.getvalue(), err.getvalue())
 
 
-def start(
-    command: str, *arguments: object, start_new_session: bool = False, **environment: str
-) -> subprocess.Popen[str]:
+def start(command: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
     """Start the command as a process of its own."""
     kept = {name: value for name, value in os.environ.items() if name != "THREADLOG_DB"}
     return subprocess.Popen(
@@ -82,7 +80,6 @@ def start(
         stderr=subprocess.PIPE,
         encoding="utf-8",
         env=kept | {"COLUMNS": "200"} | environment,
-        start_new_session=start_new_session,
     )
 
 

@@ -2,11 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from calls import Called, assert_refused, bytes_of, call, run
 
 from threadlog.store import Log
+from threadlog.tools.demo.filing import file_expenses
+from threadlog.tools.demo.telling import silent
 
 OWN = """date,merchant,amount
 2026-03-01,Flight Oslo-Rome,"1200.05"
@@ -56,6 +59,17 @@ def test_the_demo_shows_a_retry_an_approval_and_an_execution_on_the_record(shown
         assert text in shown.out
 
 
+def test_the_demo_shows_what_is_known_of_a_run_whose_process_was_killed(shown: Called) -> None:
+    for text in (
+        "the process is dead: exit status -9",
+        'done          pay({"cents": 42400, "merchant": "Hotel Kamogawa"})',
+        'unknown       pay({"cents": 1860, "merchant": "Taxi MK"})',
+        'not started   pay({"cents": 950, "merchant": "Museum of Kyoto"})',
+        "✓ nothing is paid twice",
+    ):
+        assert text in shown.out
+
+
 def test_the_demo_leaves_its_expenses_its_report_and_its_log(shown: Called, folder: Path) -> None:
     assert {"expenses.csv", "report.md"} <= {file.name for file in folder.iterdir()}
     assert set(bytes_of(folder / "demo.db")) == {"demo.db"}
@@ -87,22 +101,28 @@ def test_the_demo_fits_a_terminal_of_80_columns_and_takes_less_than_20_seconds(t
 
     assert shown.code == 0
     assert time.monotonic() - before < 20
-    assert [line for line in shown.out.splitlines() if len(line) > 80 and " --db " not in line] == []
+    assert [line for line in shown.out.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
 
 
-def test_the_demo_makes_a_folder_of_its_own_each_time(tmp_path: Path) -> None:
-    first, second = (run("demo --json", TMPDIR=str(tmp_path)).json() for _ in range(2))
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The results of two demos, for machines."""
+    folder = str(tmp_path_factory.mktemp("twice"))
+    return [run(command, TMPDIR=folder).json() for command in ("demo --json", "--json demo")]
+
+
+def test_the_demo_makes_a_folder_of_its_own_each_time(twice: list[Any]) -> None:
+    first, second = twice
 
     assert Path(first["db"]).is_file()
     assert Path(first["db"]).parent != Path(second["db"]).parent
 
 
-@pytest.mark.parametrize("command", ["demo --json", "--json demo"])
-def test_the_demo_as_json_is_its_result(tmp_path: Path, command: str) -> None:
-    results = call(command, "--folder", tmp_path).json()
-    result = results["expenses"]
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_demo_as_json_is_its_results(twice: list[Any], which: int) -> None:
+    result = twice[which]["expenses"]
 
-    assert results["problems"] == []
+    assert twice[which]["problems"] == []
     assert (result["status"], result["termination"], result["version"]) == (
         "done",
         {"type": "natural_end"},
@@ -144,15 +164,17 @@ def test_expenses_may_be_none_and_come_from_a_spreadsheet(tmp_path: Path, text: 
     source = tmp_path / "mine.csv"
     source.write_text(text, "utf-8")
 
-    assert call("demo --json --folder", tmp_path / "demo", "--input", source).code == 0
+    with silent(True):
+        result = file_expenses(tmp_path / "demo.db", source, tmp_path / "report.md")
+
+    assert result.termination.type == "natural_end"
 
 
-def test_a_second_demo_in_the_same_folder_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    call("demo --folder", tmp_path)
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+def test_a_second_demo_in_the_same_folder_is_refused_and_changes_nothing(shown: Called, folder: Path) -> None:
+    before = {path: path.is_file() and path.read_bytes() for path in folder.iterdir()}
 
-    refused = call("demo --folder", tmp_path)
+    refused = call("demo --folder", folder)
 
     assert_refused(refused, 2)
     assert "give another --folder" in refused.err
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert {path: path.is_file() and path.read_bytes() for path in folder.iterdir()} == before

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import call, ended, run, start
+from calls import PROGRAM, call, run
 
 from threadlog.store import Log
 from threadlog.tools.demo.expenses import expenses
@@ -84,43 +85,44 @@ def test_without_the_extra_the_second_process_is_left_out_and_the_demo_says_so(
     assert not (tmp_path / "demo" / "archive.db").exists()
 
 
-def until_the_second_process_works(process: subprocess.Popen[str]) -> None:
-    assert process.stdout
-    assert any("at http://127.0.0.1:" in line for line in iter(process.stdout.readline, ""))
+@contextmanager
+def at_work(tmp_path: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo in a session of its own, as at a terminal, while its second process works."""
+    pipe, environment = subprocess.PIPE, os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environment
+    ) as process:
+        assert process.stdout
+        assert any("at http://127.0.0.1:" in line for line in process.stdout)
+        yield process
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """How it ended. Its standard error, which all have that it has started, is at its end: none is left."""
+    process.communicate(timeout=30)
+    return process.returncode
 
 
 @pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["process", "terminal"])
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, kill: Killer) -> None:
-    """its standard error, which the second process has too, is at its end when none of them is left"""
-    process = start("demo --folder", tmp_path / "demo", start_new_session=True)
-    until_the_second_process_works(process)
+    with at_work(tmp_path, *PROGRAM, "demo") as process:
+        kill(process.pid, signal.SIGINT)
 
-    kill(process.pid, signal.SIGINT)
-
-    assert ended(process).code == 130
+        assert ended(process) == 130
 
 
 def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:
-    process = start("demo --folder", tmp_path / "demo", start_new_session=True)
-    until_the_second_process_works(process)
+    with at_work(tmp_path, *PROGRAM, "demo") as process:
+        process.kill()
 
-    process.kill()
-
-    assert ended(process).code == -signal.SIGKILL
+        assert ended(process) == -signal.SIGKILL
 
 
 def test_ctrl_c_ends_make_demo_and_all_that_it_has_started(tmp_path: Path) -> None:
     (tmp_path / "bin").symlink_to(Path(sys.executable).parent)
     (tmp_path / "installed").touch()
-    pipe = subprocess.PIPE
-    command = ("make", "demo", f"VENV={tmp_path}")
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environment
-    ) as process:
-        until_the_second_process_works(process)
 
+    with at_work(tmp_path, "make", "demo", f"VENV={tmp_path}") as process:
         os.killpg(process.pid, signal.SIGINT)
 
-        process.communicate(timeout=30)
-    assert process.returncode
+        assert ended(process) != 0

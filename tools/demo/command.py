@@ -115,7 +115,7 @@ def _tell_commands(path: Path) -> None:
     with Log.open(path, readonly=True) as log:
         middle = log.head(THREAD) // 2
     console.print()
-    console.print(styled(f"All files are in {path.parent}. Go on with:"), soft_wrap=True)
+    console.print(styled(f"All files are in {path.parent}\nGo on with:"), soft_wrap=True)
     for command in (
         "runs",
         f"log {THREAD}",

@@ -107,7 +107,8 @@ def _decided(call: ToolCallState, folder: Path) -> Decision:
     asked = call.suspension.message if call.suspension else ""
     say(f"? {asked}", "bold cyan", indent=2)
     _tell_lists(folder)
-    merchant = call.arguments["merchant"]
+    arguments: Any = call.arguments
+    merchant = arguments["merchant"]
     if merchant not in listed(folder / PAYMENTS):
         say(f"{merchant} has no payment: call it again", "cyan", indent=4)
         return Decision.approve(call.call_id, by=PERSON)

@@ -67,14 +67,15 @@ def delegate(path: Path, source: Path, folder: Path) -> Delegated:
             say("A second process has begun: `threadlog serve --a2a`, with an agent and a log of its own.")
             say(f"pid {second.pid}, at {second.urls[ARCHIVIST]}", "dim", indent=2)
         result, agents = anyio.run(_run, path, source, second)
-        ended_as = second.end() if second else None
+        if second:
+            second.end()
     with Log.open(path, readonly=True) as log:
         subs = _sub_agents(log)
         _tell_tree(log, result, subs)
         mirror = next((sub for sub in subs if sub.agent == ARCHIVIST), None)
         if mirror:
             _tell_mirror(log, mirror)
-    told = _tell_second(second, ended_as) if second else None
+    told = _tell_second(second) if second else None
     return Delegated(result, subs, agents, told)
 
 
@@ -109,18 +110,18 @@ def _tell_mirror(log: Log, mirror: SubAgent) -> None:
     print_history(list(log.read(mirror.thread_id)))
 
 
-def _tell_second(second: Second, status: int) -> dict[str, Any]:
+def _tell_second(second: Second) -> dict[str, Any]:
     heading(f"the remote one there: {LOG}, the second process's own log")
     with Log.open(second.log, readonly=True) as log:
         rows = log.runs()
         for row in rows:
             how = ": ".join(filter(None, [row.status, ended(row.termination)]))
             put(styled(f"{short(row.run_id):<13}{row.agent:<11}{how:<34}{short(row.thread_id)}"))
-    say(f"It was told to end, and has: exit status {status}.")
+    say(f"It was told to end, and has: exit status {second.exit_status}.")
     return {
         "url": second.urls[ARCHIVIST],
         "pid": second.pid,
-        "exit_status": status,
+        "exit_status": second.exit_status,
         "db": str(second.log),
         "runs": [{"thread_id": row.thread_id, "agent": row.agent, "status": row.status} for row in rows],
     }

@@ -1,7 +1,6 @@
 """The demo's second process: `threadlog serve` on loopback, with an agent, files and a log of its own."""
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
-
-from ...store.listing import RunRow
-from ...store.log import Log
 
 PROGRAM = (sys.executable, "-m", f"{__package__}.served")
 AGENTS, LOG, TRIP = "archive.py", "archive.db", "last-trip.csv"
@@ -55,15 +51,14 @@ class Second:
     def pid(self) -> int:
         return self._process.pid
 
-    def end(self) -> int:
-        """End it as an operator would, with SIGTERM; its exit status."""
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(PATIENCE)
+    @property
+    def exit_status(self) -> int | None:
+        """How it has ended; None as long as it goes on."""
+        return self._process.poll()
 
-    def runs(self) -> list[RunRow]:
-        """What its own log lists."""
-        with Log.open(self.log, readonly=True) as log:
-            return list(log.runs())
+    def end(self) -> None:
+        """End it as an operator would, with SIGTERM."""
+        _end(self._process)
 
 
 @contextmanager

@@ -97,6 +97,7 @@ class Launcher:
         self._ended = ended
         self.active: dict[str, Execution] = {}
         """By run: those that go on here. One that lost its thread may be among them for a moment."""
+        self._is_closed = False
 
     def of(self, run_id: str) -> Execution | None:
         """A run, if it goes on here."""
@@ -127,7 +128,16 @@ class Launcher:
         scope = anyio.CancelScope()
         run.launch(launch.agent.output_type)
         self.active[launch.identity.run_id] = Execution(run, launch.identity.epoch, launch.control, scope)
+        if self._is_closed:
+            # Whoever wants it was not cut off yet.
+            launch.control.abandon()
         self._tasks.start_soon(self._run, launch, run, scope)
+
+    def close(self) -> None:
+        """Cancel all runs that go on here, and those that begin from now on; wait for nothing."""
+        self._is_closed = True
+        for execution in self.active.values():
+            execution.control.abandon()
 
     async def _run(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
         failure = None

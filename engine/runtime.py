@@ -208,8 +208,7 @@ class Runtime(Runs):
         self._is_closing = True
         self._following.cancel()
         self._streams.close()
-        for execution in self._launcher.active.values():
-            execution.control.abandon()
+        self._launcher.close()
         try:
             # An error of the block itself is not handed in: it would come out wrapped in a group.
             await self._tasks.__aexit__(None, None, None)

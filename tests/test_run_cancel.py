@@ -9,7 +9,7 @@ import pytest
 from runs import Asking, agent, assert_sound, hearing, history, reasons, running, said, state, statuses
 from test_retries import Recorded, failing
 
-from threadlog.engine import Agent, Context, ModelRequest, Run, Runtime, ToolCall, ToolResult
+from threadlog.engine import Agent, Context, ModelRequest, Run, Runtime, Tool, ToolCall, ToolResult
 from threadlog.engine.events import RunResult, TextDelta
 from threadlog.engine.model import FinishPart, Part, TextPart
 from threadlog.engine.replay import replay_run
@@ -296,3 +296,25 @@ async def test_a_run_that_is_left_with_its_runtime_ends_as_any_cancelled_one(pat
     assert history(path)[-1].messages[0].content == IN_TOOLS
     with Log.open(path, readonly=True) as log:
         assert await replay_run(log, history(path)[0].run_id or "", [agent(tools=[Half().act])]) is None
+
+
+async def test_a_run_that_begins_while_the_runtime_is_left_is_cancelled(tmp_path: Path) -> None:
+    """a tool that is cut off, and begins a run all the same, keeps nobody"""
+    path, at_work = tmp_path / "log.db", anyio.Event()
+
+    async def act() -> None:
+        at_work.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await runtime.start("sleeper", "go", thread="t2")
+
+    planner, sleeper = agent(ToolCall("act"), tools=[Tool(act)]), Agent("sleeper", Hanging())
+    with anyio.fail_after(10):
+        async with running(path, planner, sleeper) as runtime:
+            await runtime.start("planner", "go", thread="t1")
+            await at_work.wait()
+
+    with Log.open(path, readonly=True) as log:
+        assert [(row.agent, row.status) for row in log.runs()] == [("planner", "done"), ("sleeper", "done")]

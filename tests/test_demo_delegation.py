@@ -93,13 +93,14 @@ def at_work(tmp_path: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
         command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environment
     ) as process:
         assert process.stdout
-        assert any("at http://127.0.0.1:" in line for line in process.stdout)
+        assert any('→ agent_run({"agent_id": "archivist"' in line for line in process.stdout)
         yield process
 
 
 def ended(process: subprocess.Popen[str]) -> int:
     """How it ended. Its standard error, which all have that it has started, is at its end: none is left."""
-    process.communicate(timeout=30)
+    _, told = process.communicate(timeout=30)
+    assert "Traceback" not in told
     return process.returncode
 
 

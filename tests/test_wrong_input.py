@@ -303,7 +303,7 @@ def test_a_demo_whose_agent_cannot_go_on_ends_with_an_error(tmp_path: Path) -> N
     called = call("demo --json --input", source, "--folder", tmp_path / "demo")
 
     assert called.code == 1
-    assert "the bookkeeper cannot go on" in called.json()["termination"]["detail"]
+    assert "the bookkeeper cannot go on" in called.json()["expenses"]["termination"]["detail"]
 
 
 @pytest.mark.parametrize("folder", ["file", "file/below"])

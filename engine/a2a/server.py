@@ -68,9 +68,11 @@ class AgentServer(RequestHandler):
         self._agent = agent
         self._tasks = AgentTasks(runs.log, agent)
         self._waiting: set[CancelScope] = set()
+        self._is_ending = False
 
     def end(self) -> None:
         """Answer those who wait for the end of a task with the task as it is."""
+        self._is_ending = True
         for scope in self._waiting:
             scope.cancel()
 
@@ -180,6 +182,9 @@ class AgentServer(RequestHandler):
         """Return when a task has come where it is to come, or when the server ends."""
         with CancelScope() as scope:
             self._waiting.add(scope)
+            if self._is_ending:
+                # Its message came in while the end was announced.
+                scope.cancel()
             try:
                 async with aclosing(self._following(fold, until)) as following:
                     async for _ in following:

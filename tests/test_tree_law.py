@@ -17,6 +17,8 @@ from runs import erase, fresh_path
 from tree_fold import Tree
 
 from threadlog.engine import Agent, Decision, ModelError, Runtime, ToolCall
+from threadlog.engine.sub_agents import sub_agent
+from threadlog.reducers.sub_agent import sub_agents_in
 from threadlog.store import Log
 from threadlog.store.errors import RunError
 
@@ -177,4 +179,10 @@ def test_no_stop_leaves_a_run_behind_and_every_run_begins_below_one_that_goes_on
                 for run_id in [run_id for position, run_id in stopped if position == entry.position]:
                     assert tree.open_below(run_id) == []
             assert {row.run_id: (row.status, row.epoch) for row in log.runs()} == tree.standing()
+            views = [
+                sub_agent(log, run_id, ref)
+                for row in log.threads()
+                for run_id, ref in sub_agents_in(log.state(row.thread_id)).runs.items()
+            ]
+            assert {view.run_id: view.status for view in views if view.epoch} == tree.shown()
             assert log.verify() == []

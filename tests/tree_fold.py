@@ -83,6 +83,16 @@ class Tree:
         draft = self.states.get(thread)
         return set(sub_agents_in(draft.document).runs) if draft else set()
 
+    def shown(self) -> dict[str, str]:
+        """How each sub-agent is to its owner."""
+        owned = [run_id for thread in self.states for run_id in self.refs(thread)]
+        return {run_id: self._shown(run_id) for run_id in owned if run_id in self.runs}
+
+    def _shown(self, run_id: str) -> str:
+        node = self.runs[run_id]
+        ends = {"natural_end": "completed", "error": "failed"}
+        return ends.get(node.ended_by, "stopped") if node.status == "done" else node.status
+
     def open_below(self, run_id: str) -> list[str]:
         """Of a run and all that it has started, those that go on or wait."""
         below = [each for each, node in self.runs.items() if node.parent == run_id]

@@ -12,8 +12,9 @@ WORKERS ?= 2
 demo: $(VENV)/installed
 	@$(BIN)/threadlog demo
 
+# File by file: what a file shares among its tests, a server or a demo, is made once.
 test: $(VENV)/developing
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # The JavaScript SDK of the A2A protocol against our server. Needs node 20 and npm; no lock file names a registry.
 a2a-js: $(VENV)/developing

@@ -26,7 +26,7 @@ from threadlog.store import Log
 from threadlog.store.listing import RunRow
 
 LONG = bool(os.environ.get("THREADLOG_LONG"))
-KILLS = 120 if LONG else 6
+KILLS = 120 if LONG else 4
 AT_ONCE = 2
 """Jobs that each chief has at any time."""
 

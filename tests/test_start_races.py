@@ -56,7 +56,7 @@ def test_a_run_takes_the_place_of_another_one_only_if_that_was_asked_for(path: P
     anyio.run(assert_controlled, path, agent)
 
 
-REPEATED = 400
+REPEATED = 120
 
 
 def test_a_run_with_an_id_is_started_once_and_not_queued_beside(path: Path) -> None:

@@ -15,7 +15,7 @@ from threadlog.engine import Agent, Runtime
 from threadlog.store import Log
 from threadlog.store.errors import ThreadAlreadyRunning
 
-STARTS = 120
+STARTS = 60
 MODES = ("reject", "reject", "queue", "supersede")
 
 

@@ -54,7 +54,7 @@ async def test_a_killed_run_goes_on_with_its_task(path: Path, server: RemoteServ
     assert_sound(path, [])
 
 
-@pytest.mark.parametrize("seed", range(15 if LONG else 1))
+@pytest.mark.parametrize("seed", range(5 if LONG else 1))
 async def test_killed_again_and_again_it_submits_once(path: Path, server: RemoteServer, seed: int) -> None:
     moments = random.Random(seed)
     for _ in range(4 if LONG else 2):

@@ -57,12 +57,11 @@ class Wanted:
 class Delegation:
     """What the tools of one agent may do: with which agents, in which runtime."""
 
-    def __init__(self, agent: str, targets: Mapping[str, str], registry: Registry, runs: Runs | None) -> None:
+    def __init__(self, targets: Mapping[str, str], registry: Registry, runs: Runs | None) -> None:
         """`targets` are the agents that it may have work for it, with what they are good for.
 
         Without `runs` no tool can be called: as in a replay, where none is.
         """
-        self.agent = agent
         self.targets = targets
         self._registry = registry
         self._runs = runs

@@ -34,7 +34,7 @@ class Equipment:
     def _brought(self, agent: Agent, registry: Registry) -> list[Behavior]:
         others = [registry.agent(name) for name in agent.agents if name in registry and name != agent.name]
         targets = {other.name: other.description for other in others}
-        behaviors: list[Behavior] = [Catalogue(Delegation(agent.name, targets, registry, self._runs))]
+        behaviors: list[Behavior] = [Catalogue(Delegation(targets, registry, self._runs))]
         if not any(isinstance(behavior, Handoff) for behavior in agent.behaviors):
             behaviors += _handoff(agent, others)
         return behaviors

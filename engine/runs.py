@@ -80,15 +80,7 @@ class Runs(Ends):
         while True:
             if id and (known := await self._known(id, agent, thread)):
                 return known
-            if parent:
-                self._status(parent)
-            active = await self._active_on(thread_id)
-            if active and if_active == "reject":
-                raise ThreadAlreadyRunning(thread_id, active.run_id, active.status, self._tickets(active))
-            if active and if_active == "queue":
-                return await self._queue(run_id, wanted, is_repeatable=id is not None)
-            supersedes, is_repeatable = if_active == "supersede", id is not None
-            if run := await self._start(run_id, wanted, supersedes=supersedes, is_repeatable=is_repeatable):
+            if run := await self._placed(run_id, wanted, if_active, is_repeatable=id is not None):
                 return run
 
     def run(self, run_id: str) -> Run:
@@ -168,6 +160,21 @@ class Runs(Ends):
 
     def _registry(self, run_id: str) -> Registry:
         return self._registries.get(run_id, self.registry)
+
+    async def _placed(
+        self, run_id: str, wanted: RunRequest, if_active: IfActive, *, is_repeatable: bool
+    ) -> Run | None:
+        """Begin or queue a run, as its thread allows. None if that changed meanwhile."""
+        if wanted.parent_run_id:
+            self._status(wanted.parent_run_id)
+        active = await self._active_on(wanted.thread_id)
+        if active and if_active == "reject":
+            tickets = self._tickets(active)
+            raise ThreadAlreadyRunning(wanted.thread_id, active.run_id, active.status, tickets)
+        if active and if_active == "queue":
+            return await self._queue(run_id, wanted, is_repeatable=is_repeatable)
+        supersedes = if_active == "supersede"
+        return await self._start(run_id, wanted, supersedes=supersedes, is_repeatable=is_repeatable)
 
     async def _known(self, run_id: str, agent: str, thread: str | None) -> Run | None:
         """The run of an id, if it was started before."""

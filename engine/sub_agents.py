@@ -89,7 +89,7 @@ def _error(log: Log, row: RunRow) -> str | None:
 
 
 def _reason(log: Log, row: RunRow) -> str | None:
-    """Why it was cancelled, as whoever cancelled it first has put it."""
+    """Why it was cancelled, as whoever cancelled it last has put it: in its latest epoch."""
     if row.termination is None or row.termination.type != "cancelled":
         return None
     wanted = log.read(control_stream(row.run_id), until=row.control)

@@ -71,6 +71,11 @@ class Epoch(Generic[AgentT]):
         self._control = control
         self._inbox = Inbox(workspace, control)
         self._output: JsonValue = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what else is needed from the first commit on."""
+        raise NotImplementedError
 
     async def run(self, opening: Start | Resume) -> None:
         """Run to the end, however it comes; the log says which.

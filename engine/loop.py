@@ -30,24 +30,22 @@ from ..reducers.tool_call import (
     waiting,
 )
 from ..store.async_log import Pending
-from ..store.changeset import Executor, Inference, Message, Termination, ToolCall
+from ..store.changeset import Inference, Message, Termination, ToolCall
 from ..store.document import pointer
 from ..store.errors import BehaviorError, in_words
 from .agent import Agent
-from .control import Control, Interrupted, Place
-from .effects import Effects
+from .control import Interrupted, Place
 from .epoch import Epoch, Resume, Start
 from .inference import InferenceFailed
 from .ledger import in_call_order
 from .orphan import ENDS, QUESTION
 from .output import NOT_GIVEN, given_output
 from .phases import Phases
-from .publish import Publisher
 from .round import Round
 from .step import Step
 from .stop import Progress, rounds, stopped
 from .stop import Round as Past
-from .workspace import GIVEN, LOOP, Workspace
+from .workspace import GIVEN, LOOP
 
 log = logging.getLogger(__name__)
 
@@ -60,20 +58,10 @@ INTERRUPTED = {
 class Loop(Epoch[Agent]):
     """One epoch of a run, from its first commit to its last."""
 
-    def __init__(
-        self,
-        agent: Agent,
-        workspace: Workspace,
-        effects: Effects,
-        executor: Executor,
-        publisher: Publisher,
-        control: Control,
-        registry: str,
-    ) -> None:
-        super().__init__(agent, workspace, effects, executor, publisher, control, registry)
-        own = frozenset(tool.name for tool in agent.own_tools())
-        self._phases = Phases(agent.name, agent.behaviors, own, workspace, control)
-        self._step = Step(agent, workspace, effects, self._phases, publisher)
+    def _prepare(self) -> None:
+        own = frozenset(tool.name for tool in self._agent.own_tools())
+        self._phases = Phases(self._agent.name, self._agent.behaviors, own, self._work, self._control)
+        self._step = Step(self._agent, self._work, self._effects, self._phases, self._publisher)
         self._past: list[Past] = []
         self._started_at = 0
         self._given: JsonValue = None

@@ -23,14 +23,12 @@ from anyio.lowlevel import checkpoint
 from ...reducers.remote import RemoteSeen, RemoteTask, remote_task
 from ...reducers.run import RunMoved, RunStarted
 from ...reducers.tool_call import ToolCallsForgotten, pending
-from ...store.changeset import Executor, Message, Termination
+from ...store.changeset import Message, Termination
 from ...store.errors import RunError
-from ..control import Control, Interrupted, Place
-from ..effects import Effects
+from ..control import Interrupted, Place
 from ..epoch import Epoch, Resume, Start
 from ..events import TextDelta
-from ..publish import Publisher
-from ..workspace import LOOP, Workspace
+from ..workspace import LOOP
 from .agent import RemoteAgent
 from .cancel import Cancellation
 from .failure import RemoteError, lasting
@@ -51,18 +49,8 @@ CLOSING_SECONDS = 2.0
 class RemoteLoop(Epoch[RemoteAgent]):
     """One epoch of a remote run, from its first commit to its last."""
 
-    def __init__(
-        self,
-        agent: RemoteAgent,
-        workspace: Workspace,
-        effects: Effects,
-        executor: Executor,
-        publisher: Publisher,
-        control: Control,
-        registry: str,
-    ) -> None:
-        super().__init__(agent, workspace, effects, executor, publisher, control, registry)
-        self._letters = Letters(workspace)
+    def _prepare(self) -> None:
+        self._letters = Letters(self._work)
         self._task: Task | None = None
         """As it was seen last in this epoch."""
         self._is_connected = False

@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 SOURCES := __init__.py engine reducers store tools tests
 WORKERS ?= 2
 
-.PHONY: demo test a2a-js crash check bench format clean
+.PHONY: demo test a2a-js crash campaign check bench format clean
 
 demo: $(VENV)/installed
 	@$(BIN)/threadlog demo
@@ -25,6 +25,10 @@ a2a-js: $(VENV)/developing
 crash: $(VENV)/developing
 	THREADLOG_LONG=1 $(BIN)/python -m pytest tests/test_processes.py tests/test_control_processes.py \
 		tests/test_remote_crash.py tests/test_delegating_processes.py
+
+# Logs are hurt in every way there is: about two hours. PARTS="power flips" runs those only; THREADLOG_SEED repeats one.
+campaign: $(VENV)/developing
+	PYTHONPATH=tests $(BIN)/python -m campaign $(PARTS)
 
 bench: $(VENV)/developing
 	$(BIN)/python -m threadlog.tools.bench

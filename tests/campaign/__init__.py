@@ -1,0 +1,1 @@
+"""Logs are hurt in every way there is, and must keep what they promise."""

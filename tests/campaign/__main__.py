@@ -13,9 +13,10 @@ from pathlib import Path
 
 import click
 
+from . import power
 from .part import Outcome, Part
 
-ALL: tuple[Part, ...] = ()
+ALL: tuple[Part, ...] = (power.PART,)
 PARTS = {part.name: part for part in ALL}
 
 

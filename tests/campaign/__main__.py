@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 
-from . import power
+from . import flips, power
 from .part import Outcome, Part
 
-ALL: tuple[Part, ...] = (power.PART,)
+ALL: tuple[Part, ...] = (power.PART, flips.PART)
 PARTS = {part.name: part for part in ALL}
 
 

@@ -15,7 +15,14 @@ from ..reducers.reduce import Reducers
 from ..reducers.replay import replay
 from ..store.async_log import AsyncLog
 from ..store.changeset import ControlEntry, Executor, Message, RunRequest
-from ..store.errors import ChangesetExists, RunError, RunOver, ThreadlogError, VersionConflict
+from ..store.errors import (
+    ChangesetExists,
+    LogUnavailable,
+    RunError,
+    RunOver,
+    ThreadlogError,
+    VersionConflict,
+)
 from ..store.listing import QueuedRow, RunRow
 from ..store.log import POLL_SECONDS
 from .a2a.agent import RemoteAgent
@@ -59,6 +66,8 @@ class Dispatch:
         """What a run goes on with here, it keeps."""
         self._handle = handle
         self._may_be_queued = True
+        self._owed: set[str] = set()
+        """Runs that were wanted to go on when the log could not be written."""
 
     def stream(self, run_id: str) -> ControlStream:
         """The control stream of a run."""
@@ -77,11 +86,14 @@ class Dispatch:
                     position, changeset = entry
                     self._may_be_queued |= bool(changeset.entry and changeset.entry.kind == "start")
                     tasks.start_soon(self.attend, changeset.run_id or "")
+                while self._owed:
+                    # Something was committed: perhaps all can be written again.
+                    tasks.start_soon(self.attend, self._owed.pop())
                 self._stop_lost()
                 self.start_queued()
 
     async def attend(self, run_id: str) -> None:
-        """Bring what is wanted of a run to it, if it goes on here or may."""
+        """Bring what is wanted of a run to it, if it goes on here or may; later, if it cannot be written."""
         try:
             if execution := self._launcher.of(run_id):
                 execution.control.hear(self.stream(run_id).read(after=execution.control.heard))
@@ -90,6 +102,9 @@ class Dispatch:
             row = self._log.log.run(run_id)
             if row and row.status == "waiting":
                 await self._wake(row)
+        except LogUnavailable as err:
+            self._owed.add(run_id)
+            log.warning("run %s cannot go on: %s", run_id, err)
         except ThreadlogError as err:
             log.debug("run %s does not go on here: %s", run_id, err)
 

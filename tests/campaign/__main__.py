@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 
-from . import flips, power
+from . import flips, full, power
 from .part import Outcome, Part
 
-ALL: tuple[Part, ...] = (power.PART, flips.PART)
+ALL: tuple[Part, ...] = (power.PART, flips.PART, full.PART)
 PARTS = {part.name: part for part in ALL}
 
 

@@ -3,20 +3,23 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 Process = subprocess.Popen[str]
 
 
 @contextmanager
-def started(*arguments: object, script: str = "appender.py") -> Iterator[Process]:
+def started(
+    *arguments: object, script: str = "appender.py", given: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Process]:
     """A process of a script, or of a module, that is ready and waits for its line."""
     tests = Path(__file__).parent
     program = [str(tests / script)] if script.endswith(".py") else ["-m", script]
     command = [sys.executable, *program, *map(str, arguments)]
-    environment, pipe = {**os.environ, "PYTHONPATH": str(tests)}, subprocess.PIPE
+    environment, pipe = {**os.environ, **given, "PYTHONPATH": str(tests)}, subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1, env=environment
     ) as process:

@@ -112,6 +112,9 @@ class Record(Effects):
     def now(self) -> int:
         return self.next.at
 
+    def clock(self) -> Callable[[], int]:
+        return self.now
+
     def mark(self, what: str) -> int:
         return 0
 

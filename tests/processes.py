@@ -19,7 +19,8 @@ def started(
     tests = Path(__file__).parent
     program = [str(tests / script)] if script.endswith(".py") else ["-m", script]
     command = [sys.executable, *program, *map(str, arguments)]
-    environment, pipe = {**os.environ, **given, "PYTHONPATH": str(tests)}, subprocess.PIPE
+    places, pipe = [str(tests), *filter(None, [os.environ.get("PYTHONPATH")])], subprocess.PIPE
+    environment = {**os.environ, **given, "PYTHONPATH": os.pathsep.join(places)}
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1, env=environment
     ) as process:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import anyio
 from control_fold import Fold
-from processes import go, ready, started
+from processes import started
 from tree_fold import Tree
 
 from threadlog.engine import Runtime
@@ -93,9 +93,8 @@ class Deaths:
         kind, how, nth = death(Random(dice))
         arguments = (self.path, self.notes, dice, int(kind), int(how), nth)
         with started(*arguments, script="campaign.dying", given=preloaded(self._library)) as process:
-            go(ready(process))
             try:
-                said, errors = process.communicate(timeout=PATIENCE)
+                said, errors = process.communicate("go\n", timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 said, errors = process.communicate()

@@ -5,7 +5,7 @@ Everything they do is a function of the conversation, so that any process may go
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from threadlog.engine import Agent, ModelRequest, ScriptedModel, ToolCall, ToolContext, tool
+from threadlog.engine import Agent, ModelRequest, ScriptedModel, Timeout, ToolCall, ToolContext, tool
 from threadlog.engine.model import Part
 from threadlog.engine.scripted import Answer
 
@@ -29,6 +29,8 @@ SCRIPTS: Mapping[str, Sequence[Answer]] = {
 """By prompt: the turns, behind which the run is done."""
 
 SAID = "done"
+LONG = Timeout(3600)
+"""None of their epochs takes so long."""
 
 
 class Scripted:
@@ -72,6 +74,6 @@ def crew(noted: Note = lambda _: None) -> list[Agent]:
 
     tools = [note, add, fail, erase]
     return [
-        Agent("planner", Scripted(), tools=tools, agents=["helper"], tool_execution="parallel"),
-        Agent("helper", Scripted(), tools=tools, tool_execution="parallel"),
+        Agent("planner", Scripted(), tools=tools, agents=["helper"], stop_when=[LONG]),
+        Agent("helper", Scripted(), tools=tools, stop_when=[LONG]),
     ]

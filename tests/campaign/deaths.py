@@ -9,7 +9,7 @@ import signal
 import subprocess
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +62,8 @@ class Deaths:
 
     seed: int
     folder: Path
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Variables for all of them; LD_PRELOAD is loaded beside what kills them."""
     outcome: Outcome = field(default_factory=Outcome)
     fold: Fold = field(default_factory=Fold)
     tree: Tree = field(default_factory=Tree)
@@ -71,7 +73,9 @@ class Deaths:
     decided: list[tuple[str, str, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._library = built(self.folder)
+        preload = preloaded(built(self.folder))
+        beside = self.given.get("LD_PRELOAD", "")
+        self._given = {**preload, **self.given, "LD_PRELOAD": f"{preload['LD_PRELOAD']} {beside}".strip()}
         (self.folder / "log").mkdir()
         self.path = self.folder / "log" / "log.db"
         self.notes = self.folder / "notes"
@@ -92,7 +96,7 @@ class Deaths:
         dice = f"{self.seed} death {number}"
         kind, how, nth = death(Random(dice))
         arguments = (self.path, self.notes, dice, int(kind), int(how), nth)
-        with started(*arguments, script="campaign.dying", given=preloaded(self._library)) as process:
+        with started(*arguments, script="campaign.dying", given=self._given) as process:
             try:
                 said, errors = process.communicate("go\n", timeout=PATIENCE)
             except subprocess.TimeoutExpired:

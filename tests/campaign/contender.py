@@ -70,10 +70,11 @@ class Contender:
 
     async def keep_running(self) -> None:
         while not self._is_late:
-            thread, if_active = None, "reject"
+            thread: str | None = None
+            if_active: IfActive = "reject"
             if self._dice.random() < 0.25:
                 thread = f"shared {self._dice.randrange(SHARED)}"
-                if_active = self._dice.choice(["queue", "queue", "supersede"])
+                if_active = "queue" if self._dice.random() < 0.6 else "supersede"
             await self._one(thread, if_active)
 
     async def _one(self, thread: str | None, if_active: IfActive) -> None:

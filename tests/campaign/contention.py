@@ -84,8 +84,8 @@ def contended(race: Race, path: Path, given: Given, outcome: Outcome) -> Iterato
             ready(process)
         for process in processes:
             go(process)
-        said = [_said(process) for process in processes]
-        if said == ["over"] * len(processes):
+        words = [_said(process) for process in processes]
+        if words == ["over"] * len(processes):
             _come_to_rest(path, outcome)
         for process in processes:
             said, errors = process.communicate("leave\n")

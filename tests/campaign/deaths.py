@@ -33,11 +33,14 @@ from .faults import How, Kind, built, preloaded
 from .part import Outcome
 
 AT_ONCE = 3
-PATIENCE = 30.0
+PATIENCE = 15.0
 """Seconds in which a process that goes on comes to its call."""
 
-LATEST = {Kind.WRITE: 600, Kind.SYNC: 60, Kind.LOCK: 3000, Kind.CUT: 2}
+LATEST = {Kind.WRITE: 600, Kind.SYNC: 60, Kind.LOCK: 3000, Kind.OPEN: 8, Kind.CUT: 2}
 """The last call of a kind at which a process may die."""
+
+KINDS = [*[Kind.WRITE] * 5, *[Kind.SYNC] * 2, *[Kind.LOCK] * 2, Kind.OPEN, Kind.CUT]
+"""As often as each is chosen."""
 
 HOW = [How.KILL_BEFORE, How.KILL_AMID, How.KILL_AFTER]
 
@@ -52,7 +55,7 @@ class Death(NamedTuple):
 
 def death(dice: Random) -> Death:
     """As often among the first ten calls, where a process recovers, as among the next ones."""
-    kind = dice.choice([Kind.WRITE, Kind.WRITE, Kind.SYNC, Kind.LOCK])
+    kind = dice.choice(KINDS)
     return Death(kind, dice.choice(HOW), round(LATEST[kind] ** dice.random()))
 
 
@@ -94,23 +97,22 @@ class Deaths:
     def _killed(self, number: int) -> list[str]:
         """What a process has said until its death."""
         dice = f"{self.seed} death {number}"
-        kind, how, nth = death(Random(dice))
-        arguments = (self.path, self.notes, dice, int(kind), int(how), nth)
+        chosen = death(Random(dice))
+        kind: Kind | None = chosen.kind
+        arguments = (self.path, self.notes, dice, *map(int, chosen))
         with started(*arguments, script="campaign.dying", given=self._given) as process:
             try:
                 said, errors = process.communicate("go\n", timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 said, errors = process.communicate()
-                self.outcome.counts["killed at a random moment"] += 1
-        self.outcome.counts[f"killed at a {kind.name.lower()}"] += 1
+                kind = None
+        moment = f"call to {kind.name.lower()}" if kind else "random moment"
+        self.outcome.counts[f"killed at a {moment}"] += 1
         if process.returncode != -signal.SIGKILL or errors:
-            what = f"{self._name(number)} ({kind.name} {nth}, {how.name})"
+            what = f"seed {self.seed}, death {number} ({chosen})"
             self.outcome.findings.append(f"{what} has left with {process.returncode}: {errors[-2000:]}")
         return said.splitlines()
-
-    def _name(self, number: int) -> str:
-        return f"seed {self.seed}, death {number}"
 
     def _hear(self, said: list[str]) -> None:
         for line in said:
@@ -199,11 +201,11 @@ def called_again(log: Log) -> Counter[tuple[str, str]]:
     asked, found = set[str](), Counter[tuple[str, str]]()
     for changeset in (each.changeset for each in log.entries()):
         for action in changeset.actions:
-            if action.action == "ToolCallSuspended" and action.payload["suspension"]["action"] == QUESTION:
-                asked.add(action.payload["suspension"]["ticket"])
-            if action.action == "ToolCallDecided" and action.payload["decision"]["target"] in asked:
-                key = (changeset.run_id or "", action.payload["call_id"])
-                found[key] += action.payload["decision"]["approved"]
+            payload: dict[str, Any] = action.payload
+            if action.action == "ToolCallSuspended" and payload["suspension"]["action"] == QUESTION:
+                asked.add(payload["suspension"]["ticket"])
+            if action.action == "ToolCallDecided" and payload["decision"]["target"] in asked:
+                found[changeset.run_id or "", payload["call_id"]] += payload["decision"]["approved"]
     return found
 
 

@@ -46,12 +46,13 @@ class Worker:
             await self._one()
 
     async def _one(self) -> None:
-        shared, thread, if_active = self._dice.random() < 0.2, None, "reject"
-        if shared:
+        thread: str | None = None
+        if_active: IfActive = "reject"
+        if self._dice.random() < 0.2:
             thread = f"shared {self.begun // ON_ONE_THREAD}"
-            if_active = self._dice.choice(["queue", "supersede"])
+            if_active = "queue" if self._dice.random() < 0.5 else "supersede"
         prompt = self._dice.choice(list(SCRIPTS))
-        run = await self._started(prompt, thread, if_active)
+        run = await self._runtime.start("planner", prompt, thread=thread, if_active=if_active)
         async with anyio.create_task_group() as listeners:
             for _ in range(self._dice.randrange(3)):
                 listeners.start_soon(self._listen, run.run_id, self._dice.randrange(1, 20))
@@ -59,9 +60,6 @@ class Worker:
                 pass
             while (await run.result()).status == "waiting":
                 await self._answered(run.run_id)
-
-    async def _started(self, prompt: str, thread: str | None, if_active: IfActive) -> Any:
-        return await self._runtime.start("planner", prompt, thread=thread, if_active=if_active)
 
     async def _listen(self, run_id: str, events: int) -> None:
         """Somebody who comes, hears some events, and leaves."""

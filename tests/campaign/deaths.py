@@ -54,7 +54,7 @@ class Death(NamedTuple):
 
 
 def death(dice: Random) -> Death:
-    """As often among the first ten calls, where a process recovers, as among the next ones."""
+    """As often among the first ten calls, as it recovers what others have left, as among the next ninety."""
     kind = dice.choice(KINDS)
     return Death(kind, dice.choice(HOW), round(LATEST[kind] ** dice.random()))
 
@@ -88,14 +88,15 @@ class Deaths:
         """So many die, and then the log is looked at."""
         first = self.outcome.cases
         with ThreadPoolExecutor(at_once) as slots:
-            for said in slots.map(self._killed, range(first, first + kills)):
+            for moment, said in slots.map(self._killed, range(first, first + kills)):
+                self.outcome.counts[f"killed at a {moment}"] += 1
                 self._hear(said)
         self.outcome.cases += kills
         with self._finding(f"behind death {self.outcome.cases}"), Log.open(self.path, readonly=True) as log:
             self._check(log)
 
-    def _killed(self, number: int) -> list[str]:
-        """What a process has said until its death."""
+    def _killed(self, number: int) -> tuple[str, list[str]]:
+        """The moment of its death, and what a process has said until then."""
         dice = f"{self.seed} death {number}"
         chosen = death(Random(dice))
         kind: Kind | None = chosen.kind
@@ -107,12 +108,10 @@ class Deaths:
                 process.kill()
                 said, errors = process.communicate()
                 kind = None
-        moment = f"call to {kind.name.lower()}" if kind else "random moment"
-        self.outcome.counts[f"killed at a {moment}"] += 1
         if process.returncode != -signal.SIGKILL or errors:
             what = f"seed {self.seed}, death {number} ({chosen})"
             self.outcome.findings.append(f"{what} has left with {process.returncode}: {errors[-2000:]}")
-        return said.splitlines()
+        return f"call to {kind.name.lower()}" if kind else "random moment", said.splitlines()
 
     def _hear(self, said: list[str]) -> None:
         for line in said:

@@ -16,7 +16,15 @@ import click
 from . import clock, contention, flips, full, kills, power, soak
 from .part import Outcome, Part
 
-ALL: tuple[Part, ...] = (power.PART, flips.PART, full.PART, contention.PART, soak.PART, kills.PART, clock.PART)
+ALL: tuple[Part, ...] = (
+    power.PART,
+    flips.PART,
+    full.PART,
+    contention.PART,
+    soak.PART,
+    kills.PART,
+    clock.PART,
+)
 PARTS = {part.name: part for part in ALL}
 
 

@@ -55,7 +55,12 @@ def run(part: Part, seed: int, short: bool) -> Outcome:
 
 def row(part: Part, outcome: Outcome, minutes: float) -> str:
     counts = ", ".join(f"{number:,} {what}" for what, number in outcome.counts.items())
-    cells = [part.name, f"{part.does}: {counts}", f"{outcome.cases:,}", f"{minutes:.1f}"]
+    cells = [
+        part.name,
+        f"{part.does}: {counts}" if counts else part.does,
+        f"{outcome.cases:,}",
+        f"{minutes:.1f}",
+    ]
     return "| " + " | ".join([*cells, str(len(outcome.findings))]) + " |"
 
 

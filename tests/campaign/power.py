@@ -26,7 +26,7 @@ from .part import Outcome, Part
 from .writing import planner
 
 WORKS = ("full", "normal", "runs")
-SHORT_POINTS = 25
+SHORT_POINTS = 12
 ROUNDS = 12
 """How often the work is recorded, each time with a seed of its own."""
 

@@ -33,6 +33,9 @@ BOUNDS = {
 OBJECTS = 100
 """By how many the objects of a kind may."""
 
+ITEMS = 1_000
+"""By how many the items in all dictionaries, lists, sets and tuples may."""
+
 LOG_KB = 16_384
 """How large the write-ahead log may become while a reader comes and goes."""
 
@@ -81,7 +84,8 @@ def _compare(before: dict[str, Any], after: dict[str, Any], outcome: Outcome) ->
     if after["KB of write-ahead log"] > LOG_KB:
         outcome.findings.append(f"the write-ahead log has {after['KB of write-ahead log']} KB")
     for kind, number in after["objects"].items():
-        if number > (known := before["objects"].get(kind, 0)) + OBJECTS:
+        bound = ITEMS if kind == "items in containers" else OBJECTS
+        if number > (known := before["objects"].get(kind, 0)) + bound:
             outcome.findings.append(f"objects of {kind}: {known}, and at the end {number}")
 
 

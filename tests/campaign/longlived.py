@@ -30,6 +30,7 @@ AT_ONCE = 8
 ON_ONE_THREAD = 12
 """Runs after which another thread is shared: what a conversation holds is no leak."""
 
+ALL_ITEMS = "items in containers"
 CONTAINERS = (dict, list, set, frozenset, tuple)
 
 
@@ -91,7 +92,7 @@ def taken_up(path: Path) -> dict[str, Any]:
     gc.collect()
     objects = gc.get_objects()
     kinds = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in objects)
-    kinds["items in containers"] = sum(len(each) for each in objects if type(each) in CONTAINERS)
+    kinds[ALL_ITEMS] = sum(len(each) for each in objects if type(each) in CONTAINERS)
     status = Path("/proc/self/status").read_text().split()
     wal = path.with_name(path.name + "-wal")
     return {

@@ -90,6 +90,10 @@ class Deaths:
         with ThreadPoolExecutor(at_once) as slots:
             for moment, said in slots.map(self._killed, range(first, first + kills)):
                 self.outcome.counts[f"killed at a {moment}"] += 1
+                is_early = not any(line.startswith("started ") for line in said)
+                self.outcome.counts["of these before their first run, in recovery or as they open"] += (
+                    is_early
+                )
                 self._hear(said)
         self.outcome.cases += kills
         with self._finding(f"behind death {self.outcome.cases}"), Log.open(self.path, readonly=True) as log:
@@ -111,7 +115,8 @@ class Deaths:
         if process.returncode != -signal.SIGKILL or errors:
             what = f"seed {self.seed}, death {number} ({chosen})"
             self.outcome.findings.append(f"{what} has left with {process.returncode}: {errors[-2000:]}")
-        return f"call to {kind.name.lower()}" if kind else "random moment", said.splitlines()
+        moment = "random moment" if kind is None else f"call to {kind.name.lower()}"
+        return moment, said.splitlines()
 
     def _hear(self, said: list[str]) -> None:
         for line in said:

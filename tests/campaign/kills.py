@@ -34,10 +34,11 @@ def run(seed: int, short: bool, folder: Path) -> Outcome:
     for _ in range(1 if short else DEATHS // 60):
         deaths.die(6 if short else 60)
     outcome = deaths.end(sample=500)
-    outcome.counts["kills"] = outcome.cases
+    outcome.counts.update({"kills": outcome.cases, "rounds of the tests that kill": 0})
     for round in count() if not short else ():
         if outcome.counts["kills"] >= KILLS:
             break
+        outcome.counts["rounds of the tests that kill"] += 1
         for suite in SUITES:
             outcome += suited(suite, Random(f"{seed} kills {round} {suite}").randrange(2**32))
     return outcome

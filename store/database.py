@@ -148,7 +148,7 @@ def _identify(connection: Connection, path: Path) -> Literal["log", "empty"]:
 def _create(connection: Connection) -> None:
     _enter_wal_mode(connection)
     # A second process may have done the same since the file was seen empty: only one creates.
-    connection.execute("begin immediate")
+    begin(connection)
     try:
         if not connection.execute("select count(*) from sqlite_master").fetchone()[0]:
             for statement in (*statements(SCHEMA), *statements(DERIVED)):
@@ -163,15 +163,33 @@ def _create(connection: Connection) -> None:
 
 def _enter_wal_mode(connection: Connection) -> None:
     # Changing the journal mode does not wait for other connections as every other statement does.
+    _insist(connection, "pragma journal_mode = wal", every=0.01)
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction that writes, as soon as no other one does."""
+    # A deferred begin would let two writers read the head first and one fail with "locked" after.
+    # SQLite's own wait looks less and less often, down to every 100 ms, and who has just come is ahead of who
+    # has waited: of eight processes that wrote without a pause one waited for 9.7 s, and 1.5 s where all look
+    # equally often.
+    connection.execute("pragma busy_timeout = 0")
+    try:
+        _insist(connection, "begin immediate", every=0.002)
+    finally:
+        connection.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
+
+def _insist(connection: Connection, statement: str, *, every: float) -> None:
+    """Execute a statement that does not wait for other connections by itself, when they let it."""
     pause = threading.Event()
-    for left in range(int(BUSY_SECONDS * 100), -1, -1):
+    for left in range(int(BUSY_SECONDS / every), -1, -1):
         try:
-            connection.execute("pragma journal_mode = wal")
+            connection.execute(statement)
             return
         except sqlite3.OperationalError as err:
             if not left or (err.sqlite_errorcode or 0) & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            pause.wait(0.01)
+            pause.wait(every)
 
 
 def statements(script: str) -> Iterator[str]:

@@ -72,7 +72,8 @@ def filled(disk: Path, dice: random.Random) -> Outcome:
         process.kill()
     outcome.counts["facts told"] += len(told)
     look_at(path, told)
-    anyio.run(recovered, path, dice.choice(["stop", "resume"]))
+    orphans: Orphans = dice.choice(["stop", "resume"])
+    anyio.run(recovered, path, orphans)
     return outcome
 
 
@@ -107,7 +108,7 @@ def write(process: Process, line: str) -> None:
 
 def said_until(last: str, process: Process) -> list[str]:
     assert process.stdout
-    told = []
+    told = list[str]()
     for line in process.stdout:
         if line.strip() == last:
             return told

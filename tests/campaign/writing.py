@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -27,17 +28,11 @@ PAGES = 20
 """So many in the write-ahead log let it be moved into the database: often, where the default is 1,000."""
 
 
-class Said:
-    """What was acknowledged."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = os.open(folder / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-
-    def __call__(self, text: str) -> None:
-        os.write(self._file, f"{text}\n".encode())
+Say = Callable[[str], object]
+"""Told of each thing that was acknowledged."""
 
 
-def append(log: Log, name: str, dice: random.Random, say: Said) -> None:
+def append(log: Log, name: str, dice: random.Random, say: Say) -> None:
     for number in range(APPENDS):
         message = Message(id=f"{name}-{number}", role="user", content="x" * dice.choice([1, 300, 3000, 9000]))
         thread = dice.choice(["t1", "t2", "t3"])
@@ -47,7 +42,7 @@ def append(log: Log, name: str, dice: random.Random, say: Said) -> None:
         say(message.id)
 
 
-def appends(folder: Path, durability: str, seed: int, say: Said) -> None:
+def appends(folder: Path, durability: str, seed: int, say: Say) -> None:
     for session in range(SESSIONS):
         with Log.open(folder / "log.db", "full" if durability == "full" else "normal") as log:
             log.writable()._connection.execute(f"pragma wal_autocheckpoint = {PAGES}")
@@ -96,14 +91,14 @@ def planner() -> Agent:
     return Agent("planner", ScriptedModel(*[answer] * 1000), tools=[look, pay, erase])
 
 
-async def tell(run: Run, say: Said) -> None:
+async def tell(run: Run, say: Say) -> None:
     """Say each fact of an epoch."""
     async for event in run:
         if event.cursor:
             say(f"{run.run_id} {event.cursor.version} {event.cursor.number}")
 
 
-async def runs(folder: Path, dice: random.Random, say: Said) -> None:
+async def runs(folder: Path, dice: random.Random, say: Say) -> None:
     for _ in range(2):
         async with (
             Runtime.open(folder / "log.db", agents=[planner()]) as runtime,
@@ -114,7 +109,7 @@ async def runs(folder: Path, dice: random.Random, say: Said) -> None:
                 tasks.start_soon(work, runtime, thread, dice, say)
 
 
-async def work(runtime: Runtime, thread: str, dice: random.Random, say: Said) -> None:
+async def work(runtime: Runtime, thread: str, dice: random.Random, say: Say) -> None:
     for _ in range(2):
         run = await runtime.start("planner", "go", thread=thread, if_active="supersede")
         await tell(run, say)
@@ -122,8 +117,9 @@ async def work(runtime: Runtime, thread: str, dice: random.Random, say: Said) ->
             await decided(runtime, run, say)
 
 
-async def decided(runtime: Runtime, run: Run, say: Said) -> None:
+async def decided(runtime: Runtime, run: Run, say: Say) -> None:
     (call,) = runtime.pending(run.run_id)
+    assert call.suspension
     await runtime.steer(run.run_id, "Be brief", id=f"word-{run.run_id}")
     say(f"steered {run.run_id} word-{run.run_id}")
     # The word has woken it: it may ask once more.
@@ -133,7 +129,11 @@ async def decided(runtime: Runtime, run: Run, say: Said) -> None:
 def main(place: str, calls: str, work: str, seed: str) -> None:
     folder = Path(place)
     faults.record(folder, Path(calls))
-    say = Said(folder)
+    said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def say(text: str) -> None:
+        os.write(said, f"{text}\n".encode())
+
     if work == "runs":
         anyio.run(runs, folder, random.Random(seed), say)
     else:

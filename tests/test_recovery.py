@@ -17,6 +17,7 @@ from threadlog.engine import Decision, Runtime
 from threadlog.engine.ledger import TOLD
 from threadlog.engine.orphan import CANCELLED, ENDS
 from threadlog.engine.runs import IfActive
+from threadlog.reducers.tool_call import calls
 from threadlog.store import Log
 from threadlog.store.errors import RunError, ThreadAlreadyRunning
 
@@ -33,7 +34,9 @@ async def test_a_run_killed_in_a_tool_is_stopped_when_the_log_is_opened(path: Pa
     async with Runtime.open(path, agents=[]) as runtime:
         result = await runtime.run("r1").result()
         told = answers(runtime)
+        statuses = [each.status for each in calls(runtime.log.state("t1"))]
 
+    assert statuses == ["succeeded", "cancelled", "cancelled"]
     assert (result.status, result.termination, result.usage) == ("done", ENDS["stop"], SPENT)
     assert told == {"c1": "3", "c2": TOLD["unknown"], "c3": TOLD["unknown"]}
     await assert_sound(path, "parallel", "add", "pay", "pay")
@@ -81,6 +84,7 @@ async def test_to_recover_twice_is_to_recover_once(path: Path) -> None:
         assert [each.run_id for each in await runtime.recover()] == ["r1"]
         position = runtime.log.position()
         assert await runtime.recover() == await runtime.recover("r1") == []
+        assert await runtime.recover("r1", force=True) == []
         assert runtime.log.position() == position
 
 

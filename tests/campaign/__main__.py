@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 
 from .part import Outcome, Part
+from .writes import WRITES
 
-ALL: tuple[Part, ...] = ()
+ALL: tuple[Part, ...] = (WRITES,)
 PARTS = {part.name: part for part in ALL}
 
 

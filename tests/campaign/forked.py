@@ -1,0 +1,58 @@
+"""A process for each case, forked from one that has imported everything: no threads, no loop, no open log."""
+
+import faulthandler
+import gc
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+PATIENCE = 60.0
+"""Seconds after which a process is taken to hang. SQLite waits for a lock for 30."""
+
+
+class End(NamedTuple):
+    """How a process ended."""
+
+    is_late: bool
+    status: int
+    errors: str
+
+    @property
+    def is_killed(self) -> bool:
+        return os.WIFSIGNALED(self.status) and os.WTERMSIG(self.status) == signal.SIGKILL
+
+
+def forked(work: Callable[[], None], errors: Path) -> End:
+    """A process that does the work."""
+    if (pid := os.fork()) == 0:
+        _work(work, errors)
+    watched = select.poll()
+    descriptor = os.pidfd_open(pid)
+    watched.register(descriptor, select.POLLIN)
+    is_late = not watched.poll(PATIENCE * 1000)
+    if is_late:
+        os.kill(pid, signal.SIGKILL)
+    os.close(descriptor)
+    _, status = os.waitpid(pid, 0)
+    return End(is_late, status, errors.read_text(errors="replace") if errors.exists() else "")
+
+
+def _work(work: Callable[[], None], errors: Path) -> None:
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
+    faulthandler.dump_traceback_later(PATIENCE - 5)
+    code = 1
+    try:
+        work()
+        # What complains of being left open does so now.
+        gc.collect()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

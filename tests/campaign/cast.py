@@ -4,6 +4,7 @@ So a run that goes on in another process goes on as it would have. Every tool sa
 effect. Calls have ids that come once in a run.
 """
 
+import time
 from collections.abc import Callable, Sequence
 
 import anyio
@@ -106,7 +107,8 @@ class Cast:
         return [look, add, pay, erase, wait]
 
     def _note(self, name: str, context: ToolContext) -> None:
-        self._witness.effect(Effect(name, context.run_id, context.call_id, context.idempotency_key))
+        at = time.time_ns() // 1000
+        self._witness.effect(Effect(name, context.run_id, context.call_id, context.idempotency_key, at))
 
 
 def call(name: str, number: int, **arguments: str | bool) -> ToolCall:

@@ -1,5 +1,6 @@
 """A process for each case, forked from one that has imported everything: no threads, no loop, no open log."""
 
+import asyncio
 import faulthandler
 import gc
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PATIENCE = 60.0
-"""Seconds after which a process is taken to hang. SQLite waits for a lock for 30."""
+"""Seconds after which a process is taken to hang."""
 
 
 class End(NamedTuple):
@@ -42,9 +43,21 @@ def forked(work: Callable[[], None], errors: Path) -> End:
     return End(is_late, status, errors.read_text(errors="replace") if errors.exists() else "")
 
 
+def _complain(*_: object) -> None:
+    for task in asyncio.all_tasks():
+        coroutine, places = task.get_coro(), list[str]()
+        while frame := getattr(coroutine, "cr_frame", None):
+            places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
+            coroutine = getattr(coroutine, "cr_await", None)
+        sys.stderr.write("\n  ".join(["It waits:", *places, ""]))
+
+
 def _work(work: Callable[[], None], errors: Path) -> None:
     os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
-    faulthandler.dump_traceback_later(PATIENCE - 5)
+    # Where its tasks wait, if they still do; and where it is, if it does not even come to say that.
+    signal.signal(signal.SIGALRM, _complain)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE - 5)
+    faulthandler.dump_traceback_later(PATIENCE - 3)
     code = 1
     try:
         work()

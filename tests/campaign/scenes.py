@@ -49,7 +49,7 @@ async def delegated(stage: Stage) -> None:
     async with stage.open() as runtime:
         if await stage.do(stage.whole, "chief", "t1", "r1"):
             for child in runtime.sub_agents("t1"):
-                await stage.do(stage.told, child.run_id, runtime.subscribe(child.run_id))
+                await stage.do(stage.told_all, child.run_id)
 
 
 async def remote(stage: Stage) -> None:
@@ -66,7 +66,7 @@ async def _colour(stage: Stage) -> None:
 
 
 async def superseded(stage: Stage) -> None:
-    """A run takes the place of another one and is cancelled; of two behind it one is cancelled in the queue."""
+    """A run takes the place of another one and is cancelled; of two in the queue one is cancelled there."""
     async with stage.open():
         await stage.do(_supersede, stage)
 
@@ -79,7 +79,9 @@ async def _supersede(stage: Stage) -> None:
     await stage.cancel("r4")
     await stage.is_at_work(second)
     await stage.cancel("r2")
-    await stage.ended(third)
+    await stage.ended(second)
+    if not stage.is_hopeless:
+        await stage.ended(third)
 
 
 async def recovered(orphans: Orphans, stage: Stage) -> None:
@@ -89,7 +91,7 @@ async def recovered(orphans: Orphans, stage: Stage) -> None:
         for row in runtime.log.open_runs():
             for asked in runtime.pending(row.run_id):
                 await stage.do(stage.decide, row.run_id, [Decision.approve(asked.call_id, "it happened")])
-        for row in runtime.log.runs():
+        for row in [] if stage.is_hopeless else runtime.log.runs():
             await stage.do(stage.ended, runtime.run(row.run_id))
 
 

@@ -1,4 +1,4 @@
-"""What a scene is played with: runs are started, followed and told something, and what came back is written down.
+"""What a scene is played with: runs are started, followed and told something; what came back is written down.
 
 After an error of the log the scene goes on as a careful user does: it recovers, and does the next thing.
 """
@@ -14,7 +14,7 @@ import anyio
 from threadlog.engine import Decision, Run, Runtime
 from threadlog.engine.events import Event
 from threadlog.engine.recovery import Orphans
-from threadlog.store.errors import LogError, RunError
+from threadlog.store.errors import LogError, NotFound, RunError
 
 from .cast import Cast
 from .witness import Witness
@@ -28,6 +28,8 @@ class Stage:
         self.path = path
         self.name = name
         self.witness = witness
+        self.is_hopeless = False
+        """Whether the disk stays broken: then nobody waits for a turn that may never come."""
         self.cast = cast
         self.cast.enter(witness, is_first=is_first)
         self._listeners = 0
@@ -43,7 +45,7 @@ class Stage:
         try:
             await step(*arguments)
             return True
-        except (LogError, RunError) as err:
+        except (LogError, RunError, NotFound) as err:
             self.witness.say("refused", step=step.__name__, error=repr(err))
         try:
             await self.runtime.recover()
@@ -72,6 +74,10 @@ class Stage:
         async for event in events:
             if event.cursor:
                 self.witness.tell(listener, run_id, event)  # type: ignore[arg-type]
+
+    async def told_all(self, run_id: str) -> None:
+        """All that was told of a run, until it is done."""
+        await self.told(run_id, self.runtime.subscribe(run_id))
 
     async def is_at_work(self, run: Run) -> None:
         """Return when a tool has begun that is never done, or the run is over."""

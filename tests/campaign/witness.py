@@ -25,6 +25,8 @@ class Effect(NamedTuple):
     run_id: str
     call_id: str
     key: str
+    at: int
+    """Microseconds since 1970."""
 
 
 class Witness:

@@ -27,7 +27,7 @@ def writes(seed: int, short: bool, folder: Path) -> Outcome:
 
 @contextmanager
 def disk(folder: Path) -> Iterator[Path]:
-    """A folder in memory where there is such a disk: what a sync does is not the matter, but that it is made."""
+    """A folder in memory, where there is such a disk: a sync is made there, too, and takes no time."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="threadlog-", dir=memory if memory.is_dir() else folder) as place:
         yield Path(place)

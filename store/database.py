@@ -5,6 +5,7 @@ Two rules that cost data when broken. A process that has the log open never open
 is used only where there is no write-ahead log, because it would silently leave out what is in it.
 """
 
+import os
 import shutil
 import tempfile
 import threading
@@ -56,6 +57,7 @@ def open_writable(path: Path, durability: Durability) -> Connection:
             if _identify(connection, path) == "empty":
                 _create(connection)
             connection.execute(f"pragma synchronous = {durability}")
+            _refuse_unwritable(connection)
         except BaseException:
             connection.close()
             raise
@@ -76,11 +78,21 @@ def open_readable(path: Path) -> Opened:
         except sqlite3.OperationalError as err:
             if (err.sqlite_errorcode or 0) & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
-        return _open_unlockable(path)
+            if _is_lockable(path):
+                raise
+        try:
+            return _open_unlockable(path)
+        except OSError as err:
+            raise LogUnavailable(f"{str(path)!r} cannot be read: {err.strerror}") from err
+
+
+def _is_lockable(path: Path) -> bool:
+    # What went wrong may be a passing thing: this process may have the file open all the same.
+    return os.access(path.with_name(path.name + "-shm"), os.W_OK)
 
 
 def _open_unlockable(path: Path) -> Opened:
-    # No -shm can be made here, so nobody has the file open and `open()` drops no lock of this process.
+    # There is no -shm to write to, so nobody has the file open and `open()` drops no lock of this process.
     wal = path.with_name(path.name + "-wal")
     if not wal.exists() or wal.stat().st_size == 0:
         return Opened(_read_checked(path, "mode=ro&immutable=1"), None, is_live=False)
@@ -161,6 +173,22 @@ def _create(connection: Connection) -> None:
         raise
 
 
+def _refuse_unwritable(connection: Connection) -> None:
+    # SQLite falls back to reading without a word, for as long as this process has the file open: also where
+    # the file or its -shm could not be opened to be written for a moment only.
+    connection.execute("pragma busy_timeout = 0")
+    try:
+        connection.execute("begin immediate")
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+    except sqlite3.OperationalError as err:
+        # Somebody writes: whoever may not is told so before he has to wait.
+        if (err.sqlite_errorcode or 0) & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+    finally:
+        connection.rollback()
+    connection.execute(f"pragma busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+
 def _enter_wal_mode(connection: Connection) -> None:
     # Changing the journal mode does not wait for other connections as every other statement does.
     pause = threading.Event()
@@ -204,7 +232,8 @@ def translation(err: Any, path: Path | str) -> LogError:
             return LogUnavailable(f"no space is left for {str(path)!r}: free some and append again")
         case sqlite3.SQLITE_READONLY:
             return LogUnavailable(f"{str(path)!r} may not be written: open it with readonly=True to read it")
-        case sqlite3.SQLITE_BUSY:
+        # The second: a reader did not come to read, however often it tried.
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_PROTOCOL:
             return LogUnavailable(
                 f"another process has held {str(path)!r} for {BUSY_SECONDS:.0f} s: try again"
             )

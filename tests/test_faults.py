@@ -1,0 +1,31 @@
+"""Calls on the log's files fail for a moment: whoever has it open says so, or goes on when they do not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from campaign.faults import built, preloaded
+
+SCRIPT = Path(__file__).with_name("faulty.py")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("faults"))
+
+
+def faulty(library: Path, what: str, path: Path) -> str:
+    """What a process complains of in which calls go wrong."""
+    command = [sys.executable, "-W", "ignore", str(SCRIPT), what, str(path)]
+    done = subprocess.run(command, env=preloaded(library), capture_output=True, text=True, check=False)
+    return done.stderr
+
+
+def test_a_log_is_not_opened_halfway(library: Path, path: Path) -> None:
+    """Not as a copy, and not to be read only: SQLite does without a word what it can."""
+    assert faulty(library, "opening", path) == ""
+
+
+def test_a_log_that_is_open_is_not_copied(library: Path, path: Path) -> None:
+    assert faulty(library, "beside", path) == ""

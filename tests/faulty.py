@@ -11,6 +11,7 @@ from pathlib import Path
 from campaign.faults import FOREVER, How, Kind, arm
 from examples import changeset
 
+from threadlog.engine.liveness import Liveness
 from threadlog.store import Log
 from threadlog.store.errors import LogUnavailable
 
@@ -58,7 +59,25 @@ def beside(path: Path) -> None:
     raise AssertionError("it was opened, and is a copy")
 
 
-PLAIN: list[Callable[[Path], None]] = [opening, beside]
+def alive(path: Path) -> None:
+    """Who cannot be looked at counts as alive."""
+    liveness = Liveness(path)
+    with liveness.hold("a"):
+        for kind in (Kind.OPEN, Kind.LOCK):
+            with broken(path, kind, How.FAIL):
+                assert liveness.is_alive("a")
+
+
+def let_go(path: Path) -> None:
+    """A lock file that cannot be removed is let go of all the same."""
+    liveness = Liveness(path)
+    with broken(path, Kind.CUT, How.FAIL):
+        with liveness.hold("a"):
+            pass
+        assert not liveness.is_alive("a")
+
+
+PLAIN: list[Callable[[Path], None]] = [opening, beside, alive, let_go]
 
 if __name__ == "__main__":
     for each in PLAIN:

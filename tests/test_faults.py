@@ -29,3 +29,11 @@ def test_a_log_is_not_opened_halfway(library: Path, path: Path) -> None:
 
 def test_a_log_that_is_open_is_not_copied(library: Path, path: Path) -> None:
     assert faulty(library, "beside", path) == ""
+
+
+def test_who_cannot_be_looked_at_counts_as_alive(library: Path, path: Path) -> None:
+    assert faulty(library, "alive", path) == ""
+
+
+def test_a_lock_file_that_cannot_be_removed_is_let_go_of(library: Path, path: Path) -> None:
+    assert faulty(library, "let_go", path) == ""

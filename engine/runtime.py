@@ -169,8 +169,8 @@ class Runtime(Runs):
         try:
             await self._recovery.at_open()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.__aexit__()
+            # In no scope of its own: those of the tasks, which are left here, were entered before it.
+            await self.__aexit__()
             raise
         # Now: queued runs whose thread was an orphan's find it free, and what orphans wait for is heard.
         self._tasks.start_soon(self._follow)

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from campaign.faults import built, preloaded
 
+from threadlog.engine import Runtime
+from threadlog.store.errors import LogUnavailable
+
 SCRIPT = Path(__file__).with_name("faulty.py")
 
 
@@ -37,3 +40,13 @@ def test_who_cannot_be_looked_at_counts_as_alive(library: Path, path: Path) -> N
 
 def test_a_lock_file_that_cannot_be_removed_is_let_go_of(library: Path, path: Path) -> None:
     assert faulty(library, "let_go", path) == ""
+
+
+@pytest.mark.anyio
+async def test_a_runtime_that_cannot_read_its_log_says_so_when_it_is_entered(path: Path) -> None:
+    runtime = Runtime.open(path, agents=[])
+    runtime.log.close()
+
+    with pytest.raises(LogUnavailable, match="closed"):
+        async with runtime:
+            pass

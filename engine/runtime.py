@@ -27,7 +27,7 @@ from ..store.errors import DefinitionError
 from ..store.log import Log
 from .a2a.agent import RemoteAgent
 from .a2a.discovery import discovered
-from .dispatch import LOST_RACES, Dispatch
+from .dispatch import Dispatch
 from .effects import Effects
 from .equipment import Equipment
 from .events import RunResult
@@ -138,13 +138,8 @@ class Runtime(Runs):
         """A run does not go on here any more: those that wait for its thread may."""
         if not run.is_waiting:
             self._registries.pop(run.run_id, None)
-        if self._is_closing:
-            return
-        if all(row.run_id != run.run_id for row in self.log.queued()):
-            self._dispatch.start_queued()
-        elif isinstance(run.refusal, LOST_RACES):
-            # What has changed may have been seen while it was about to begin, and will not be told again.
-            self._tasks.start_soon(self._dispatch.start_queued_soon)
+        if not self._is_closing:
+            self._dispatch.make_way(run)
 
     async def _connect(self, registry: Registry) -> None:
         for connection in registry.connections():

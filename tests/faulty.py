@@ -4,13 +4,18 @@ It fails as a test does; what it does is said where it is done.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from campaign.faults import FOREVER, How, Kind, arm
+import anyio
+import anyio.lowlevel
+from campaign.faults import FOREVER, How, Kind, arm, fired
 from examples import changeset
+from gated import PATIENCE, GatedModel, planner
 
+from threadlog.engine import Decision, Runtime, ToolCall
+from threadlog.engine.events import RunFinished
 from threadlog.engine.liveness import Liveness
 from threadlog.store import Log
 from threadlog.store.errors import LogUnavailable
@@ -77,9 +82,67 @@ def let_go(path: Path) -> None:
         assert not liveness.is_alive("a")
 
 
+async def failed(times: int) -> None:
+    with anyio.fail_after(PATIENCE):
+        while fired() < times:
+            await anyio.lowlevel.checkpoint()
+
+
+async def decided(path: Path) -> None:
+    """A run that was decided, and could not go on then, goes on when it can."""
+    arm(path.parent, Kind.WRITE, How.NOT, 0)
+    model = GatedModel()
+    async with Runtime.open(path, agents=[planner(model)]) as runtime:
+        run = await runtime.start("planner", "go", thread="t1", id="r1")
+        (await model.asked()).answer(ToolCall("erase", {}, "c1"))
+        await run.result()
+        unlisten = runtime.log.listen(lambda: arm(path.parent, Kind.WRITE, How.FAIL, 1, FOREVER))
+        await runtime.decide("r1", [Decision.approve("c1")])
+        unlisten()
+        await failed(4)
+        assert [row.status for row in runtime.log.runs()] == ["waiting"]
+        arm(path.parent, Kind.WRITE, How.NOT, 0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(model.answer_all, "done")
+            assert [type(event) async for event in run][-1] is RunFinished
+            tasks.cancel_scope.cancel()
+        assert (await run.result()).output == "done"
+
+
+async def queued(path: Path) -> None:
+    """A run whose turn has come, and that could not begin then, begins when it can."""
+    arm(path.parent, Kind.WRITE, How.NOT, 0)
+    model = GatedModel()
+    async with Runtime.open(path, agents=[planner(model)]) as runtime:
+        first = await runtime.start("planner", "go", thread="t1", id="r1")
+        second = await runtime.start("planner", "go", thread="t1", id="r2", if_active="queue")
+        asked = await model.asked()
+
+        def fail() -> None:
+            # To begin again to count is to forget what has failed.
+            if not fired() and [row.status for row in runtime.log.runs()] == ["done"]:
+                arm(path.parent, Kind.WRITE, How.FAIL, 1, FOREVER)
+
+        unlisten = runtime.log.listen(fail)
+        asked.answer("done")
+        await first.result()
+        await failed(2)
+        unlisten()
+        assert [row.run_id for row in runtime.log.runs()] == ["r1"]
+        arm(path.parent, Kind.WRITE, How.NOT, 0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(model.answer_all, "done")
+            assert (await second.result()).output == "done"
+            tasks.cancel_scope.cancel()
+
+
 PLAIN: list[Callable[[Path], None]] = [opening, beside, alive, let_go]
+WAITING: list[Callable[[Path], Awaitable[None]]] = [decided, queued]
 
 if __name__ == "__main__":
     for each in PLAIN:
         if each.__name__ == sys.argv[1]:
             each(Path(sys.argv[2]))
+    for one in WAITING:
+        if one.__name__ == sys.argv[1]:
+            anyio.run(one, Path(sys.argv[2]))

@@ -42,6 +42,14 @@ def test_a_lock_file_that_cannot_be_removed_is_let_go_of(library: Path, path: Pa
     assert faulty(library, "let_go", path) == ""
 
 
+def test_a_run_that_was_decided_goes_on_when_it_can(library: Path, path: Path) -> None:
+    assert faulty(library, "decided", path) == ""
+
+
+def test_a_queued_run_begins_when_it_can(library: Path, path: Path) -> None:
+    assert faulty(library, "queued", path) == ""
+
+
 @pytest.mark.anyio
 async def test_a_runtime_that_cannot_read_its_log_says_so_when_it_is_entered(path: Path) -> None:
     runtime = Runtime.open(path, agents=[])

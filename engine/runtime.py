@@ -63,6 +63,8 @@ class Runtime(Runs):
         self._registries: dict[str, Registry] = {}
         """By run: what the open runs that began or went on here did so with."""
         self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
+        self._broken: dict[str, Run] = {}
+        """The runs whose commits failed here: only their handles know that they do not go on."""
 
     @classmethod
     def open(
@@ -138,6 +140,10 @@ class Runtime(Runs):
         """A run does not go on here any more: those that wait for its thread may."""
         if not run.is_waiting:
             self._registries.pop(run.run_id, None)
+        if run.is_broken:
+            self._broken[run.run_id] = run
+        else:
+            self._broken.pop(run.run_id, None)
         if not self._is_closing:
             self._dispatch.make_way(run)
 

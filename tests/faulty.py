@@ -3,6 +3,7 @@
 It fails as a test does; what it does is said where it is done.
 """
 
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -136,8 +137,28 @@ async def queued(path: Path) -> None:
             tasks.cancel_scope.cancel()
 
 
+async def asked_for(path: Path) -> None:
+    """Who asks for a run whose commits have failed is told so, and once it is recovered how it ended."""
+    arm(path.parent, Kind.WRITE, How.NOT, 0)
+    model = GatedModel()
+    async with Runtime.open(path, agents=[planner(model)]) as runtime:
+        await runtime.start("planner", "go", thread="t1", id="r1")
+        asked = await model.asked()
+        with broken(path, Kind.WRITE, How.FAIL):
+            asked.answer("done")
+            await failed(1)
+        gc.collect()
+        with anyio.fail_after(PATIENCE):
+            try:
+                await runtime.run("r1").result()
+                raise AssertionError("the log does not say how it ended")
+            except LogUnavailable:
+                await runtime.recover()
+            assert (await runtime.run("r1").result()).termination.code == "orphaned"
+
+
 PLAIN: list[Callable[[Path], None]] = [opening, beside, alive, let_go]
-WAITING: list[Callable[[Path], Awaitable[None]]] = [decided, queued]
+WAITING: list[Callable[[Path], Awaitable[None]]] = [decided, queued, asked_for]
 
 if __name__ == "__main__":
     for each in PLAIN:

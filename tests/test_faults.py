@@ -50,6 +50,10 @@ def test_a_queued_run_begins_when_it_can(library: Path, path: Path) -> None:
     assert faulty(library, "queued", path) == ""
 
 
+def test_who_asks_for_a_run_whose_commits_failed_is_told_so(library: Path, path: Path) -> None:
+    assert faulty(library, "asked_for", path) == ""
+
+
 @pytest.mark.anyio
 async def test_a_runtime_that_cannot_read_its_log_says_so_when_it_is_entered(path: Path) -> None:
     runtime = Runtime.open(path, agents=[])

@@ -22,7 +22,7 @@ from threadlog.store.changeset import control_stream
 from threadlog.store.database import open_readable
 from threadlog.store.errors import LogNotFound, NotALog, RunError
 
-from .cast import IDEMPOTENT
+from .cast import COUNTED, IDEMPOTENT
 from .stage import Stage
 from .witness import Line, effects, plain, said
 
@@ -168,6 +168,8 @@ def assert_calls_ended(history: list[Changeset]) -> None:
     outcomes = [(changeset.run_id, each) for changeset in history for each in changeset.tool_calls]
     final = [(run_id, each) for run_id, each in outcomes if each.outcome != "suspended"]
     assert set(Counter((run_id, each.call_id) for run_id, each in final).values()) <= {1}
+    counted = sum(each.name in COUNTED and each.outcome == "succeeded" for _, each in final)
+    assert thread.state.get("budget", {}).get("spent", 0) == counted
     spoken = Counter((each.run_id, each.tool_call_id) for each in thread.messages if each.role == "tool")
     assert set(spoken.values()) <= {1}
 

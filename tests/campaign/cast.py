@@ -6,8 +6,10 @@ effect. Calls have ids that come once in a run.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import anyio
+from runs import Spend, budget
 
 from threadlog.engine import (
     Agent,
@@ -22,7 +24,6 @@ from threadlog.engine import (
 )
 from threadlog.engine.registry import Registered
 from threadlog.engine.scripted import Answer
-from threadlog.reducers import Increment
 from threadlog.store.document import loads
 
 from .witness import Effect, Witness
@@ -31,8 +32,8 @@ LONG_ENOUGH = 1000
 """Turns of a script that never comes to its end."""
 
 IDEMPOTENT = ("look", "add")
-COUNTED = {"pay": "/paid", "add": "/added"}
-"""The tools that count in the state how often they were called."""
+COUNTED = ("pay", "add")
+"""The tools that count in the state how often they have succeeded."""
 
 Round = Sequence[ToolCall] | Callable[[ModelRequest], Answer]
 
@@ -59,16 +60,18 @@ class Cast:
             [call("agent_run", 2, agent_id="waiter", prompt="wait", background=True)],
             stopping,
         ]
-        return [
-            Agent("planner", model(*one_by_one), tools=tools, tool_execution="sequential"),
-            Agent("juggler", model(*at_once), tools=tools),
-            Agent("eraser", model([call("erase", 1), call("look", 2)], [call("erase", 3)]), tools=tools),
-            Agent("waiter", model([call("look", 1), call("wait", 2)]), tools=tools),
-            Agent("worker", model([call("pay", 1)]), tools=tools),
+        owner = [call("agent_run", 1, agent_id="waiter", prompt="wait")]
+        own = [
+            Agent("planner", model(*one_by_one), tool_execution="sequential"),
+            Agent("juggler", model(*at_once)),
+            Agent("eraser", model([call("erase", 1), call("look", 2)], [call("erase", 3)])),
+            Agent("waiter", model([call("look", 1), call("wait", 2)])),
+            Agent("worker", model([call("pay", 1)])),
             Agent("chief", model(*chief), agents=["worker", "waiter"]),
-            Agent("owner", model([call("agent_run", 1, agent_id="waiter", prompt="x")]), agents=["waiter"]),
-            RemoteAgent("helper", url),
+            Agent("owner", model(owner), agents=["waiter"]),
         ]
+        equipped = [replace(agent, tools=tools, reducers=[budget]) for agent in own]
+        return [*equipped, RemoteAgent("helper", url)]
 
     def _tools(self) -> list[Tool]:
         @tool(idempotent=True)
@@ -81,13 +84,13 @@ class Cast:
         async def add(context: ToolContext) -> ToolResult:
             """Add one."""
             self._note("add", context)
-            return ToolResult("added", [Increment(COUNTED["add"], 1)])
+            return ToolResult("added", [Spend(amount=1)])
 
         @tool
         async def pay(context: ToolContext) -> ToolResult:
             """Pay."""
             self._note("pay", context)
-            return ToolResult("paid", [Increment(COUNTED["pay"], 1)])
+            return ToolResult("paid", [Spend(amount=1)])
 
         @tool(needs_approval=True)
         async def erase(context: ToolContext) -> str:

@@ -49,7 +49,13 @@ async def delegated(stage: Stage) -> None:
     async with stage.open() as runtime:
         if await stage.do(stage.whole, "chief", "t1", "r1"):
             for child in runtime.sub_agents("t1"):
-                await stage.do(stage.told_all, child.run_id)
+                await stage.do(_stop, stage, child.run_id)
+
+
+async def _stop(stage: Stage, run_id: str) -> None:
+    # It may go on: its owner could not stop it, and was told so.
+    await stage.runtime.stop(run_id)
+    await stage.told_all(run_id)
 
 
 async def remote(stage: Stage) -> None:
@@ -80,8 +86,7 @@ async def _supersede(stage: Stage) -> None:
     await stage.is_at_work(second)
     await stage.cancel("r2")
     await stage.ended(second)
-    if not stage.is_hopeless:
-        await stage.ended(third)
+    await stage.ended(third)
 
 
 async def recovered(orphans: Orphans, stage: Stage) -> None:
@@ -91,7 +96,7 @@ async def recovered(orphans: Orphans, stage: Stage) -> None:
         for row in runtime.log.open_runs():
             for asked in runtime.pending(row.run_id):
                 await stage.do(stage.decide, row.run_id, [Decision.approve(asked.call_id, "it happened")])
-        for row in [] if stage.is_hopeless else runtime.log.runs():
+        for row in runtime.log.runs():
             await stage.do(stage.ended, runtime.run(row.run_id))
 
 

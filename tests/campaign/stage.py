@@ -29,7 +29,7 @@ class Stage:
         self.name = name
         self.witness = witness
         self.is_hopeless = False
-        """Whether the disk stays broken: then nobody waits for a turn that may never come."""
+        """Whether the disk stays broken: then nobody waits for long for what may never come."""
         self.cast = cast
         self.cast.enter(witness, is_first=is_first)
         self._listeners = 0
@@ -64,8 +64,9 @@ class Stage:
 
     async def ended(self, run: Run) -> None:
         """An epoch of a run, as it is told, and its result."""
-        await self.told(run.run_id, run)
-        self.witness.result(await run.result())
+        with self._patience():
+            await self.told(run.run_id, run)
+            self.witness.result(await run.result())
 
     async def told(self, run_id: str, events: AsyncIterator[Event] | Run) -> None:
         """All that somebody is told who listens to a run."""
@@ -77,7 +78,11 @@ class Stage:
 
     async def told_all(self, run_id: str) -> None:
         """All that was told of a run, until it is done."""
-        await self.told(run_id, self.runtime.subscribe(run_id))
+        with self._patience():
+            await self.told(run_id, self.runtime.subscribe(run_id))
+
+    def _patience(self) -> anyio.CancelScope:
+        return anyio.move_on_after(1 if self.is_hopeless else None)
 
     async def is_at_work(self, run: Run) -> None:
         """Return when a tool has begun that is never done, or the run is over."""

@@ -168,8 +168,8 @@ def assert_calls_ended(history: list[Changeset]) -> None:
     outcomes = [(changeset.run_id, each) for changeset in history for each in changeset.tool_calls]
     final = [(run_id, each) for run_id, each in outcomes if each.outcome != "suspended"]
     assert set(Counter((run_id, each.call_id) for run_id, each in final).values()) <= {1}
-    counted = sum(each.name in COUNTED and each.outcome == "succeeded" for _, each in final)
-    assert thread.state.get("budget", {}).get("spent", 0) == counted
+    called = [each for _, each in final if each.called and each.outcome == "succeeded"]
+    assert thread.state.get("budget", {}).get("spent", 0) == sum(each.name in COUNTED for each in called)
     spoken = Counter((each.run_id, each.tool_call_id) for each in thread.messages if each.role == "tool")
     assert set(spoken.values()) <= {1}
 

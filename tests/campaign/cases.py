@@ -55,10 +55,11 @@ def case_of(text: str) -> Case:
 
 
 def chosen(name: str, counts: dict[Kind, int], seed: int) -> list[Case]:
-    """A few cases of a scene."""
+    """A few cases of a scene: one of each kind, but of the two of which there are few calls one."""
     dice = random.Random(f"{seed} {name}")
+    left_out = dice.choice((Kind.OPEN, Kind.CUT))
     return [
         Case(name, kind, dice.choice(WAYS[kind]), dice.randint(1, number))
         for kind, number in counts.items()
-        if number
+        if number and kind is not left_out
     ]

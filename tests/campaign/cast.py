@@ -55,7 +55,7 @@ class Cast:
         tools = self._tools()
         one_by_one = [[call("look", 1), call("pay", 2)], [call("pay", 3), call("look", 4)]]
         at_once = [[call("look", 1), call("pay", 2), call("add", 3)], [call("add", 4), call("pay", 5)]]
-        chief = [
+        chief: list[Round] = [
             [call("agent_run", 1, agent_id="worker", prompt="look")],
             [call("agent_run", 2, agent_id="waiter", prompt="wait", background=True)],
             stopping,

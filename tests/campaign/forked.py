@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PATIENCE = 60.0
 """Seconds after which a process is taken to hang."""
@@ -45,7 +45,8 @@ def forked(work: Callable[[], None], errors: Path) -> End:
 
 def _complain(*_: object) -> None:
     for task in asyncio.all_tasks():
-        coroutine, places = task.get_coro(), list[str]()
+        coroutine: Any = task.get_coro()
+        places: list[str] = []
         while frame := getattr(coroutine, "cr_frame", None):
             places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
             coroutine = getattr(coroutine, "cr_await", None)

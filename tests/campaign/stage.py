@@ -74,7 +74,7 @@ class Stage:
         listener = f"{os.getpid()}-{self._listeners}"
         async for event in events:
             if event.cursor:
-                self.witness.tell(listener, run_id, event)  # type: ignore[arg-type]
+                self.witness.tell(listener, run_id, event)
 
     async def told_all(self, run_id: str) -> None:
         """All that was told of a run, until it is done."""

@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 SOURCES := __init__.py engine reducers store tools tests
 WORKERS ?= 2
 
-.PHONY: demo test a2a-js crash campaign check bench format clean
+.PHONY: demo test a2a-js crash campaign mutations check bench format clean
 
 demo: $(VENV)/installed
 	@$(BIN)/threadlog demo
@@ -29,6 +29,10 @@ crash: $(VENV)/developing
 # Logs are hurt in every way there is: about two hours. PARTS="power flips" runs those only; THREADLOG_SEED repeats one.
 campaign: $(VENV)/developing
 	PYTHONPATH=tests $(BIN)/python -m campaign $(PARTS)
+
+# Faults are put into the code, one at a time, and the tests named for each must fail: minutes.
+mutations: $(VENV)/developing
+	PYTHONPATH=tests $(BIN)/python -m campaign.mutation
 
 bench: $(VENV)/developing
 	$(BIN)/python -m threadlog.tools.bench

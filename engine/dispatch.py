@@ -16,7 +16,15 @@ from ..reducers.reduce import Reducers
 from ..reducers.replay import replay
 from ..store.async_log import AsyncLog
 from ..store.changeset import ControlEntry, Executor, Message, RunRequest
-from ..store.errors import ChangesetExists, LogError, RunError, RunOver, ThreadlogError, VersionConflict
+from ..store.errors import (
+    ChangesetExists,
+    LogError,
+    LogUnavailable,
+    RunError,
+    RunOver,
+    ThreadlogError,
+    VersionConflict,
+)
 from ..store.listing import QueuedRow, RunRow
 from ..store.log import POLL_SECONDS
 from .a2a.agent import RemoteAgent
@@ -104,8 +112,8 @@ class Dispatch:
         while True:
             await self._is_missing.wait()
             await self._effects.sleep(POLL_SECONDS)
-            missed, self._missed, self._is_missing = self._missed, set(), Event()
-            for run_id in missed:
+            self._is_missing = Event()
+            for run_id in tuple(self._missed):
                 tasks.start_soon(self.attend, run_id)
             try:
                 self.start_queued()
@@ -113,20 +121,27 @@ class Dispatch:
                 self._is_missing.set()
 
     async def attend(self, run_id: str) -> None:
-        """Bring what is wanted of a run to it, if it goes on here or may."""
+        """Bring what is wanted of a run to it, if it goes on here or may; later, if it cannot be written."""
         try:
-            if execution := self._launcher.of(run_id):
-                execution.control.hear(self.stream(run_id).read(after=execution.control.heard))
-                if await self.is_going_on(execution):
-                    return
-            row = self._log.log.run(run_id)
-            if row and row.status == "waiting":
-                await self._wake(row)
+            await self._bring(run_id)
+            self._missed.discard(run_id)
+        except LogUnavailable as err:
+            if run_id not in self._missed:
+                log.warning("run %s cannot go on: %s", run_id, err)
+            self._missed.add(run_id)
+            self._is_missing.set()
         except ThreadlogError as err:
             log.debug("run %s does not go on here: %s", run_id, err)
-            if isinstance(err, LogError) and not isinstance(err, LOST_RACES):
-                self._missed.add(run_id)
-                self._is_missing.set()
+            self._missed.discard(run_id)
+
+    async def _bring(self, run_id: str) -> None:
+        if execution := self._launcher.of(run_id):
+            execution.control.hear(self.stream(run_id).read(after=execution.control.heard))
+            if await self.is_going_on(execution):
+                return
+        row = self._log.log.run(run_id)
+        if row and row.status == "waiting":
+            await self._wake(row)
 
     async def is_going_on(self, execution: Execution) -> bool:
         """Whether a run that is executed here will take in what it is told, or nobody will any more."""

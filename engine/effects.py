@@ -33,6 +33,15 @@ class Effects:
         """Microseconds since 1970, UTC."""
         return time.time_ns() // 1000
 
+    def clock(self) -> Callable[[], int]:
+        """The moments of one epoch of a run: the time of day as it begins, and from then on what goes by.
+
+        Whoever sets the machine's clock meanwhile changes neither the order of what a run has done nor how
+        long it took. Time in which the machine sleeps may not count.
+        """
+        begun, mark = self.now(), self.mark("clock")
+        return lambda: begun + self.since("clock", mark)
+
     def mark(self, what: str) -> int:
         """A moment to measure from: the start of `what`, a call's id or an attempt's."""
         return time.monotonic_ns()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any, cast
 
 import anyio
@@ -52,8 +53,10 @@ class Record(Effects):
         self.divergence: Diverged | None = None
         self.work: Workspace | None = None
         """Where the run is executed again: how far it is on the way to the next changeset."""
-        self._is_cut_off = changesets[-1].reason in ENDED_BY_OTHERS
-        self._changesets = changesets[:-1] if self._is_cut_off else changesets
+        # There may be two: one that was recovered to wait for a person may be superseded as it waits.
+        own = takewhile(lambda each: each.reason not in ENDED_BY_OTHERS, changesets)
+        self._changesets = list(own)
+        self._is_cut_off = len(self._changesets) < len(changesets)
         self._reducers = reducers
         self._written = 0
         self._called: set[str] = set()
@@ -108,6 +111,9 @@ class Record(Effects):
 
     def now(self) -> int:
         return self.next.at
+
+    def clock(self) -> Callable[[], int]:
+        return self.now
 
     def mark(self, what: str) -> int:
         return 0

@@ -35,7 +35,7 @@ from .workspace import RunIdentity
 log = logging.getLogger(__name__)
 
 Orphans = Literal["stop", "ask", "resume", "leave"]
-"""What becomes of runs whose process died when a runtime is opened; see orphan.py. `leave`: nothing."""
+"""What becomes of runs whose process died when a runtime finds them; see orphan.py. `leave`: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,16 @@ class Recovery:
         going = [row.executor for row in self._log.log.open_runs() if row.status == "running"]
         self._liveness.sweep({executor.id for executor in going if executor})
         return made
+
+    async def recover_in_the_way(self, run_id: str) -> bool:
+        """Recover a run whose thread another one wants, if its process died and the policy says what with it.
+
+        Whether it was.
+        """
+        row = self._log.log.run(run_id)
+        if row is None or self._policy == "leave" or not self.is_orphan(row):
+            return False
+        return await self.recover(run_id) is not None
 
     async def recover(self, run_id: str, *, force: bool = False) -> Recovered | None:
         """Recover a run: durable on return. None if it is no orphan, or left to a runtime with its agent.

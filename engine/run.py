@@ -8,7 +8,7 @@ from typing import Self
 import anyio
 from pydantic import BaseModel
 
-from ..store.errors import LogError
+from ..store.errors import LogError, LogUnavailable
 from .events import Cursor, Event, RunFinished, RunResult
 from .follow import Streams
 from .output import restored
@@ -54,8 +54,8 @@ class Run:
         """
         await self._over.wait()
         if self._failure:
-            # Perhaps it was recovered since.
-            self._ended = self._streams.known_end(self.run_id)
+            # Perhaps it was recovered since: not if what failed is the beginning.
+            self._ended = self._streams.known_end(self.run_id) if self._is_told else None
             if not self._ended:
                 raise self._failure
         if not self._ended or self._streams.has_gone_on(self._ended):
@@ -131,10 +131,12 @@ class Run:
         if self._is_told and failure:
             with suppress(LogError):
                 self._ended = self._streams.known_end(self.run_id)
-        if not self._is_told:
+        if self._is_told:
+            self._failure = None if self._ended else failure
+        else:
             self.refusal = failure
-        elif not self._ended:
-            self._failure = failure
+            # An epoch that is wanted begins as soon as it can be written: until then it has failed.
+            self._failure = failure if isinstance(failure, LogUnavailable) else None
         self._over.set()
         self._begun.set()
         if self._broadcast:

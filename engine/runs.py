@@ -53,7 +53,7 @@ class Runs(Ends):
         the run it may be repeated: the run of that id is started once, whoever starts it.
 
         A thread has one active run: where there is one, the new run is rejected, takes its place, or waits
-        in the log for its turn.
+        in the log for its turn. One whose process died is recovered first, as the runtime's `orphans` says.
 
         Raises:
             ThreadAlreadyRunning: a run goes on or waits on this thread, and `if_active` is `reject`.
@@ -168,6 +168,8 @@ class Runs(Ends):
         if wanted.parent_run_id:
             self._status(wanted.parent_run_id)
         active = await self._active_on(wanted.thread_id)
+        if active and if_active != "supersede" and await self._recovery.recover_in_the_way(active.run_id):
+            return None
         if active and if_active == "reject":
             tickets = self._tickets(active)
             raise ThreadAlreadyRunning(wanted.thread_id, active.run_id, active.status, tickets)

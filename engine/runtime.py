@@ -78,9 +78,9 @@ class Runtime(Runs):
     ) -> Self:
         """Open the log at `path`, which is made if there is none.
 
-        `orphans` says what becomes of runs whose process died, as soon as the block is entered: they are
-        stopped, a person is asked about each, they go on in their next epoch (those whose agents are
-        here), or they are left alone.
+        `orphans` says what becomes of runs whose process died, as soon as the block is entered, and of one
+        that has the thread of a run that is to start: they are stopped, a person is asked about each, they
+        go on in their next epoch (those whose agents are here), or they are left alone.
 
         Raises:
             DefinitionError: two agents have the same name.

@@ -88,6 +88,7 @@ class Workspace:
         self._head = Head(document=thread.state).measured()
         self._journal = journal
         self._effects = effects
+        self._now = effects.clock()
         self._reducers = reducers
         self._known = {message.id for message in thread.messages}
         self._last: Pending | None = None
@@ -252,7 +253,7 @@ class Workspace:
             parent_run_id=self.identity.parent_run_id,
             epoch=self.identity.epoch,
             reason=reason,
-            at=self._effects.now(),
+            at=self._now(),
             messages=tuple(self.messages[len(self.messages) - self._said :]),
             actions=tuple(self._actions),
             patches=tuple(self._patches),

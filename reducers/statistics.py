@@ -37,7 +37,8 @@ def statistics(changesets: Iterable[Changeset]) -> Statistics:
         if one.run_id:
             first, _ = epochs.setdefault((one.run_id, one.epoch), (one.at, one.at))
             epochs[one.run_id, one.epoch] = (first, one.at)
-    return total._replace(duration=sum(last - first for first, last in epochs.values()))
+    # Who recovers or supersedes a run has a clock of his own: it may be behind.
+    return total._replace(duration=sum(max(last - first, 0) for first, last in epochs.values()))
 
 
 def _figures(one: Changeset) -> Statistics:

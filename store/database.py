@@ -57,6 +57,10 @@ def open_writable(path: Path, durability: Durability) -> Connection:
             if _identify(connection, path) == "empty":
                 _create(connection)
             connection.execute(f"pragma synchronous = {durability}")
+            # SQLite's own wait looks less and less often, down to every 100 ms, and who has just come is
+            # ahead of who has waited: of eight processes that wrote without a pause one waited for 9.7 s, and
+            # 1.5 s where all look equally often (`begin`). Nothing else waits once a connection has read.
+            connection.execute("pragma busy_timeout = 0")
             _refuse_unwritable(connection)
         except BaseException:
             connection.close()
@@ -176,7 +180,6 @@ def _create(connection: Connection) -> None:
 def _refuse_unwritable(connection: Connection) -> None:
     # SQLite falls back to reading without a word, for as long as this process has the file open: also where
     # the file or its -shm could not be opened to be written for a moment only.
-    connection.execute("pragma busy_timeout = 0")
     try:
         connection.execute("begin immediate")
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
@@ -186,20 +189,30 @@ def _refuse_unwritable(connection: Connection) -> None:
             raise
     finally:
         connection.rollback()
-    connection.execute(f"pragma busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
 
 def _enter_wal_mode(connection: Connection) -> None:
     # Changing the journal mode does not wait for other connections as every other statement does.
+    _insist(connection, "pragma journal_mode = wal", every=0.01)
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction that writes, on a connection of `open_writable`, as soon as no other one does."""
+    # A deferred begin would let two writers read the head first and one fail with "locked" after.
+    _insist(connection, "begin immediate", every=0.002)
+
+
+def _insist(connection: Connection, statement: str, *, every: float) -> None:
+    """Execute a statement that does not wait for other connections by itself, when they let it."""
     pause = threading.Event()
-    for left in range(int(BUSY_SECONDS * 100), -1, -1):
+    for left in range(int(BUSY_SECONDS / every), -1, -1):
         try:
-            connection.execute("pragma journal_mode = wal")
+            connection.execute(statement)
             return
         except sqlite3.OperationalError as err:
             if not left or (err.sqlite_errorcode or 0) & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            pause.wait(0.01)
+            pause.wait(every)
 
 
 def statements(script: str) -> Iterator[str]:

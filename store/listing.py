@@ -97,7 +97,7 @@ select id, name, parent, agent, epoch, status, termination, input_tokens, output
   started_at, updated_at, first_version, last_version, executor, control
 from run join thread on key = thread
 where {where}
-order by started_at, id, thread
+order by (select position from changeset where changeset.thread = run.thread and version = first_version)
 """
 
 _QUEUED = """

@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeVar
 from . import derived
 from .changeset import CONTROL, Changeset, control_stream
 from .codec import FORMAT, Encoded, encoded, file_digest, row_digest
-from .database import SQLITE_ERRORS, Connection, sqlite3, translated, translation
+from .database import SQLITE_ERRORS, Connection, begin, sqlite3, translated, translation
 from .document import loads
 from .errors import (
     ChangesetExists,
@@ -190,9 +190,8 @@ class Writer:
         if len(self._threads) > KEPT_THREADS:
             self._threads.clear()
         try:
-            # A deferred begin would let two writers read the head first and one fail with "locked" after.
             # Within the try: a Ctrl-C while it waits for the lock finds the transaction begun.
-            self._connection.execute("begin immediate")
+            begin(self._connection)
             answer = work()
             self._connection.execute("commit")
         except BaseException:

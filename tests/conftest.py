@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if importlib.util.find_spec("threadlog") is None:
     root = Path(__file__).parent.parent
@@ -23,6 +23,8 @@ from threadlog.store import Log
 settings.register_profile("dev", deadline=None, max_examples=25)
 # The same examples at every run: what a check finds must not depend on the day.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, print_blob=True)
+# That something is found is enough where faults are put in (campaign/mutation.py): not its smallest example.
+settings.register_profile("faults", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 

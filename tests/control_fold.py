@@ -55,6 +55,8 @@ class Fold:
         self.threads: dict[str, int] = {}
         self.position = 0
         self._streams: dict[str, int] = {}
+        self._open: dict[str, list[str]] = {}
+        """By thread: the runs that are not over, and some that are."""
         self.add(entries)
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -64,13 +66,21 @@ class Fold:
             self.position = entry.position
 
     def active(self, thread: str) -> list[str]:
-        return [id for id, run in self.runs.items() if run.thread == thread and run.is_active]
+        return [id for id in self._open_on(thread) if self.runs[id].is_active]
 
     def queue(self, thread: str | None = None) -> list[str]:
         """In the order in which they came."""
-        return [
-            id for id, run in self.runs.items() if run.status == "queued" and thread in (None, run.thread)
-        ]
+        ids = self.runs if thread is None else self._open_on(thread)
+        return [id for id in ids if self.runs[id].status == "queued"]
+
+    def _open_on(self, thread: str) -> list[str]:
+        left = [id for id in self._open.get(thread, ()) if not self.runs[id].is_over]
+        self._open[thread] = left
+        return left
+
+    def _add(self, run_id: str, run: Folded) -> None:
+        self.runs[run_id] = run
+        self._open.setdefault(run.thread, []).append(run_id)
 
     def _fold(self, changeset: Changeset) -> None:
         versions = self._streams if changeset.thread_id.startswith(CONTROL) else self.threads
@@ -85,7 +95,7 @@ class Fold:
         run_id = changeset.run_id or ""
         if entry.start:
             assert run_id not in self.runs
-            self.runs[run_id] = Folded(entry.start.thread_id, parent=entry.start.parent_run_id)
+            self._add(run_id, Folded(entry.start.thread_id, parent=entry.start.parent_run_id))
             self.runs[run_id].agent = entry.start.agent
         run = self.runs[run_id]
         assert not run.is_over, "an entry for a run that is over"
@@ -115,7 +125,9 @@ class Fold:
             _assert_ended(run)
 
     def _begin(self, changeset: Changeset, run_id: str) -> None:
-        run = self.runs.setdefault(run_id, Folded(changeset.thread_id, parent=changeset.parent_run_id))
+        if run_id not in self.runs:
+            self._add(run_id, Folded(changeset.thread_id, parent=changeset.parent_run_id))
+        run = self.runs[run_id]
         assert self.active(run.thread) == []
         assert run.status == "queued"
         if run.entries and run.entries[0].start:

@@ -1,8 +1,10 @@
 """Changesets to append, and ways to look into a log's file and to tamper with it."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,36 @@ def dump(path: Path) -> dict[str, list[Any]]:
             table: sorted(connection.execute(f"select * from {table}").fetchall(), key=repr)
             for table in (*LOG_TABLES, *DERIVED_TABLES)
         }
+
+
+class Committing:
+    """A connection whose commits are made by somebody else: he is given each, to be called."""
+
+    def __init__(self, connection: Connection, commit: Callable[[Callable[[], object]], object]) -> None:
+        self._connection = connection
+        self._commit = commit
+
+    def execute(self, statement: str, *parameters: Any) -> Any:
+        execute = partial(self._connection.execute, statement, *parameters)
+        return self._commit(execute) if statement == "commit" else execute()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+@contextmanager
+def held_commits(log: Log) -> Iterator[threading.Event]:
+    """Commits come no further than to where they would be made. The event says that one has come there."""
+    writer, reached, free = log.writable(), threading.Event(), threading.Event()
+
+    def commit(execute: Callable[[], object]) -> None:
+        reached.set()
+        free.wait()
+        execute()
+
+    connection, writer._connection = writer._connection, Committing(writer._connection, commit)
+    try:
+        yield reached
+    finally:
+        free.set()
+        writer._connection = connection

@@ -13,10 +13,9 @@ import anyio
 import anyio.lowlevel
 from campaign.faults import FOREVER, How, Kind, arm, fired
 from examples import changeset
-from gated import PATIENCE, GatedModel, planner
+from gated import PATIENCE, GatedModel, planner, until
 
 from threadlog.engine import Decision, Runtime, ToolCall
-from threadlog.engine.events import RunFinished
 from threadlog.engine.liveness import Liveness
 from threadlog.store import Log
 from threadlog.store.errors import LogUnavailable
@@ -89,6 +88,11 @@ async def failed(times: int) -> None:
             await anyio.lowlevel.checkpoint()
 
 
+def is_over(log: Log, run_id: str) -> bool:
+    row = log.run(run_id)
+    return row is not None and row.status == "done"
+
+
 async def decided(path: Path) -> None:
     """A run that was decided, and could not go on then, goes on when it can."""
     arm(path.parent, Kind.WRITE, How.NOT, 0)
@@ -105,7 +109,7 @@ async def decided(path: Path) -> None:
         arm(path.parent, Kind.WRITE, How.NOT, 0)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(model.answer_all, "done")
-            assert [type(event) async for event in run][-1] is RunFinished
+            await until(runtime.log, lambda: is_over(runtime.log, "r1"))
             tasks.cancel_scope.cancel()
         assert (await run.result()).output == "done"
 
@@ -133,8 +137,9 @@ async def queued(path: Path) -> None:
         arm(path.parent, Kind.WRITE, How.NOT, 0)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(model.answer_all, "done")
-            assert (await second.result()).output == "done"
+            await until(runtime.log, lambda: is_over(runtime.log, "r2"))
             tasks.cancel_scope.cancel()
+        assert (await second.result()).output == "done"
 
 
 async def asked_for(path: Path) -> None:

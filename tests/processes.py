@@ -1,20 +1,29 @@
 """Processes of `appender.py` and others like it: started, begun together, and what they said."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 Process = subprocess.Popen[str]
 
 
 @contextmanager
-def started(*arguments: object, script: str = "appender.py") -> Iterator[Process]:
-    """A process that is ready and waits for its line."""
-    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1) as process:
+def started(
+    *arguments: object, script: str = "appender.py", given: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Process]:
+    """A process of a script, or of a module, that is ready and waits for its line."""
+    tests = Path(__file__).parent
+    program = [str(tests / script)] if script.endswith(".py") else ["-m", script]
+    command = [sys.executable, *program, *map(str, arguments)]
+    places, pipe = [str(tests), *filter(None, [os.environ.get("PYTHONPATH")])], subprocess.PIPE
+    environment = {**os.environ, **given, "PYTHONPATH": os.pathsep.join(places)}
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1, env=environment
+    ) as process:
         try:
             yield process
         finally:

@@ -67,6 +67,9 @@ class CountedEffects(Effects):
     def now(self) -> int:
         return next(self._times)
 
+    def clock(self) -> Callable[[], int]:
+        return self.now
+
     def mark(self, what: str) -> int:
         return 0
 

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from examples import changeset, patched
+from examples import changeset, held_commits, patched
 from processes import go, ready, started
 
 from threadlog.store import ANY, AsyncLog, Changeset, Log, VersionConflict
@@ -107,6 +107,18 @@ async def test_no_answer_comes_before_the_commit(log: Log) -> None:
             assert waiting.cancelled_caught
             assert log.head("t1") == 0
 
+        assert await pending.result() == 1
+
+
+async def test_no_answer_comes_while_the_commit_is_under_way(log: Log) -> None:
+    async with AsyncLog(log) as front:
+        with held_commits(log) as reached:
+            pending = front.submit(changeset("c1"), 0)
+            await anyio.to_thread.run_sync(reached.wait)
+            with anyio.move_on_after(0.05) as waiting:
+                await pending.result()
+
+        assert waiting.cancelled_caught
         assert await pending.result() == 1
 
 

@@ -1,12 +1,16 @@
-"""The log cannot be written any more while a run goes on: it stops, and says so to who waits for it."""
+"""A commit fails, or says that it has: who waits for it is told what the log says."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import agent, hearing, reasons, running, said, statuses
+from examples import Committing, changeset
+from runs import agent, erase, hearing, reasons, running, said, statuses
 
-from threadlog.engine import ModelRequest, Runtime, ToolCall
+from threadlog.engine import Decision, ModelRequest, Runtime, ToolCall
 from threadlog.engine.events import AssistantTurn, RunStarted, ToolStarted
+from threadlog.store import Log
+from threadlog.store.database import sqlite3
 from threadlog.store.errors import LogUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -50,3 +54,35 @@ async def test_a_run_whose_commit_fails_stops_and_its_thread_may_be_taken(path: 
         ("assistant", ""),
         ("tool", "[Tool execution was interrupted before producing a result.]"),
     ]
+
+
+async def test_a_decided_run_goes_on_when_the_log_can_be_written_again(path: Path) -> None:
+    """What was decided is durable, and the end of the run may be awaited again."""
+    planner = agent(ToolCall("erase", {}, "c1"), "done", tools=[erase])
+    async with running(path, planner) as runtime:
+        run = await runtime.start("planner", "go", thread="t1")
+        await run.result()
+        stop = runtime.log.listen(lambda: fill(runtime, 1))
+        await runtime.decide(run.run_id, [Decision.approve("c1", "x" * 100_000)])
+        with pytest.raises(LogUnavailable, match="no space is left"):
+            await run.result()
+        assert [event async for event in run] == []
+
+        stop()
+        fill(runtime, 1_000_000)
+        await runtime.start("planner", "go", thread="t2")
+        assert [event async for event in runtime.subscribe(run.run_id)]
+        assert (await run.result()).output == "done"
+
+
+def misreported(commit: Callable[[], object]) -> None:
+    commit()
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_an_append_that_has_landed_is_answered_so_whatever_the_commit_said(log: Log) -> None:
+    writer = log.writable()
+    writer._connection = Committing(writer._connection, misreported)
+
+    assert log.append(changeset(), 0) == 1
+    assert log.head("t1") == 1

@@ -7,6 +7,7 @@ import pytest
 from gated import GatedModel, changesets, entries, opened, planner
 from runs import statuses
 from test_control import ADD, ERASE, waiting
+from test_meanwhile import appended, wanted
 
 from threadlog.engine import Decision, Runtime, ToolCall
 from threadlog.engine.events import ToolDecided
@@ -180,4 +181,23 @@ async def test_a_decision_does_not_reach_a_later_call_of_the_same_id(path: Path)
         assert (await runtime.run(run_id).result()).output == "once is enough"
 
     assert [entry.by for entry in entries(path, run_id)] == ["ann", "bob"]
+    assert statuses(path) == {"c1": "cancelled", "c3": "succeeded"}
+
+
+async def test_an_answer_too_many_is_kept_for_no_later_call(path: Path) -> None:
+    model, again = GatedModel(), {"target": "c1", "approved": True}
+    async with opened(path, [planner(model)]) as (runtime,):
+        run_id = await waiting(runtime, model)
+        await runtime.decide(run_id, [Decision.approve("c1")])
+        asked = await model.asked()
+        appended(path, wanted(run_id, kind="decide", content=again))
+        await runtime.steer(run_id, "once more")
+        asked.answer(ADD.model_copy(update={"id": "c3"}))
+        (await model.asked()).answer(ERASE)
+        with anyio.fail_after(10):
+            assert (await runtime.run(run_id).result()).status == "waiting"
+        await runtime.decide(run_id, [Decision.deny("c1")])
+        (await model.asked()).answer("once is enough")
+        assert (await runtime.run(run_id).result()).output == "once is enough"
+
     assert statuses(path) == {"c1": "cancelled", "c3": "succeeded"}

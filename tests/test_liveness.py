@@ -1,5 +1,6 @@
 """Who is alive: a lock for each open runtime, which the kernel takes back when its process dies."""
 
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -11,7 +12,7 @@ from crashed import at_work, rows
 from gated import GatedModel, planner
 
 from threadlog.engine import Runtime
-from threadlog.engine.liveness import Liveness
+from threadlog.engine.liveness import Liveness, _remove
 from threadlog.store.errors import LogError, LogUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -60,22 +61,25 @@ def test_a_stopped_process_is_alive(path: Path) -> None:
         assert Liveness(path).is_alive(row.executor.id)
 
 
-def wait_for(end: int) -> None:
-    """A child that stays until its parent's end of the pipe is closed."""
+def wait_for(begun: int, end: int) -> None:
+    """A child that says when it is there, and stays until it is told to go."""
+    os.write(begun, b"x")
     os.read(end, 1)
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_its_parent(path: Path) -> None:
-    liveness, (end, ours) = Liveness(path), os.pipe()
+    liveness, (ready, begun), (end, ours) = Liveness(path), os.pipe(), os.pipe()
     with liveness.hold("parent"):
-        child = multiprocessing.get_context("fork").Process(target=wait_for, args=(end,))
+        file = os.open(path.with_name("log.db.live") / "parent", os.O_RDONLY)
+        child = multiprocessing.get_context("fork").Process(target=wait_for, args=(begun, end), daemon=True)
         child.start()
+        os.read(ready, 1)
         assert liveness.is_alive("parent")
-    assert not liveness.is_alive("parent")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert child.is_alive()
     os.write(ours, b"x")
     child.join()
-    for each in (end, ours):
+    for each in (ready, begun, end, ours, file):
         os.close(each)
 
 
@@ -125,3 +129,24 @@ def test_what_the_dead_have_left_is_removed_and_nothing_else(path: Path) -> None
         liveness.sweep({"looked-at"})
         assert locks(path) == ["alive", "looked-at"]
         assert liveness.is_alive("alive")
+
+
+def test_the_file_of_a_living_one_is_not_removed(path: Path) -> None:
+    """though it was dead when it was looked at"""
+    with Liveness(path).hold("e1"), pytest.raises(BlockingIOError):
+        _remove(path.with_name("log.db.live") / "e1")
+
+
+def test_a_lock_is_held_on_the_file_that_has_the_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """whoever held it before removes the file when somebody else has opened it, and not yet locked it"""
+    lock = fcntl.flock
+
+    def lock_late(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        path.with_name("log.db.live").joinpath("e1").unlink()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with Liveness(path).hold("e1"):
+        assert locks(path) == ["e1"]
+        assert Liveness(path).is_alive("e1")

@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,24 @@ def test_an_append_is_refused_while_another_process_holds_the_log(
         other.execute("rollback")
 
         assert log.append(changeset(), 0) == 1
+
+
+def test_whoever_has_waited_long_for_the_log_looks_no_less_often_than_who_has_just_come(path: Path) -> None:
+    """else, of many who write without a pause, those are passed over again and again"""
+    looks, enough = count(1), threading.Event()
+
+    def looked(statement: str) -> None:
+        if statement == "begin immediate" and next(looks) == 100:
+            enough.set()
+
+    with Log.open(path) as log, raw(path) as other, ThreadPoolExecutor(1) as pool:
+        log.writable()._connection.set_trace_callback(looked)
+        other.execute("begin immediate")
+        appending = pool.submit(log.append, changeset(), 0)
+        has_looked_often = enough.wait(10)
+        other.execute("rollback")
+
+        assert (appending.result(), has_looked_often) == (1, True)
 
 
 def test_a_log_is_made_as_soon_as_another_process_lets_go_of_the_file(path: Path) -> None:

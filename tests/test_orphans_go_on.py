@@ -195,6 +195,16 @@ async def test_a_run_that_shall_not_go_on_is_stopped(path: Path) -> None:
         assert (await again.result()).output == "done"
 
 
+async def test_a_run_that_is_superseded_while_it_asks_is_what_todays_code_does(path: Path) -> None:
+    crashed(path, "parallel", "pay")
+    living = Living()
+    async with opened(path, living, "ask") as runtime:
+        run = await runtime.start("planner", "again", thread="t1", if_active="supersede")
+        await run.result()
+
+    assert [each.reason for each in log_of(path) if each.run_id == "r1"][-2:] == ["recovered", "superseded"]
+
+
 async def test_what_is_asked_may_be_answered_by_a_process_that_has_no_agent(path: Path) -> None:
     crashed(path, "sequential", "pay", "add")
     living = Living("sequential")

@@ -71,6 +71,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(path: Path) -> None
             known = checked(path, known, acknowledged)
 
     assert known
+    sys.stdout.write(f"{KILLS} kills, {len(known)} appends\n")
 
 
 def killed(process: Process, after: float) -> set[str]:

@@ -131,6 +131,29 @@ async def test_a_queued_run_is_started_wherever_its_agent_is(path: Path) -> None
     assert ends(path) == [run_id, queued]
 
 
+async def test_no_queued_run_is_overtaken_though_its_agent_is_not_here(path: Path) -> None:
+    model = GatedModel()
+    mover = planner(listening("moved")[0], name="mover")
+    async with Runtime.open(path, agents=[planner(model), mover], durability="normal") as runtime:
+        first = await waiting(runtime, model)
+        queued = [
+            (await runtime.start(name, "go", thread="t1", if_active="queue")).run_id
+            for name in ("mover", "planner")
+        ]
+    async with opened(path, [planner(model)], later=[mover]) as (runtime,):
+        await runtime.stop(first)
+        # When a run has ended, the next one of every queue begins: here none can.
+        for thread in ("t2", "t3"):
+            run = await runtime.start("planner", "go", thread=thread)
+            (await model.asked()).answer("done")
+            await run.result()
+        async with Runtime.open(path, agents=[mover], durability="normal"):
+            (await model.asked()).answer("done")
+            await runtime.run(queued[1]).result()
+
+    assert ends(path)[3:] == queued
+
+
 async def test_a_queued_run_that_is_cancelled_never_begins(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):

@@ -11,13 +11,15 @@ from crashed import assert_sound, at_work, crashed, recoveries, rows
 from gated import GatedModel, opened, planner, until
 from mortal import SPENT, mortal
 from processes import together
-from replayed import listening
+from replayed import assert_replays, listening
 
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.ledger import TOLD
 from threadlog.engine.orphan import CANCELLED, ENDS
+from threadlog.engine.runs import IfActive
+from threadlog.reducers.tool_call import calls
 from threadlog.store import Log
-from threadlog.store.errors import RunError
+from threadlog.store.errors import RunError, ThreadAlreadyRunning
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +34,9 @@ async def test_a_run_killed_in_a_tool_is_stopped_when_the_log_is_opened(path: Pa
     async with Runtime.open(path, agents=[]) as runtime:
         result = await runtime.run("r1").result()
         told = answers(runtime)
+        statuses = [each.status for each in calls(runtime.log.state("t1"))]
 
+    assert statuses == ["succeeded", "cancelled", "cancelled"]
     assert (result.status, result.termination, result.usage) == ("done", ENDS["stop"], SPENT)
     assert told == {"c1": "3", "c2": TOLD["unknown"], "c3": TOLD["unknown"]}
     await assert_sound(path, "parallel", "add", "pay", "pay")
@@ -80,6 +84,7 @@ async def test_to_recover_twice_is_to_recover_once(path: Path) -> None:
         assert [each.run_id for each in await runtime.recover()] == ["r1"]
         position = runtime.log.position()
         assert await runtime.recover() == await runtime.recover("r1") == []
+        assert await runtime.recover("r1", force=True) == []
         assert runtime.log.position() == position
 
 
@@ -171,6 +176,29 @@ async def test_a_run_on_a_thread_that_was_an_orphans_gets_its_turn(path: Path) -
     async with opened(path, [planner(model)], later=[mortal("parallel", "pay")]) as (runtime,):
         (await model.asked()).answer("done")
         assert (await runtime.run(run.run_id).result()).output == "done"
+
+
+@pytest.mark.parametrize("if_active", ["reject", "queue"])
+async def test_a_run_whose_process_dies_is_in_nobodys_way(path: Path, if_active: IfActive) -> None:
+    """found when somebody starts a run on its thread, also by a runtime that was open before it died"""
+    other = planner(model := GatedModel(), name="other")
+    async with Runtime.open(path, agents=[other]) as runtime:
+        with at_work(path, "parallel", "pay") as process:
+            process.kill()
+            process.wait()
+        run = await runtime.start("other", "go", thread="t1", if_active=if_active)
+        (await model.asked()).answer("done")
+        assert (await run.result()).output == "done"
+
+    assert [(row.termination and row.termination.code) for row in rows(path)] == ["orphaned", None]
+    await assert_replays(path, mortal("parallel", "pay"), other)
+
+
+async def test_where_orphans_are_left_alone_they_keep_their_threads(path: Path) -> None:
+    crashed(path, "parallel", "pay")
+    async with Runtime.open(path, agents=[mortal("parallel")], orphans="leave") as runtime:
+        with pytest.raises(ThreadAlreadyRunning):
+            await runtime.start("planner", "go", thread="t1")
 
 
 async def test_a_decision_given_before_the_crash_is_in_the_end(path: Path) -> None:

@@ -345,6 +345,17 @@ async def test_what_a_behavior_asked_the_world_is_served_from_the_log(path: Path
     ] * 2
 
 
+async def test_two_questions_before_one_commit_are_answered_in_their_order(path: Path) -> None:
+    class Twice(Weather):
+        async def step_start(self, context: Context) -> State:  # type: ignore[override]
+            return State(Set("/weather", [await context.effect("weather", self._look) for _ in range(2)]))
+
+    planner = base(behaviors=[Twice("rain", "sun", "snow", "fog")])
+    await run(path, planner)
+
+    assert await replayed(path, planner) is None
+
+
 async def test_a_question_that_was_not_asked_then_is_a_difference(path: Path) -> None:
     found = await compared(
         path, base(behaviors=[wanting("none", name="asking")]), base(behaviors=[Weather()])

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from runs import CALL, Count, counter
 
 from threadlog.reducers import Reducers, Set, StateAction
-from threadlog.reducers.run import RunMoved, RunStarted, done_reason
+from threadlog.reducers.run import ControlTaken, RunMoved, RunStarted, done_reason
 from threadlog.reducers.run import Status as RunStatus
 from threadlog.reducers.tool_call import Status as CallStatus
 from threadlog.reducers.tool_call import ToolCallMoved, ToolCallsForgotten
@@ -99,6 +99,15 @@ def test_what_a_run_kept_is_forgotten_when_the_next_one_starts() -> None:
 
 def test_a_run_may_start_over_one_that_never_ended() -> None:
     assert after(run("running", note=1), RunStarted(run_id="r2"))["__run"]["id"] == "r2"
+
+
+def test_an_entry_is_taken_in_once() -> None:
+    taken = after(run("running"), ControlTaken(through=2, place="step"))
+    assert taken == run("running", control=2)
+
+    for through in (1, 2):
+        with pytest.raises(ActionError, match="taken in before"):
+            after(taken, ControlTaken(through=through, place="end"))
 
 
 REASONS = [

@@ -8,11 +8,13 @@ import anyio
 import anyio.from_thread
 import pytest
 from runs import Asking, CountedEffects, agent, erase, history, run, running, statuses, told, wanting
+from test_suspension import decided
 
 from threadlog.engine import (
     AddMessage,
     Block,
     Context,
+    Decision,
     SetToolResult,
     State,
     Suspend,
@@ -252,6 +254,19 @@ async def test_a_tool_has_a_key_that_is_the_same_whenever_the_call_is_made_again
     result = await run(path, agent(ToolCall("note", id="c1"), ToolCall("note", id="c1"), tools=[note]))
 
     assert keys == [f"{result.run_id}:0:c1", f"{result.run_id}:1:c1"]
+
+
+async def test_a_call_of_the_same_id_has_another_key_when_its_run_has_waited(path: Path) -> None:
+    keys: list[str] = []
+
+    async def pay(context: ToolContext) -> ToolResult:
+        keys.append(context.idempotency_key)
+        return ToolResult("paid", suspend=Suspend("pay") if len(keys) == 1 else None)
+
+    twice = ToolCall("pay", id="c1")
+    await decided(path, agent(twice, twice, "paid twice", tools=[pay]), Decision.approve("c1"))
+
+    assert keys[0] == keys[1] != keys[2]
 
 
 async def test_a_tool_is_told_whose_call_it_serves(path: Path) -> None:

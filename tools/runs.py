@@ -67,7 +67,8 @@ def _print_runs(rows: list[RunRow]) -> None:
                 row.input_tokens,
                 row.output_tokens,
                 when(row.started_at),
-                f"{(row.updated_at - row.started_at) / 1e6:.3f}",
+                # By the clocks of all who have executed it: one may be behind another.
+                f"{max(row.updated_at - row.started_at, 0) / 1e6:.3f}",
             )
             for depth, row in as_tree(rows)
         ),

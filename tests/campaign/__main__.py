@@ -13,10 +13,19 @@ from pathlib import Path
 
 import click
 
+from . import clock, contention, flips, full, kills, power, soak, writes
 from .part import Outcome, Part
-from .writes import WRITES
 
-ALL: tuple[Part, ...] = (WRITES,)
+ALL: tuple[Part, ...] = (
+    power.PART,
+    flips.PART,
+    full.PART,
+    contention.PART,
+    soak.PART,
+    kills.PART,
+    clock.PART,
+    writes.PART,
+)
 PARTS = {part.name: part for part in ALL}
 
 
@@ -47,7 +56,12 @@ def run(part: Part, seed: int, short: bool) -> Outcome:
 
 def row(part: Part, outcome: Outcome, minutes: float) -> str:
     counts = ", ".join(f"{number:,} {what}" for what, number in outcome.counts.items())
-    cells = [part.name, f"{part.does}: {counts}", f"{outcome.cases:,}", f"{minutes:.1f}"]
+    cells = [
+        part.name,
+        f"{part.does}: {counts}" if counts else part.does,
+        f"{outcome.cases:,}",
+        f"{minutes:.1f}",
+    ]
     return "| " + " | ".join([*cells, str(len(outcome.findings))]) + " |"
 
 

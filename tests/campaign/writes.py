@@ -80,7 +80,7 @@ def twice(asked: Path) -> list[str]:
     return [each for each, times in Counter(asked.read_text().splitlines()).items() if times > 1]
 
 
-WRITES = Part("writes", "each call on a file goes wrong in each way", writes)
+PART = Part("writes", "each call on a file goes wrong in each way", writes)
 
 if __name__ == "__main__":
     with disk(Path(tempfile.gettempdir())) as place:

@@ -1,0 +1,71 @@
+"""Processes are killed, thousands of them, while a second one is at work on the same file.
+
+First those of deaths.py, at chosen calls on the file. Then, in full only, the tests that kill processes at
+random moments and at moments of their own, again and again: what they print of themselves is summed up.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from .deaths import Deaths
+from .part import Outcome, Part
+
+KILLS = 3_000
+DEATHS = 900
+"""Of these, at chosen calls."""
+
+SUITES = (
+    "test_processes.py",
+    "test_control_processes.py",
+    "test_remote_crash.py",
+    "test_delegating_processes.py",
+)
+LONGEST = 3_600.0
+"""Seconds after which a test hangs."""
+
+
+def run(seed: int, short: bool, folder: Path) -> Outcome:
+    deaths = Deaths(seed, folder)
+    for _ in range(1 if short else DEATHS // 60):
+        deaths.die(6 if short else 60)
+    outcome = deaths.end(sample=500)
+    outcome.counts.update({"kills": outcome.cases, "rounds of the tests that kill": 0})
+    for round in count() if not short else ():
+        if outcome.counts["kills"] >= KILLS:
+            break
+        outcome.counts["rounds of the tests that kill"] += 1
+        for suite in SUITES:
+            outcome += suited(suite, Random(f"{seed} kills {round} {suite}").randrange(2**32))
+    return outcome
+
+
+def suited(suite: str, seed: int) -> Outcome:
+    """What a file of tests has done, and whether it failed."""
+    tests = Path(__file__).parent.parent
+    command = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", str(tests / suite)]
+    environment = {**os.environ, "THREADLOG_LONG": "1", "THREADLOG_SEED": str(seed)}
+    begun = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tests
+    )
+    outcome = Outcome()
+    try:
+        said, _ = begun.communicate(timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        begun.kill()
+        said, _ = begun.communicate()
+    for line in re.findall(r"^\.*(\d+ kills\b.*)$", said, re.MULTILINE):
+        for number, what in re.findall(r"(\d+) ([a-z ]+)", line):
+            outcome.counts[what.strip()] += int(number)
+    outcome.cases = outcome.counts["kills"]
+    if begun.returncode or not outcome.cases:
+        repeat = f"THREADLOG_LONG=1 THREADLOG_SEED={seed} pytest {suite}"
+        outcome.findings.append(f"{repeat} has left with {begun.returncode}: {said[-3000:]}")
+    return outcome
+
+
+PART = Part("kills", "processes killed while others are at work on the same file", run)

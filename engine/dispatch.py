@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
-from anyio import create_task_group
+from anyio import Event, create_task_group
+from anyio.abc import TaskGroup
 
 from ..reducers.reduce import Reducers
 from ..reducers.replay import replay
@@ -17,6 +18,7 @@ from ..store.async_log import AsyncLog
 from ..store.changeset import ControlEntry, Executor, Message, RunRequest
 from ..store.errors import (
     ChangesetExists,
+    LogError,
     LogUnavailable,
     RunError,
     RunOver,
@@ -66,47 +68,80 @@ class Dispatch:
         """What a run goes on with here, it keeps."""
         self._handle = handle
         self._may_be_queued = True
-        self._owed: set[str] = set()
-        """Runs that were wanted to go on when the log could not be written."""
+        self._position: int | None = None
+        """Up to where what is wanted was read; None while it was not."""
+        self._missed: set[str] = set()
+        """The runs to which nothing could be brought, as the log could not be read or written."""
+        self._is_missing = Event()
+        """Set when something is to be tried again: one of these, or the queue."""
 
     def stream(self, run_id: str) -> ControlStream:
         """The control stream of a run."""
         return ControlStream(self._log, self._effects, run_id)
 
     async def follow(self) -> None:
-        """Act on what is wanted, from now on and what came while nobody was here. Without end."""
-        position = self._log.log.position()
+        """Act on what is wanted, from now on and what came while nobody was here. Without end.
+
+        What cannot be done as the log cannot be read or written is tried again.
+        """
         # Each run by itself: what is wanted of one must not wait for what another one waits for.
-        async with create_task_group() as tasks, aclosing(self._log.changes()) as changes:
+        async with create_task_group() as tasks:
+            tasks.start_soon(self._try_again, tasks)
+            while True:
+                with suppress(LogError):
+                    await self._follow(tasks)
+                await self._effects.sleep(POLL_SECONDS)
+
+    async def _follow(self, tasks: TaskGroup) -> None:
+        if self._position is None:
+            position = self._log.log.position()
             for row in self._log.log.open_runs():
                 if row.status == "waiting" and self.stream(row.run_id).read(after=row.control):
                     tasks.start_soon(self.attend, row.run_id)
+            self._position = position
+        async with aclosing(self._log.changes()) as changes:
             async for _ in changes:
-                for entry in self._log.log.wanted(position):
-                    position, changeset = entry
+                for entry in self._log.log.wanted(self._position):
+                    self._position, changeset = entry
                     self._may_be_queued |= bool(changeset.entry and changeset.entry.kind == "start")
                     tasks.start_soon(self.attend, changeset.run_id or "")
-                while self._owed:
-                    # Something was committed: perhaps all can be written again.
-                    tasks.start_soon(self.attend, self._owed.pop())
                 self._stop_lost()
                 self.start_queued()
+
+    async def _try_again(self, tasks: TaskGroup) -> None:
+        while True:
+            await self._is_missing.wait()
+            await self._effects.sleep(POLL_SECONDS)
+            self._is_missing = Event()
+            for run_id in tuple(self._missed):
+                tasks.start_soon(self.attend, run_id)
+            try:
+                self.start_queued()
+            except LogError:
+                self._is_missing.set()
 
     async def attend(self, run_id: str) -> None:
         """Bring what is wanted of a run to it, if it goes on here or may; later, if it cannot be written."""
         try:
-            if execution := self._launcher.of(run_id):
-                execution.control.hear(self.stream(run_id).read(after=execution.control.heard))
-                if await self.is_going_on(execution):
-                    return
-            row = self._log.log.run(run_id)
-            if row and row.status == "waiting":
-                await self._wake(row)
+            await self._bring(run_id)
+            self._missed.discard(run_id)
         except LogUnavailable as err:
-            self._owed.add(run_id)
-            log.warning("run %s cannot go on: %s", run_id, err)
+            if run_id not in self._missed:
+                log.warning("run %s cannot go on: %s", run_id, err)
+            self._missed.add(run_id)
+            self._is_missing.set()
         except ThreadlogError as err:
             log.debug("run %s does not go on here: %s", run_id, err)
+            self._missed.discard(run_id)
+
+    async def _bring(self, run_id: str) -> None:
+        if execution := self._launcher.of(run_id):
+            execution.control.hear(self.stream(run_id).read(after=execution.control.heard))
+            if await self.is_going_on(execution):
+                return
+        row = self._log.log.run(run_id)
+        if row and row.status == "waiting":
+            await self._wake(row)
 
     async def is_going_on(self, execution: Execution) -> bool:
         """Whether a run that is executed here will take in what it is told, or nobody will any more."""
@@ -215,10 +250,16 @@ class Dispatch:
             if execution.run.is_started and execution.run.run_id not in going:
                 execution.stop()
 
-    async def start_queued_soon(self) -> None:
-        """Somebody was faster than a queued run that was about to begin: he may be so again."""
-        await self._effects.sleep(POLL_SECONDS)
-        self.start_queued()
+    def make_way(self, run: Run) -> None:
+        """A run does not go on here any more: those that wait for its thread may."""
+        try:
+            if isinstance(run.refusal, LogError):
+                # What has changed may have been seen while it was about to begin, and is not told again.
+                self._is_missing.set()
+            elif run.refusal is None or all(row.run_id != run.run_id for row in self._log.log.queued()):
+                self.start_queued()
+        except LogError:
+            self._is_missing.set()
 
     def start_queued(self) -> None:
         """Start the first run of every queue whose thread is free, if its agent is here."""

@@ -86,7 +86,9 @@ class Liveness:
         finally:
             # In a forked child it is the parent's, and stays.
             if descriptor in _held:
-                self._file(executor_id).unlink(missing_ok=True)
+                # What is left is not locked: whoever recovers next removes it.
+                with suppress(OSError):
+                    self._file(executor_id).unlink()
                 _close(descriptor)
                 self._remove_folder()
 
@@ -99,12 +101,12 @@ class Liveness:
                 descriptor = os.open(self._file(executor_id), os.O_RDONLY)
             except FileNotFoundError:
                 return False
-            except PermissionError:
+            except OSError:
                 return True
             try:
                 # Shared: of two who look at the same moment neither takes the other for the owner.
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except OSError:
                 return True
             finally:
                 os.close(descriptor)
@@ -112,7 +114,7 @@ class Liveness:
 
     def sweep(self, keep: Collection[str]) -> None:
         """Remove what dead runtimes have left, those aside that somebody may look at."""
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             for file in sorted(self._folder.iterdir()):
                 if unquote(file.name) not in keep and not self.is_alive(unquote(file.name)):
                     with suppress(OSError):

@@ -54,7 +54,10 @@ class Run:
         """
         await self._over.wait()
         if self._failure:
-            raise self._failure
+            # Perhaps it was recovered since: not if what failed is the beginning.
+            self._ended = self._streams.known_end(self.run_id) if self._is_told else None
+            if not self._ended:
+                raise self._failure
         if not self._ended or self._streams.has_gone_on(self._ended):
             self._ended = await self._streams.end(self.run_id, self.thread_id)
         ended = self._ended
@@ -75,10 +78,7 @@ class Run:
         """For a listener: the events from the epoch that is iterated over; None if the run never begins."""
         if not await self._streams.has_begun(self.run_id):
             return None
-        return self._streams.subscribe(self.run_id, self._after, is_broken=self._is_broken)
-
-    def _is_broken(self) -> bool:
-        return self._failure is not None
+        return self._streams.subscribe(self.run_id, self._after, is_broken=lambda: self.is_broken)
 
     def followed(self, end: RunFinished) -> None:
         """For a listener: the epoch was iterated over to its end. If the run waits, the next one is due."""
@@ -110,6 +110,11 @@ class Run:
     def is_waiting(self) -> bool:
         """For the launcher: whether the latest epoch that is known waits for the next."""
         return self._ended is not None and self._ended.status == "waiting"
+
+    @property
+    def is_broken(self) -> bool:
+        """For the launcher: whether its commits failed, so that the log does not say how it ended."""
+        return self._failure is not None
 
     def tell(self, event: Event) -> None:
         """For the loop: tell everybody."""

@@ -27,7 +27,7 @@ from ..store.errors import DefinitionError
 from ..store.log import Log
 from .a2a.agent import RemoteAgent
 from .a2a.discovery import discovered
-from .dispatch import LOST_RACES, Dispatch
+from .dispatch import Dispatch
 from .effects import Effects
 from .equipment import Equipment
 from .events import RunResult
@@ -63,6 +63,8 @@ class Runtime(Runs):
         self._registries: dict[str, Registry] = {}
         """By run: what the open runs that began or went on here did so with."""
         self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
+        self._broken: dict[str, Run] = {}
+        """The runs whose commits failed here: only their handles know that they do not go on."""
 
     @classmethod
     def open(
@@ -138,13 +140,12 @@ class Runtime(Runs):
         """A run does not go on here any more: those that wait for its thread may."""
         if not run.is_waiting:
             self._registries.pop(run.run_id, None)
-        if self._is_closing:
-            return
-        if all(row.run_id != run.run_id for row in self.log.queued()):
-            self._dispatch.start_queued()
-        elif isinstance(run.refusal, LOST_RACES):
-            # What has changed may have been seen while it was about to begin, and will not be told again.
-            self._tasks.start_soon(self._dispatch.start_queued_soon)
+        if run.is_broken:
+            self._broken[run.run_id] = run
+        else:
+            self._broken.pop(run.run_id, None)
+        if not self._is_closing:
+            self._dispatch.make_way(run)
 
     async def _connect(self, registry: Registry) -> None:
         for connection in registry.connections():
@@ -169,8 +170,8 @@ class Runtime(Runs):
         try:
             await self._recovery.at_open()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.__aexit__()
+            # In no scope of its own: those of the tasks, which are left here, were entered before it.
+            await self.__aexit__()
             raise
         # Now: queued runs whose thread was an orphan's find it free, and what orphans wait for is heard.
         self._tasks.start_soon(self._follow)

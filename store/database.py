@@ -5,6 +5,7 @@ Two rules that cost data when broken. A process that has the log open never open
 is used only where there is no write-ahead log, because it would silently leave out what is in it.
 """
 
+import os
 import shutil
 import tempfile
 import threading
@@ -60,6 +61,7 @@ def open_writable(path: Path, durability: Durability) -> Connection:
             # ahead of who has waited: of eight processes that wrote without a pause one waited for 9.7 s, and
             # 1.5 s where all look equally often (`begin`). Nothing else waits once a connection has read.
             connection.execute("pragma busy_timeout = 0")
+            _refuse_unwritable(connection)
         except BaseException:
             connection.close()
             raise
@@ -80,11 +82,21 @@ def open_readable(path: Path) -> Opened:
         except sqlite3.OperationalError as err:
             if (err.sqlite_errorcode or 0) & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
-        return _open_unlockable(path)
+            if _is_lockable(path):
+                raise
+        try:
+            return _open_unlockable(path)
+        except OSError as err:
+            raise LogUnavailable(f"{str(path)!r} cannot be read: {err.strerror}") from err
+
+
+def _is_lockable(path: Path) -> bool:
+    # What went wrong may be a passing thing: this process may have the file open all the same.
+    return os.access(path.with_name(path.name + "-shm"), os.W_OK)
 
 
 def _open_unlockable(path: Path) -> Opened:
-    # No -shm can be made here, so nobody has the file open and `open()` drops no lock of this process.
+    # There is no -shm to write to, so nobody has the file open and `open()` drops no lock of this process.
     wal = path.with_name(path.name + "-wal")
     if not wal.exists() or wal.stat().st_size == 0:
         return Opened(_read_checked(path, "mode=ro&immutable=1"), None, is_live=False)
@@ -165,6 +177,20 @@ def _create(connection: Connection) -> None:
         raise
 
 
+def _refuse_unwritable(connection: Connection) -> None:
+    # SQLite falls back to reading without a word, for as long as this process has the file open: also where
+    # the file or its -shm could not be opened to be written for a moment only.
+    try:
+        connection.execute("begin immediate")
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+    except sqlite3.OperationalError as err:
+        # Somebody writes: whoever may not is told so before he has to wait.
+        if (err.sqlite_errorcode or 0) & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+    finally:
+        connection.rollback()
+
+
 def _enter_wal_mode(connection: Connection) -> None:
     # Changing the journal mode does not wait for other connections as every other statement does.
     _insist(connection, "pragma journal_mode = wal", every=0.01)
@@ -219,7 +245,8 @@ def translation(err: Any, path: Path | str) -> LogError:
             return LogUnavailable(f"no space is left for {str(path)!r}: free some and append again")
         case sqlite3.SQLITE_READONLY:
             return LogUnavailable(f"{str(path)!r} may not be written: open it with readonly=True to read it")
-        case sqlite3.SQLITE_BUSY:
+        # The second: a reader did not come to read, however often it tried.
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_PROTOCOL:
             return LogUnavailable(
                 f"another process has held {str(path)!r} for {BUSY_SECONDS:.0f} s: try again"
             )

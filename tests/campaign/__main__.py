@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from . import clock, contention, flips, full, kills, power, soak
+from . import clock, contention, flips, full, kills, power, soak, writes
 from .part import Outcome, Part
 
 ALL: tuple[Part, ...] = (
@@ -24,6 +24,7 @@ ALL: tuple[Part, ...] = (
     soak.PART,
     kills.PART,
     clock.PART,
+    writes.PART,
 )
 PARTS = {part.name: part for part in ALL}
 

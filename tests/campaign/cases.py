@@ -1,0 +1,65 @@
+"""The cases: in which scene, which call goes wrong, and how."""
+
+import random
+from typing import NamedTuple
+
+from .faults import FOREVER, How, Kind
+
+
+class Way(NamedTuple):
+    """How a call goes wrong."""
+
+    how: How
+    is_for_ever: bool = False
+
+    def __str__(self) -> str:
+        return self.how.name.lower() + ("_for_ever" if self.is_for_ever else "")
+
+
+ONCE = [Way(How.FAIL), Way(How.KILL_BEFORE), Way(How.KILL_AFTER)]
+BROKEN = Way(How.FAIL, is_for_ever=True)
+FULL = [Way(How.FILL), Way(How.FILL, is_for_ever=True)]
+TORN = [Way(How.SHORT), Way(How.SHORT, is_for_ever=True), Way(How.KILL_AMID)]
+WAYS: dict[Kind, list[Way]] = {
+    Kind.WRITE: [*ONCE, BROKEN, *FULL, *TORN],
+    Kind.SYNC: [*ONCE, BROKEN],
+    # Not for ever: SQLite sleeps for ten seconds in every attempt to read then.
+    Kind.LOCK: ONCE,
+    Kind.OPEN: [*ONCE, BROKEN, *FULL],
+    Kind.CUT: [*ONCE, BROKEN],
+}
+
+
+class Case(NamedTuple):
+    """One call in one scene that goes wrong."""
+
+    scene: str
+    kind: Kind
+    way: Way
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.scene} {self.kind.name.lower()} {self.way} {self.number}"
+
+    @property
+    def last(self) -> int:
+        """The last call that goes wrong: what was cut short is tried again, and finds no space."""
+        return FOREVER if self.way.is_for_ever else self.number + (self.way.how is How.SHORT)
+
+
+def case_of(text: str) -> Case:
+    """A case from what it is called."""
+    scene, kind, way, number = text.split()
+    (found,) = (each for each in WAYS[Kind[kind.upper()]] if str(each) == way)
+    return Case(scene, Kind[kind.upper()], found, int(number))
+
+
+def chosen(name: str, counts: dict[Kind, int], seed: int) -> list[Case]:
+    """A few cases of a scene: one of each kind, but of the two of which there are few calls one."""
+    dice = random.Random(f"{seed} {name}")
+    left_out = dice.choice((Kind.OPEN, Kind.CUT))
+    return [
+        Case(name, kind, dice.choice(WAYS[kind]), dice.randint(1, number))
+        for kind, number in counts.items()
+        if number and kind is not left_out
+    ]

@@ -21,8 +21,8 @@ CRASH = [
     Mutant(
         "call the living dead",
         "engine/liveness.py",
-        "            except BlockingIOError:\n                return True",
-        "            except BlockingIOError:\n                return False",
+        "LOCK_SH | fcntl.LOCK_NB)\n            except OSError:\n                return True",
+        "LOCK_SH | fcntl.LOCK_NB)\n            except OSError:\n                return False",
         ["test_liveness.py::test_two_runtimes_of_one_process_see_each_other"],
     ),
     Mutant(

@@ -27,7 +27,7 @@ from .writing import planner
 
 WORKS = ("full", "normal", "runs")
 SHORT_POINTS = 12
-ROUNDS = 12
+ROUNDS = 4
 """How often the work is recorded, each time with a seed of its own."""
 
 

@@ -16,17 +16,17 @@ class Way(NamedTuple):
         return self.how.name.lower() + ("_for_ever" if self.is_for_ever else "")
 
 
-ONCE = [Way(How.FAIL), Way(How.KILL_BEFORE), Way(How.KILL_AFTER)]
 BROKEN = Way(How.FAIL, is_for_ever=True)
-FULL = [Way(How.FILL), Way(How.FILL, is_for_ever=True)]
-TORN = [Way(How.SHORT), Way(How.SHORT, is_for_ever=True), Way(How.KILL_AMID)]
+FULL = Way(How.FILL, is_for_ever=True)
+AROUND = [Way(How.FAIL), Way(How.KILL_BEFORE), Way(How.KILL_AFTER)]
 WAYS: dict[Kind, list[Way]] = {
-    Kind.WRITE: [*ONCE, BROKEN, *FULL, *TORN],
-    Kind.SYNC: [*ONCE, BROKEN],
+    # To die before one is to die behind another, and there are very many.
+    Kind.WRITE: [Way(How.FAIL), FULL, Way(How.SHORT), Way(How.KILL_AMID), Way(How.KILL_AFTER)],
+    Kind.SYNC: [*AROUND, BROKEN],
     # Not for ever: SQLite sleeps for ten seconds in every attempt to read then.
-    Kind.LOCK: ONCE,
-    Kind.OPEN: [*ONCE, BROKEN, *FULL],
-    Kind.CUT: [*ONCE, BROKEN],
+    Kind.LOCK: [Way(How.FAIL), Way(How.KILL_AFTER)],
+    Kind.OPEN: [*AROUND, BROKEN, Way(How.FILL), FULL],
+    Kind.CUT: [*AROUND, BROKEN],
 }
 
 

@@ -20,11 +20,11 @@ BROKEN = Way(How.FAIL, is_for_ever=True)
 FULL = Way(How.FILL, is_for_ever=True)
 AROUND = [Way(How.FAIL), Way(How.KILL_BEFORE), Way(How.KILL_AFTER)]
 WAYS: dict[Kind, list[Way]] = {
-    # To die before one is to die behind another, and there are very many.
+    # Of writes and locks there are very many, and to die before one is to die behind another.
     Kind.WRITE: [Way(How.FAIL), FULL, Way(How.SHORT), Way(How.KILL_AMID), Way(How.KILL_AFTER)],
     Kind.SYNC: [*AROUND, BROKEN],
     # Not for ever: SQLite sleeps for ten seconds in every attempt to read then.
-    Kind.LOCK: [Way(How.FAIL), Way(How.KILL_AFTER)],
+    Kind.LOCK: [Way(How.FAIL)],
     Kind.OPEN: [*AROUND, BROKEN, Way(How.FILL), FULL],
     Kind.CUT: [*AROUND, BROKEN],
 }

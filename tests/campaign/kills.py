@@ -15,15 +15,15 @@ from random import Random
 from .deaths import Deaths
 from .part import Outcome, Part
 
-KILLS = 3_000
+KILLS = 2_000
 DEATHS = 900
 """Of these, at chosen calls."""
 
 SUITES = (
     "test_processes.py",
     "test_control_processes.py",
-    "test_remote_crash.py",
     "test_delegating_processes.py",
+    "test_remote_crash.py",
 )
 LONGEST = 3_600.0
 """Seconds after which a test hangs."""
@@ -34,13 +34,17 @@ def run(seed: int, short: bool, folder: Path) -> Outcome:
     for _ in range(1 if short else DEATHS // 60):
         deaths.die(6 if short else 60)
     outcome = deaths.end(sample=500)
+    sys.stdout.write(f"kills: {dict(outcome.counts)}\n")
     outcome.counts.update({"kills": outcome.cases, "rounds of the tests that kill": 0})
     for round in count() if not short else ():
         if outcome.counts["kills"] >= KILLS:
             break
         outcome.counts["rounds of the tests that kill"] += 1
         for suite in SUITES:
-            outcome += suited(suite, Random(f"{seed} kills {round} {suite}").randrange(2**32))
+            done = suited(suite, Random(f"{seed} kills {round} {suite}").randrange(2**32))
+            sys.stdout.write(f"kills: {suite}: {dict(done.counts)}\n")
+            sys.stdout.flush()
+            outcome += done
     return outcome
 
 

@@ -1,9 +1,8 @@
-"""A disk that is really full: a small tmpfs, where this machine lets one be mounted."""
+"""A disk that is really full."""
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from small_disk import mount, small_disk
 
 from threadlog.store import Changeset, Log, Message
 from threadlog.store.errors import LogUnavailable
@@ -12,22 +11,6 @@ from threadlog.store.errors import LogUnavailable
 def note(number: int) -> Changeset:
     message = Message(id=f"m{number}", role="user", content="x" * 4000)
     return Changeset(id=f"c{number}", thread_id="t", reason="edited", at=number, messages=(message,))
-
-
-def mount(place: Path, options: str) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", options, "threadlog-test", str(place)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-@contextmanager
-def small_disk(place: Path) -> Iterator[bool]:
-    """Whether `place` is a disk of half a megabyte of its own; unprivileged users cannot have one."""
-    mounted = mount(place, "size=512k")
-    try:
-        yield mounted
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_refuses_an_append_and_keeps_all_that_was_acknowledged(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from threading import Timer
 
 import anyio
 from replayed import assert_replays
+from small_disk import small_disk
 
 from threadlog.engine import Runtime
 from threadlog.engine.recovery import Orphans
@@ -21,7 +22,7 @@ from .power import held
 from .writing import planner
 
 ROUNDS, SHORT_ROUNDS = 400, 2
-SIZE = 4 << 20
+SIZE = "4m"
 PATIENCE = 60.0
 
 Process = subprocess.Popen[str]
@@ -32,7 +33,7 @@ def run(seed: int, short: bool, folder: Path) -> Outcome:
     for number in range(SHORT_ROUNDS if short else ROUNDS):
         dice = random.Random(f"{seed} {number}")
         try:
-            with small_disk(folder) as is_mounted:
+            with small_disk(folder, SIZE) as is_mounted:
                 if not is_mounted:
                     outcome.counts["disks that could not be mounted"] += 1
                     return outcome
@@ -40,18 +41,6 @@ def run(seed: int, short: bool, folder: Path) -> Outcome:
         except Exception as err:
             outcome.findings.append(f"round {number} of seed {seed}: {err!r}")
     return outcome
-
-
-@contextmanager
-def small_disk(place: Path) -> Iterator[bool]:
-    """Whether `place` is a small disk of its own; unprivileged users cannot have one."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "threadlog-campaign", str(place)]
-    is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    try:
-        yield is_mounted
-    finally:
-        if is_mounted:
-            subprocess.run(["umount", str(place)], check=True)
 
 
 def filled(disk: Path, dice: random.Random) -> Outcome:

@@ -16,7 +16,7 @@ loop        the run loop (step.py, round.py, phases.py: its parts)
 entries     what is wanted of a run, in its control stream
 control     the run's ear for it; inbox: on its way to the calls and words it is for
 closing     the ends that others write: of runs that wait, and of superseded ones
-liveness    who is alive: a lock for each open runtime
+liveness    who is alive: a lock for each open runtime (locks.py, flock.py, windows_lock.py: its kinds)
 recovery    finds runs whose process died (orphan.py: what is written of them; ledger.py: of their calls)
 replay      a recorded run executed again (record.py: the world as it was; divergence.py: what differs)
 launch      begins epochs of runs, and executes them

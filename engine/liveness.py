@@ -3,12 +3,10 @@
     trips.db.live/<executor id>      locked: its runtime is open; not there, or not locked: it is no more
 
 No heartbeats and no time-outs: a process that is stopped, or swapped out for an hour, keeps its runs. The
-lock is `flock`, which belongs to an open file, so that two runtimes of one process see each other; it is
-closed by exec, and here in a forked child, which would else keep it. It lies beside the file with all links
-resolved, so a copy of the file has no owners; a file with a second hard link is refused, since its runtimes
-would not see each other. A file that is renamed while a runtime is open on it has lost its owner.
-
-Where there is no flock, on Windows, everybody counts as alive: only force recovers a run there.
+lock is `flock`, and on Windows, where there is none, one on a byte of the file (locks.py: what both do). It
+lies beside the file with all links resolved, so a copy of the file has no owners; a file with a second hard
+link is refused, since its runtimes would not see each other. A file that is renamed while a runtime is open
+on it has lost its owner.
 """
 
 import os
@@ -20,32 +18,18 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from ..store.errors import LogUnavailable
+from .locks import Held, Locks
 
-if sys.platform != "win32":
-    import fcntl
+if sys.platform == "win32":
+    from . import windows_lock as kind
+else:
+    from . import flock as kind
+
+LOCKS: Locks = kind
+"""The kind of lock that this system has."""
 
 PATIENCE = 100
 """Hundredths of a second in which whoever only looks at a lock file has let go of it."""
-
-_held: set[int] = set()
-"""The descriptors of the locks that this process holds."""
-
-_opening = threading.Lock()
-"""Held while a descriptor is open that is not among them: a child forked then would have it, too."""
-
-
-def _close_in_child() -> None:
-    # Closed, not unlocked: to unlock it would take the lock from the parent.
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-    _opening.release()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(
-        before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_close_in_child
-    )
 
 
 class Liveness:
@@ -74,43 +58,20 @@ class Liveness:
         Raises:
             LogUnavailable: the lock cannot be taken.
         """
-        if sys.platform == "win32":
-            yield
-            return
         try:
-            descriptor = self._locked(self._file(executor_id))
+            lock = self._taken(self._file(executor_id))
         except OSError as err:
-            raise LogUnavailable(f"no lock can be taken in {str(self._folder)!r}: {err.strerror}") from err
+            reason = err.strerror or err
+            raise LogUnavailable(f"no lock can be taken in {str(self._folder)!r}: {reason}") from err
         try:
             yield
         finally:
-            # In a forked child it is the parent's, and stays.
-            if descriptor in _held:
-                # What is left is not locked: whoever recovers next removes it.
-                with suppress(OSError):
-                    self._file(executor_id).unlink()
-                _close(descriptor)
-                self._remove_folder()
+            lock.give_back()
+            self._remove_folder()
 
     def is_alive(self, executor_id: str) -> bool:
         """Whether the runtime of an executor is open; also where that cannot be told."""
-        if sys.platform == "win32":
-            return True
-        with _opening:
-            try:
-                descriptor = os.open(self._file(executor_id), os.O_RDONLY)
-            except FileNotFoundError:
-                return False
-            except OSError:
-                return True
-            try:
-                # Shared: of two who look at the same moment neither takes the other for the owner.
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-            finally:
-                os.close(descriptor)
-        return False
+        return LOCKS.is_held(self._file(executor_id))
 
     def sweep(self, keep: Collection[str]) -> None:
         """Remove what dead runtimes have left, those aside that somebody may look at."""
@@ -124,13 +85,13 @@ class Liveness:
     def _file(self, executor_id: str) -> Path:
         return self._folder / quote(executor_id, safe="")
 
-    def _locked(self, file: Path) -> int:
+    def _taken(self, file: Path) -> Held:
         pause = threading.Event()
         for _ in range(PATIENCE):
             with suppress(FileNotFoundError, BlockingIOError):
                 # The folder goes with its last file: that may be between these two.
                 self._folder.mkdir(exist_ok=True)
-                return _lock(file, os.O_RDWR | os.O_CREAT)
+                return LOCKS.take(file, make=True)
             pause.wait(0.01)
         raise LogUnavailable(f"another runtime is open as executor {file.name!r}: ids must not come twice")
 
@@ -139,35 +100,6 @@ class Liveness:
             self._folder.rmdir()
 
 
-def _lock(file: Path, flags: int) -> int:
-    """A descriptor that holds the lock of the file that has this name now.
-
-    Raises:
-        BlockingIOError: somebody else holds it.
-        FileNotFoundError: the file is not there, or has been removed by whoever held it before.
-    """
-    with _opening:
-        descriptor = os.open(file, flags, 0o644)
-        _held.add(descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), file.stat()):
-            return descriptor
-        raise FileNotFoundError(file)
-    except BaseException:
-        _close(descriptor)
-        raise
-
-
 def _remove(file: Path) -> None:
-    # Under its lock: somebody who has just made the file finds it gone, and makes it again.
-    descriptor = _lock(file, os.O_RDWR)
-    try:
-        file.unlink()
-    finally:
-        _close(descriptor)
-
-
-def _close(descriptor: int) -> None:
-    _held.discard(descriptor)
-    os.close(descriptor)
+    # Under its lock: its owner may live, though it was dead when it was looked at.
+    LOCKS.take(file, make=False).give_back()

@@ -14,10 +14,10 @@ from threadlog.store.listing import RunRow
 
 
 @contextmanager
-def at_work(path: Path, execution: ToolExecution, *names: str) -> Iterator[Process]:
+def at_work(path: Path, execution: ToolExecution, *names: str, locks: str = "flock") -> Iterator[Process]:
     """A process whose run r1 is at work: in a tool, in all tools, or without any in an inference."""
     waits = [name for name in names if name != "add"]
-    with started(path, execution, *names, script="mortal.py") as process:
+    with started(locks, "mortal.py", path, execution, *names, script="locking.py") as process:
         assert process.stdout
         for _ in waits[:1] if execution == "sequential" or not waits else waits:
             while process.stdout.readline() != "at work\n":

@@ -14,8 +14,9 @@ import anyio.lowlevel
 from campaign.faults import FOREVER, How, Kind, arm, fired
 from examples import changeset
 from gated import PATIENCE, GatedModel, planner, until
+from locking import KINDS
 
-from threadlog.engine import Decision, Runtime, ToolCall
+from threadlog.engine import Decision, Runtime, ToolCall, liveness
 from threadlog.engine.liveness import Liveness
 from threadlog.store import Log
 from threadlog.store.errors import LogUnavailable
@@ -66,20 +67,22 @@ def beside(path: Path) -> None:
 
 def alive(path: Path) -> None:
     """Who cannot be looked at counts as alive."""
-    liveness = Liveness(path)
-    with liveness.hold("a"):
-        for kind in (Kind.OPEN, Kind.LOCK):
-            with broken(path, kind, How.FAIL):
-                assert liveness.is_alive("a")
+    locks = Liveness(path)
+    for liveness.LOCKS in KINDS.values():
+        with locks.hold("a"):
+            for kind in (Kind.OPEN, Kind.LOCK):
+                with broken(path, kind, How.FAIL):
+                    assert locks.is_alive("a")
 
 
 def let_go(path: Path) -> None:
     """A lock file that cannot be removed is let go of all the same."""
-    liveness = Liveness(path)
-    with broken(path, Kind.CUT, How.FAIL):
-        with liveness.hold("a"):
-            pass
-        assert not liveness.is_alive("a")
+    locks = Liveness(path)
+    for liveness.LOCKS in KINDS.values():
+        with broken(path, Kind.CUT, How.FAIL):
+            with locks.hold("a"):
+                pass
+            assert not locks.is_alive("a")
 
 
 async def failed(times: int) -> None:

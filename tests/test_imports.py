@@ -96,6 +96,8 @@ ONLY: list[tuple[set[str], tuple[str, ...]]] = [
     ({"sqlite_utils", "sqlite3", "pysqlite3"}, ("store/database.py",)),
     # The tools stand where a user's own program stands: it begins the event loop.
     ({"anyio"}, ("engine/", "store/async_log.py", "tools/")),
+    ({"fcntl"}, ("engine/flock.py",)),
+    ({"filelock"}, ("engine/windows_lock.py",)),
     (CLOCKS, ("engine/effects.py", "tools/")),
     ({"asyncio", "trio"}, ()),
 ]

@@ -12,8 +12,10 @@ WORKERS ?= 2
 demo: $(VENV)/installed
 	@$(BIN)/threadlog demo
 
-# File by file: what a file shares among its tests, a server or a demo, is made once.
+# File by file: what a file shares among its tests, a server or a demo, is made once. Compiled first, and so not
+# in each of the hundreds of processes that the tests start, also where PYTHONDONTWRITEBYTECODE is set.
 test: $(VENV)/developing
+	$(BIN)/python -m compileall -q $(SOURCES)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # The JavaScript SDK of the A2A protocol against our server. Needs node 20 and npm; no lock file names a registry.

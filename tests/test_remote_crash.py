@@ -24,6 +24,12 @@ LONG = bool(os.environ.get("THREADLOG_LONG"))
 FIRST_SEED = int(os.environ.get("THREADLOG_SEED", 0))
 
 
+@pytest.fixture(params=["asyncio", "trio"] if LONG else ["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    backend: str = request.param
+    return backend
+
+
 @pytest.fixture(params=[True, False], ids=["streamed", "polled"])
 def server(request: pytest.FixtureRequest) -> Iterator[RemoteServer]:
     with RemoteServer(streaming=request.param) as server:

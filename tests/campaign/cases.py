@@ -55,11 +55,10 @@ def case_of(text: str) -> Case:
 
 
 def chosen(name: str, counts: dict[Kind, int], seed: int) -> list[Case]:
-    """A few cases of a scene: one of each kind, but of the two of which there are few calls one."""
+    """Two cases of a scene: a write, and one of the others."""
     dice = random.Random(f"{seed} {name}")
-    left_out = dice.choice((Kind.OPEN, Kind.CUT))
+    other = dice.choice([kind for kind, number in counts.items() if number and kind is not Kind.WRITE])
     return [
-        Case(name, kind, dice.choice(WAYS[kind]), dice.randint(1, number))
-        for kind, number in counts.items()
-        if number and kind is not left_out
+        Case(name, kind, dice.choice(WAYS[kind]), dice.randint(1, counts[kind]))
+        for kind in (Kind.WRITE, other)
     ]

@@ -137,7 +137,7 @@ def test_a_run_is_listed_with_its_last_facts(log: Log) -> None:
 
     first = ("r1", "t1", "r0", "planner", 2, "done", ended.termination, 7, 3, 5, 9, 1, 3, executor, 4)
     second = ("r2", "t2", None, None, 0, "waiting", None, 0, 0, 4, 4, 1, 1, None, 0)
-    assert log.runs() == [second, first]
+    assert log.runs() == [first, second]
     assert log.runs("t1") == [first]
     assert log.runs("nobody") == []
     assert log.open_runs() == [second]

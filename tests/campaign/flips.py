@@ -17,7 +17,7 @@ from threadlog.store.errors import ThreadlogError
 from .part import Outcome, Part
 from .writing import append, runs
 
-CASES, SHORT_CASES = 10_000, 20
+CASES, SHORT_CASES = 6_000, 20
 THREADS = 5
 SECTOR, PAGE = 512, 4096
 

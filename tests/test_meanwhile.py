@@ -29,6 +29,9 @@ class Meanwhile(Effects):
             self.happens.pop()()
         return super().now()
 
+    def clock(self) -> Callable[[], int]:
+        return self.now
+
 
 def appended(path: Path, item: Changeset) -> None:
     with Log.open(path) as log:

@@ -36,7 +36,7 @@ AT_ONCE = 3
 PATIENCE = 15.0
 """Seconds in which a process that goes on comes to its call."""
 
-LATEST = {Kind.WRITE: 600, Kind.SYNC: 60, Kind.LOCK: 3000, Kind.OPEN: 8, Kind.CUT: 2}
+LATEST = {Kind.WRITE: 600, Kind.SYNC: 60, Kind.LOCK: 1500, Kind.OPEN: 8, Kind.CUT: 2}
 """The last call of a kind at which a process may die."""
 
 KINDS = [*[Kind.WRITE] * 5, *[Kind.SYNC] * 2, *[Kind.LOCK] * 2, Kind.OPEN, Kind.CUT]

@@ -229,7 +229,7 @@ int fsync(int file) { return synced(file, REAL(fsync)); }
 int fdatasync(int file) { return synced(file, REAL(fdatasync)); }
 
 int flock(int file, int operation) {
-    if (!name_of(file)) return REAL(flock)(file, operation);
+    if (!name_of(file) || operation & LOCK_UN) return REAL(flock)(file, operation);
     int how = counted(LOCK);
     if (goes_wrong(how)) return -1;
     int result = REAL(flock)(file, operation);
@@ -239,7 +239,8 @@ int flock(int file, int operation) {
 
 static int controlled(int file, int command, void *argument, int (*control)(int, int, ...)) {
     int is_lock = command == F_SETLK || command == F_SETLKW;
-    if (!is_lock || !name_of(file)) return control(file, command, argument);
+    /* To give a lock back never fails on a disk of this machine. */
+    if (!is_lock || ((const struct flock *)argument)->l_type == F_UNLCK || !name_of(file)) return control(file, command, argument);
     int how = counted(LOCK);
     if (goes_wrong(how)) return -1;
     int result = control(file, command, argument);

@@ -63,7 +63,14 @@ class Executing:
                 self._news = anyio.Event()
                 await self._news.wait()
             return
-        raise AssertionError(f"it does not go on: {self._asked} at the gate, {log.open_runs()}")
+        rows = log.open_runs()
+        wanted = {row.run_id: log.head(control_stream(row.run_id)) for row in rows}
+        with Log.open(log.path, readonly=True) as other:
+            is_stale = other.open_runs() != rows
+        raise AssertionError(
+            f"it does not go on: {self._asked} at the gate, {self._commits} commits, "
+            f"{wanted=}, {is_stale=}, {rows}"
+        )
 
     def _is_at_rest(self, log: Log) -> bool:
         """Whether each thread has a run, which waits at the gate, or for a person who has not spoken."""

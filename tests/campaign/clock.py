@@ -6,7 +6,6 @@ order of the log; in an epoch the time goes by as it did; and no run has stopped
 """
 
 import os
-import subprocess
 from collections import defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
@@ -17,6 +16,7 @@ from threadlog.store import Changeset, Log
 
 from .contention import Race, raced
 from .deaths import Deaths
+from .faults import built
 from .part import Outcome, Part
 
 HOUR = 3_600_000_000
@@ -25,7 +25,7 @@ RECOVERY = ("recovered", "superseded")
 
 
 def run(seed: int, short: bool, folder: Path) -> Outcome:
-    library = built(folder)
+    library = built(folder, "unsteady")
 
     def unsteady(number: int) -> Mapping[str, str]:
         return {**os.environ, "LD_PRELOAD": str(library), "THREADLOG_CLOCK": str(seed + number)}
@@ -45,14 +45,6 @@ def run(seed: int, short: bool, folder: Path) -> Outcome:
     if not outcome.counts["times that the log goes back in time"]:
         outcome.findings.append(f"seed {seed}: the clock was never set back")
     return outcome
-
-
-def built(folder: Path) -> Path:
-    library = folder / "unsteady.so"
-    source = Path(__file__).with_name("unsteady.c")
-    command = ["cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
-    subprocess.run(command, check=True)
-    return library
 
 
 def looked_at(log: Log, name: str) -> Outcome:

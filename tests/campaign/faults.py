@@ -41,10 +41,10 @@ class How(IntEnum):
     KILL_AFTER = 6
 
 
-def built(folder: Path) -> Path:
-    """The library, made by the machine's C compiler."""
-    library = folder / "faults.so"
-    source = Path(__file__).with_name("faults.c")
+def built(folder: Path, name: str = "faults") -> Path:
+    """A library to be loaded before everything else, made by the machine's C compiler."""
+    library = folder / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.c")
     command = ["cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
     subprocess.run(command, check=True)
     return library

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 from examples import Committing, changeset
 from runs import agent, erase, hearing, reasons, running, said, statuses
@@ -10,7 +11,7 @@ from runs import agent, erase, hearing, reasons, running, said, statuses
 from threadlog.engine import Decision, ModelRequest, Runtime, ToolCall
 from threadlog.engine.events import AssistantTurn, RunStarted, ToolStarted
 from threadlog.store import Log
-from threadlog.store.database import sqlite3
+from threadlog.store.database import sqlite3, translation
 from threadlog.store.errors import LogUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -86,3 +87,39 @@ def test_an_append_that_has_landed_is_answered_so_whatever_the_commit_said(log: 
 
     assert log.append(changeset(), 0) == 1
     assert log.head("t1") == 1
+
+
+class Unreadable:
+    """A connection that cannot read."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+
+    def execute(self, *_: object) -> None:
+        self.asked.set()
+        raise failure(sqlite3.SQLITE_IOERR)
+
+
+def failure(code: int) -> sqlite3.OperationalError:
+    err = sqlite3.OperationalError("disk I/O error")
+    err.sqlite_errorcode = code
+    return err
+
+
+async def test_a_runtime_goes_on_when_its_log_can_be_read_again(path: Path) -> None:
+    planner = agent(ToolCall("erase", {}, "c1"), "done", tools=[erase])
+    async with running(path, planner) as runtime, Runtime.open(path, agents=[]) as other:
+        run = await runtime.start("planner", "go", thread="t1")
+        await run.result()
+        reader, runtime.log._reader = runtime.log._reader, (broken := Unreadable())
+        with anyio.fail_after(10):
+            await broken.asked.wait()
+        runtime.log._reader = reader
+
+        await other.decide(run.run_id, [Decision.approve("c1")])
+        assert [event async for event in runtime.subscribe(run.run_id)]
+        assert (await run.result()).output == "done"
+
+
+def test_a_reader_that_does_not_come_to_read_finds_no_damage(path: Path) -> None:
+    assert isinstance(translation(failure(sqlite3.SQLITE_PROTOCOL), path), LogUnavailable)

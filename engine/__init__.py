@@ -1,90 +1,76 @@
-"""The shell: runs agents. The only floor that touches the world: clock, ids, models, tools.
+"""The engine runs agents. Only this layer touches the world: clock, ids, models, tools, network.
 
-effects     time, ids, model and tool calls
-model       what a model is: requests in, typed parts out
-scripted    a model that says what it was told to say
-tool        plain functions that a model may call
-behavior    how a user takes part in a run
-agent       name, model, instructions, tools, behaviors (registry.py: a snapshot of all agents)
-workspace   reduce, queue, commit: the one place from which a run writes (journal.py: where to)
-facts       what a changeset says to those who listen
-publish     from commits to events
-stream      one run's events to any number of listeners (waiters.py: how they are woken)
-follow      the streams of all runs, those executed elsewhere too
-epoch       how an epoch of a run begins and ends
-loop        the run loop (step.py, round.py, phases.py: its parts)
-entries     what is wanted of a run, in its control stream
-control     the run's ear for it; inbox: on its way to the calls and words it is for
-closing     the ends that others write: of runs that wait, and of superseded ones
-liveness    who is alive: a lock for each open runtime (locks.py, flock.py, windows_lock.py: its kinds)
-recovery    finds runs whose process died (orphan.py: what is written of them; ledger.py: of their calls)
-replay      a recorded run executed again (record.py: the world as it was; divergence.py: what differs)
-launch      begins epochs of runs, and executes them
-dispatch    who acts on what is wanted: runs here, runs that wait, queued ones
-run         the handle of a run
-runs, views what may be wanted of runs, and asked about them (ends.py: to bring them to their end)
-delegation  the tools with which an agent has others work for it (fork.py: what they are given)
-sub_agents  how those are: a view of each one's own log
-catalogue   a behavior: shows an agent who may work for it, and how those are that do
-equipment   an agent as it runs, with the behaviors and tools for the others
-runtime     an open log, its agents, the runs that go on
+Packages, from the top down; each imports only packages below it:
 
-permission  a behavior: calls that are allowed, refused, or asked about (rule.py: which ones)
-prompts     behaviors: texts that stay in the request, and reminders
-handoff     a behavior: another agent takes over on the same thread
-compaction  a behavior: a summary in the place of old messages (excerpt.py: what is shown)
-truncation  a behavior: the oldest messages left out of requests that are too long
-output      the structured output of a run
-
-a2a/        agents behind the A2A protocol: those of others, followed, and ours, served
+runtime      an open log, its agents, and the runs executed here
+serve        agents for other programs: A2A
+replay       a recorded run executed again and compared with its log
+delegation   sub-agents as tools
+runs         starting, finding, cancelling and recovering runs
+remote       runs that follow an A2A task on another machine
+loop         executing one epoch: steps, model calls, tool rounds
+control      commands to a run, and endings written on its behalf
+commit       how a run writes: workspace, append, publish
+behaviors    ready-made behaviors
+agents       what a user declares
+events       what subscribers receive
+models       what a model is, and the models of providers
 """
 
 from ..store.changeset import ToolCall
-from .a2a.agent import RemoteAgent
-from .actions import (
+from .agents import (
     AddContextMessage,
     AddMessage,
     AddRequestTransform,
+    Agent,
+    Behavior,
     Block,
+    ConsecutiveErrors,
+    ContentMatch,
+    Context,
     ExcludeTool,
     IncludeOnlyTools,
+    LoopDetection,
+    MaxRounds,
     OverrideInference,
     OverrideModel,
+    Registry,
+    RemoteAgent,
     SetToolResult,
     State,
+    StopOnTool,
     Suspend,
     Terminate,
+    Timeout,
+    TokenBudget,
+    Tool,
+    ToolContext,
+    ToolError,
+    ToolResult,
+    tool,
 )
-from .agent import Agent
-from .behavior import Behavior, Context
-from .compaction import Compaction
-from .decision import Decision
-from .effects import Effects
-from .events import RunResult
-from .handoff import Handoff
-from .inference import RetryPolicy
-from .model import Model, ModelError, ModelRequest, Paid, Turn
-from .permission import OverridePermission, Permission, RemovePermission, SetPermission
-from .prompts import (
+from .behaviors import (
     ClearPrompts,
+    Compaction,
+    Handoff,
+    OverridePermission,
+    Permission,
     Prompts,
     PromptSegment,
     PutPrompt,
     Reminder,
+    RemovePermission,
     RemovePrompt,
     RemovePrompts,
+    SetPermission,
+    Truncation,
 )
-from .provider import ProviderModel
-from .recovery import Recovered
-from .registry import Registry
-from .run import Run
+from .commit import Effects
+from .control import Decision
+from .events import RunResult
+from .models import Model, ModelError, ModelRequest, Paid, ProviderModel, RetryPolicy, ScriptedModel, Turn
+from .runs import ActiveRun, Recovered, Run, SubAgent
 from .runtime import Runtime
-from .scripted import ScriptedModel
-from .stop import ConsecutiveErrors, ContentMatch, LoopDetection, MaxRounds, StopOnTool, Timeout, TokenBudget
-from .sub_agents import SubAgent
-from .tool import Tool, ToolContext, ToolError, ToolResult, tool
-from .truncation import Truncation
-from .views import ActiveRun
 
 __all__ = [
     "Agent",

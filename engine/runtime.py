@@ -25,19 +25,12 @@ from ..store.changeset import Executor, Message
 from ..store.database import Durability
 from ..store.errors import DefinitionError
 from ..store.log import Log
-from .a2a.agent import RemoteAgent
-from .a2a.discovery import discovered
-from .dispatch import Dispatch
-from .effects import Effects
-from .equipment import Equipment
-from .events import RunResult
-from .follow import Streams
-from .launch import Launcher
-from .liveness import Liveness
-from .recovery import Orphans, Recovery
-from .registry import Registered, Registry
-from .run import Run
-from .runs import Runs
+from .agents import Registered, Registry, RemoteAgent
+from .commit import Effects
+from .delegation import Equipment
+from .events import RunResult, Streams
+from .remote import discovered
+from .runs import Dispatch, Launcher, Liveness, Orphans, Recovery, Run, Runs
 
 
 class Runtime(Runs):

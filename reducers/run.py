@@ -105,3 +105,33 @@ def done_reason(termination: Termination) -> str | None:
             return f"stopped:{termination.code}"
         case other:
             return other
+
+
+Way = Literal["stop", "ask", "resume"]
+
+
+QUESTION = "recover_agent_run"
+"""The action of the questions, and the name of the call that stands for the run itself."""
+
+
+ENDS: dict[Way, Termination] = {
+    "stop": Termination(
+        type="stopped",
+        code="orphaned",
+        detail="No live executor found in current process; marked stopped",
+    ),
+    "ask": Termination(
+        type="suspended",
+        code="orphaned",
+        detail="No live executor found in current process; a person decides how it goes on",
+    ),
+    "resume": Termination(
+        type="suspended",
+        code="recovered",
+        detail="No live executor found in current process; goes on in its next epoch",
+    ),
+}
+
+
+CANCELLED = ENDS["stop"].model_copy(update={"type": "cancelled"})
+"""In the place of `stop`, where somebody had cancelled it."""

@@ -42,6 +42,14 @@ def control_stream(run_id: str) -> str:
     return CONTROL + run_id
 
 
+def steering_id(run_id: str, entry_id: str = "") -> str:
+    """The id of the message that an entry of a control stream says; how all of them begin.
+
+    Entries are named by whoever wrote them: these ids are no others of the run.
+    """
+    return f"{run_id}:steer:{entry_id}"
+
+
 class ToolCall(Record):
     """A model's wish to have a tool called."""
 

@@ -18,14 +18,7 @@ from .changeset import CONTROL, Changeset, control_stream
 from .codec import FORMAT, Encoded, encoded, file_digest, row_digest
 from .database import SQLITE_ERRORS, Connection, begin, sqlite3, translated, translation
 from .document import loads
-from .errors import (
-    ChangesetExists,
-    ContentError,
-    LogUnavailable,
-    RunOver,
-    ThreadlogError,
-    VersionConflict,
-)
+from .errors import ChangesetExists, ContentError, LogUnavailable, RunOver, ThreadlogError, VersionConflict
 from .history import as_written, file_tip, history, state_at, thread_key, tip
 from .state import Head
 

@@ -13,7 +13,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from pydantic import BaseModel
 
 from threadlog.engine import Agent, ModelError, ModelRequest, ScriptedModel, ToolCall, Turn, tool
-from threadlog.engine.model import Part, TextPart
+from threadlog.engine.models.model import Part, TextPart
 
 
 class AtTheGate:

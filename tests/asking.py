@@ -10,7 +10,7 @@ from fake_openai import CHAT, RESPONSES
 from fake_provider import Call, FakeProvider
 
 from threadlog.engine import Model, ModelRequest, ProviderModel, ToolCall, Turn
-from threadlog.engine.model import (
+from threadlog.engine.models.model import (
     Collector,
     FinishPart,
     ModelError,

@@ -8,7 +8,7 @@ from mortal import mortal
 from processes import Process, started
 from replayed import assert_replays
 
-from threadlog.engine.agent import ToolExecution
+from threadlog.engine.agents.agent import ToolExecution
 from threadlog.store import Changeset, Log
 from threadlog.store.listing import RunRow
 

@@ -7,7 +7,9 @@ import json
 import os
 import sys
 
-from threadlog.engine.a2a import client, failure, serving
+from threadlog.engine.remote import client
+from threadlog.engine.remote import remote_error as failure
+from threadlog.engine.serve.a2a import application as serving
 from threadlog.tools.cli import main
 
 NEEDED = (client, serving)

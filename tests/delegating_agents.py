@@ -13,7 +13,7 @@ from itertools import count
 from pydantic import JsonValue
 
 from threadlog.engine import Agent, ModelRequest, RemoteAgent, ScriptedModel, ToolCall, ToolContext, tool
-from threadlog.engine.scripted import Answer, Script
+from threadlog.engine.models.scripted import Answer, Script
 from threadlog.store.document import loads
 
 NAME, OTHER, NOTES = (os.environ[name] for name in ("NAME", "OTHER", "NOTES"))

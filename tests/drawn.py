@@ -34,10 +34,16 @@ from threadlog.engine import (
     Turn,
     tool,
 )
-from threadlog.engine.actions import PhaseAction
-from threadlog.engine.behavior import Wanted
-from threadlog.engine.model import Part, TextPart, ToolCallDelta
-from threadlog.engine.stop import ConsecutiveErrors, ContentMatch, LoopDetection, StopOnTool, StopPolicy
+from threadlog.engine.agents.actions import PhaseAction
+from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.agents.stop_policy import (
+    ConsecutiveErrors,
+    ContentMatch,
+    LoopDetection,
+    StopOnTool,
+    StopPolicy,
+)
+from threadlog.engine.models.model import Part, TextPart, ToolCallDelta
 from threadlog.reducers import Append, Delete, Increment, Merge, Set, StateAction
 from threadlog.reducers.phase import Phase
 from threadlog.reducers.tool_call import ResumeMode

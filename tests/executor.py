@@ -19,7 +19,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from threadlog.engine import Agent, ModelRequest, Run, Runtime, ScriptedModel, ToolCall, tool
-from threadlog.engine.model import Part
+from threadlog.engine.models.model import Part
 from threadlog.store.errors import NotFound, ThreadAlreadyRunning
 
 THREADS = ("t1", "t2", "t3")

@@ -16,8 +16,9 @@ from examples import changeset
 from gated import PATIENCE, GatedModel, planner, until
 from locking import KINDS
 
-from threadlog.engine import Decision, Runtime, ToolCall, liveness
-from threadlog.engine.liveness import Liveness
+from threadlog.engine import Decision, Runtime, ToolCall
+from threadlog.engine.runs import liveness
+from threadlog.engine.runs.liveness import Liveness
 from threadlog.store import Log
 from threadlog.store.errors import LogUnavailable
 

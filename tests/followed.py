@@ -10,7 +10,7 @@ from remote_agent import RemoteServer
 from replayed import running
 
 from threadlog.engine import RemoteAgent, Runtime
-from threadlog.engine.events import RunResult
+from threadlog.engine.events.event import RunResult
 from threadlog.reducers import replay
 from threadlog.store import Log, Message
 from threadlog.store.errors import ChangesetExists, RunError, VersionConflict

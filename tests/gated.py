@@ -10,10 +10,10 @@ from replayed import all_reducers
 from runs import add, assert_sound, erase
 
 from threadlog.engine import Agent, Effects, ModelRequest, Registry, Runtime, ScriptedModel
-from threadlog.engine.equipment import Equipment
-from threadlog.engine.model import Part
-from threadlog.engine.replay import replay_run
-from threadlog.engine.scripted import Answer
+from threadlog.engine.delegation.equipment import Equipment
+from threadlog.engine.models.model import Part
+from threadlog.engine.models.scripted import Answer
+from threadlog.engine.replay.replay import replay_run
 from threadlog.store import Changeset, Log
 from threadlog.store.async_log import AsyncLog
 from threadlog.store.changeset import ControlEntry, control_stream

@@ -9,7 +9,7 @@ import traveller
 from anyio.to_thread import run_sync
 
 from threadlog.engine import Agent, Run, Runtime
-from threadlog.engine.events import RunFinished, ToolStarted
+from threadlog.engine.events.event import RunFinished, ToolStarted
 
 AGENTS = [value for value in vars(traveller).values() if isinstance(value, Agent)]
 

@@ -4,8 +4,8 @@ import runpy
 import sys
 from pathlib import Path
 
-from threadlog.engine import flock, liveness, windows_lock
-from threadlog.engine.locks import Locks
+from threadlog.engine.runs import flock, liveness, windows_lock
+from threadlog.engine.runs.locks import Locks
 
 KINDS: dict[str, Locks] = {"flock": flock, "windows": windows_lock}
 

@@ -23,9 +23,9 @@ from threadlog.engine import (
     Turn,
     tool,
 )
-from threadlog.engine.agent import ToolExecution
-from threadlog.engine.events import TextDelta, ToolStarted
-from threadlog.engine.model import Part
+from threadlog.engine.agents.agent import ToolExecution
+from threadlog.engine.events.event import TextDelta, ToolStarted
+from threadlog.engine.models.model import Part
 from threadlog.store.changeset import Usage
 
 SPENT = Usage(input_tokens=7, output_tokens=3)

@@ -9,7 +9,7 @@ import sys
 import anyio
 
 from threadlog.engine import Agent, ModelRequest, Runtime, ScriptedModel, ToolCall, tool
-from threadlog.engine.scripted import Answer
+from threadlog.engine.models.scripted import Answer
 
 
 def leading(request: ModelRequest) -> Answer:

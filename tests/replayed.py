@@ -8,11 +8,11 @@ from typing import Any
 from runs import assert_sound, hearing, history
 
 from threadlog.engine import Agent, ModelRequest, Registry, Runtime, ScriptedModel
-from threadlog.engine.equipment import Equipment
-from threadlog.engine.events import RunResult
-from threadlog.engine.registry import Registered
-from threadlog.engine.replay import replay_run
-from threadlog.engine.scripted import Script
+from threadlog.engine.agents.registry import Registered
+from threadlog.engine.delegation.equipment import Equipment
+from threadlog.engine.events.event import RunResult
+from threadlog.engine.models.scripted import Script
+from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import Reducer, replay
 from threadlog.store import Log, Message
 

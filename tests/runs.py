@@ -25,9 +25,9 @@ from threadlog.engine import (
     ToolResult,
     tool,
 )
-from threadlog.engine.behavior import Wanted
-from threadlog.engine.events import RunResult
-from threadlog.engine.scripted import Answer, Script
+from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.events.event import RunResult
+from threadlog.engine.models.scripted import Answer, Script
 from threadlog.reducers import (
     Action,
     Append,

@@ -18,7 +18,7 @@ from calls import assert_refused, run
 from served import AGENTS, COMPLETED, WORKING, Gate, Served, message, output, peer, serving
 
 from threadlog.engine import Runtime
-from threadlog.engine.a2a.serving import Application, Site, serve
+from threadlog.engine.serve.a2a.application import Application, Site, serve
 from threadlog.store import Log
 from threadlog.store.errors import RunError
 

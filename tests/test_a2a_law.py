@@ -15,8 +15,8 @@ from served import output, told
 from test_run_law import meddled
 
 from threadlog.engine import Agent, Decision, Runtime
-from threadlog.engine.a2a.lookup import AgentTasks
-from threadlog.engine.a2a.updates import Update, updates
+from threadlog.engine.serve.a2a.task_list import AgentTasks
+from threadlog.engine.serve.a2a.updates import Update, updates
 
 
 def response(update: Update) -> StreamResponse:

@@ -15,7 +15,7 @@ from threadlog.engine import (
     ScriptedModel,
     Truncation,
 )
-from threadlog.engine.stop import StopOnTool
+from threadlog.engine.agents.stop_policy import StopOnTool
 from threadlog.reducers import Reducer
 from threadlog.store.document import dumps
 from threadlog.store.errors import DefinitionError

@@ -22,8 +22,8 @@ from threadlog.engine import (
     Terminate,
     ToolCall,
 )
-from threadlog.engine.behavior import Wanted
-from threadlog.engine.phases import ordered
+from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.agents.behavior_order import ordered
 from threadlog.reducers import Append, Set
 from threadlog.store import Log
 from threadlog.store.errors import ActionError, DefinitionError

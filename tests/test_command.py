@@ -18,7 +18,7 @@ from threadlog.store import Changeset, Log, Message, ThreadFacts, TrackedPatch
 from threadlog.store.changeset import AgentFacts, RunFacts, Termination
 from threadlog.store.document import same
 from threadlog.store.patch import apply
-from threadlog.tools.browse import print_diff, readable_diff
+from threadlog.tools.look.browse import print_diff, readable_diff
 
 AGENTS = Path(planner.__file__)
 

@@ -9,7 +9,7 @@ from examples import Committing, changeset
 from runs import agent, erase, hearing, reasons, running, said, statuses
 
 from threadlog.engine import Decision, ModelRequest, Runtime, ToolCall
-from threadlog.engine.events import AssistantTurn, RunStarted, ToolStarted
+from threadlog.engine.events.event import AssistantTurn, RunStarted, ToolStarted
 from threadlog.store import Log
 from threadlog.store.database import sqlite3, translation
 from threadlog.store.errors import LogUnavailable

@@ -25,8 +25,8 @@ from threadlog.engine import (
     ToolCall,
     Turn,
 )
-from threadlog.engine.compaction import SUMMARY_TOKENS, MoveBoundary
-from threadlog.engine.excerpt import (
+from threadlog.engine.behaviors.compaction import SUMMARY_TOKENS, MoveBoundary
+from threadlog.engine.behaviors.excerpt import (
     PREVIEW_CHARACTERS,
     PREVIEW_LINES,
     Boundary,
@@ -35,7 +35,7 @@ from threadlog.engine.excerpt import (
     estimated_tokens,
     preview,
 )
-from threadlog.engine.request import repaired
+from threadlog.engine.models.history import repaired
 from threadlog.reducers import replay
 from threadlog.store import Changeset, Log, Message, TrackedPatch
 from threadlog.store.changeset import Usage

@@ -7,8 +7,8 @@ import pytest
 from runs import Asking, agent, erase, hearing, history, run, running, said
 
 from threadlog.engine import AddContextMessage, Context, Decision, ModelRequest, ToolCall
-from threadlog.engine.behavior import Wanted
-from threadlog.engine.request import Throttle, normalised, placed
+from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.loop.request import Throttle, normalised, placed
 from threadlog.reducers import replay
 from threadlog.store import Message
 

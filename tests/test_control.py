@@ -8,7 +8,7 @@ from gated import GatedModel, changesets, entries, opened, planner
 from runs import Asking, said
 
 from threadlog.engine import Context, ModelRequest, Runtime, ToolCall
-from threadlog.engine.events import RunResumed, Steered
+from threadlog.engine.events.event import RunResumed, Steered
 from threadlog.store.errors import NotFound, RunError, RunOver
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from terminals import TRAVELLER, asked, entries, followed_until, held, make_evil
 from test_command import EVIL, plain
 from test_run_command import read
 
-from threadlog.engine.orphan import ENDS
+from threadlog.reducers.run import ENDS
 from threadlog.store.listing import RunRow
 
 

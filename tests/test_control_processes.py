@@ -20,8 +20,8 @@ from gated import assert_controlled
 from processes import Process, go, ready, started
 
 from threadlog.engine import ActiveRun, Agent, Decision, Runtime, ScriptedModel
-from threadlog.engine.events import Fact, RunFinished
-from threadlog.engine.facts import facts
+from threadlog.engine.events.event import Fact, RunFinished
+from threadlog.engine.events.facts import facts
 from threadlog.store import Log
 from threadlog.store.errors import RunError, RunOver
 

@@ -10,7 +10,7 @@ from test_control import ADD, ERASE, waiting
 from test_meanwhile import appended, wanted
 
 from threadlog.engine import Decision, Runtime, ToolCall
-from threadlog.engine.events import ToolDecided
+from threadlog.engine.events.event import ToolDecided
 from threadlog.store.errors import ContentError, NotFound, RunError, RunOver
 
 pytestmark = pytest.mark.anyio

@@ -39,7 +39,7 @@ from threadlog.engine import (
     ToolCall,
     tool,
 )
-from threadlog.engine.model import Part
+from threadlog.engine.models.model import Part
 from threadlog.reducers.decision import kept
 from threadlog.store import VersionConflict
 from threadlog.store.changeset import ActionRecord

@@ -244,7 +244,7 @@ def figures(site: Site) -> Counter[str]:
 def test_two_servers_delegate_to_each_other_whole_and_once_however_often_either_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("threadlog.engine.a2a.failure.LONGEST_WAIT", LONGEST_WAIT)
+    monkeypatch.setattr("threadlog.engine.remote.remote_error.LONGEST_WAIT", LONGEST_WAIT)
     seed = int(os.environ.get("THREADLOG_SEED", random.randrange(2**32)))
     sys.stdout.write(f"THREADLOG_SEED={seed}\n")
 

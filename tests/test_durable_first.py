@@ -9,8 +9,8 @@ from examples import held_commits
 from gated import GatedModel, opened, planner
 
 from threadlog.engine import ScriptedModel, ToolCall
-from threadlog.engine.events import AssistantTurn, Event, RunFinished, RunStarted, TextDelta
-from threadlog.engine.run import Run
+from threadlog.engine.events.event import AssistantTurn, Event, RunFinished, RunStarted, TextDelta
+from threadlog.engine.runs.handle import Run
 
 pytestmark = pytest.mark.anyio
 

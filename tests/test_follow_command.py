@@ -15,7 +15,7 @@ from calls import Called, assert_refused, bytes_of, call, ended, start
 from terminals import TRAVELLER, asked, followed_until, held, make_evil, queue_behind, row
 from test_command import plain
 
-from threadlog.engine.facts import facts
+from threadlog.engine.events.facts import facts
 from threadlog.store import Log
 from threadlog.store.listing import RunRow
 

@@ -9,17 +9,7 @@ from hypothesis import strategies as st
 from runs import generic_actions
 from strategies import documents, json
 
-from threadlog.reducers import (
-    Append,
-    Decrement,
-    Delete,
-    Increment,
-    Insert,
-    Merge,
-    Reducers,
-    Remove,
-    Set,
-)
+from threadlog.reducers import Append, Decrement, Delete, Increment, Insert, Merge, Reducers, Remove, Set
 from threadlog.reducers.generic import GenericAction
 from threadlog.store.document import same
 from threadlog.store.errors import ActionError

@@ -6,16 +6,7 @@ from pydantic import BaseModel
 from replayed import actions, conversation, listening, offered, run, running
 from runs import history, said, told
 
-from threadlog.engine import (
-    Agent,
-    Decision,
-    Handoff,
-    Permission,
-    ScriptedModel,
-    ToolCall,
-    ToolResult,
-    tool,
-)
+from threadlog.engine import Agent, Decision, Handoff, Permission, ScriptedModel, ToolCall, ToolResult, tool
 from threadlog.reducers import Action, reducer, replay
 from threadlog.store.errors import DefinitionError
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from threadlog.engine.ledger import lost_calls
 from threadlog.reducers import Reducers
+from threadlog.reducers.open_calls import lost_calls
 from threadlog.reducers.tool_call import (
     DecisionRecord,
     ResumeMode,

@@ -8,8 +8,8 @@ import pytest
 from gated import GatedModel, opened, planner
 
 from threadlog.engine import ModelRequest
-from threadlog.engine.events import RunFinished
-from threadlog.engine.model import Part
+from threadlog.engine.events.event import RunFinished
+from threadlog.engine.models.model import Part
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,9 @@ from crashed import at_work, rows
 from gated import GatedModel, planner
 from locking import KINDS
 
-from threadlog.engine import Runtime, liveness, windows_lock
-from threadlog.engine.liveness import Liveness, _remove
+from threadlog.engine import Runtime
+from threadlog.engine.runs import liveness, windows_lock
+from threadlog.engine.runs.liveness import Liveness, _remove
 from threadlog.store.errors import LogError, LogUnavailable
 
 pytestmark = pytest.mark.anyio

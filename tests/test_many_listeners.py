@@ -10,10 +10,10 @@ import pytest
 from examples import changeset
 
 from threadlog.engine import Agent, ModelRequest, Runtime
-from threadlog.engine.events import AssistantTurn, Cursor, Event, Lagged, TextDelta
-from threadlog.engine.facts import Past, facts
-from threadlog.engine.model import FinishPart, Part, TextPart
-from threadlog.engine.stream import Broadcast, Subscription
+from threadlog.engine.events.broadcast import Broadcast, Subscription
+from threadlog.engine.events.event import AssistantTurn, Cursor, Event, Lagged, TextDelta
+from threadlog.engine.events.facts import Past, facts
+from threadlog.engine.models.model import FinishPart, Part, TextPart
 from threadlog.store import Log, Message
 
 LISTENERS, SLOW, TOKENS, PACE = 1000, 100, 75, 0.02

@@ -15,10 +15,10 @@ from processes import started
 from replayed import assert_replays, listening
 
 from threadlog.engine import Agent, Decision, Runtime, Tool, ToolContext
-from threadlog.engine.agent import ToolExecution
-from threadlog.engine.ledger import TOLD
-from threadlog.engine.orphan import CANCELLED, ENDS, QUESTION
-from threadlog.engine.recovery import Orphans
+from threadlog.engine.agents.agent import ToolExecution
+from threadlog.engine.runs.recovery import Orphans
+from threadlog.reducers.open_calls import TOLD
+from threadlog.reducers.run import CANCELLED, ENDS, QUESTION
 from threadlog.store import Log
 
 pytestmark = pytest.mark.anyio

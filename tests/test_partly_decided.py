@@ -9,8 +9,8 @@ from runs import Asking, agent, erase, hearing, run, running, said, statuses
 from test_suspension import ADD, AWAITING, ERASE, decided, eraser
 
 from threadlog.engine import Context, Decision, ModelRequest, Terminate, ToolCall
-from threadlog.engine.behavior import Wanted
-from threadlog.engine.events import ToolDecided, ToolStarted
+from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.events.event import ToolDecided, ToolStarted
 from threadlog.store.changeset import Termination
 
 pytestmark = pytest.mark.anyio

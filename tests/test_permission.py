@@ -26,8 +26,8 @@ from threadlog.engine import (
     ToolResult,
     tool,
 )
-from threadlog.engine.permission import CONFIRM
-from threadlog.engine.rule import Verdict, rule, strongest
+from threadlog.engine.behaviors.permission import CONFIRM
+from threadlog.engine.behaviors.permission_rule import Verdict, rule, strongest
 from threadlog.reducers import StateAction, replay
 from threadlog.store.errors import DefinitionError
 

@@ -27,8 +27,8 @@ from threadlog.engine import (
     ToolCall,
     Turn,
 )
-from threadlog.engine.actions import LEGAL, PhaseAction
-from threadlog.engine.behavior import Wanted
+from threadlog.engine.agents.actions import LEGAL, PhaseAction
+from threadlog.engine.agents.behavior import Wanted
 from threadlog.reducers import Delete, Set
 from threadlog.reducers.phase import Phase
 from threadlog.store.changeset import Message, Termination

@@ -28,7 +28,7 @@ from asking import (
 from fake_provider import Answer, Call, FakeProvider, Kind, Refusal
 
 from threadlog.engine import Agent, ProviderModel, Runtime, ToolCall
-from threadlog.engine.model import FinishPart, Part, ToolCallPart
+from threadlog.engine.models.model import FinishPart, Part, ToolCallPart
 
 pytestmark = MARKS
 

@@ -8,7 +8,7 @@ from fake_provider import Answer, Call, FakeProvider, Kind, Refusal
 from replayed import assert_replays, conversation
 
 from threadlog.engine import Agent, RetryPolicy, Runtime, tool
-from threadlog.engine.events import RunResult, TextDelta
+from threadlog.engine.events.event import RunResult, TextDelta
 from threadlog.store import Log
 from threadlog.store.changeset import Inference
 

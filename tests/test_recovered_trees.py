@@ -11,8 +11,8 @@ from served import WORKING
 from test_sub_agents import answers
 
 from threadlog.engine import Runtime
-from threadlog.engine.a2a.lookup import AgentTasks
-from threadlog.engine.sub_agents import sub_agent
+from threadlog.engine.runs.sub_agents import sub_agent
+from threadlog.engine.serve.a2a.task_list import AgentTasks
 from threadlog.reducers.sub_agent import sub_agents_in
 from threadlog.store import Changeset, Log
 

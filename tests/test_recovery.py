@@ -14,9 +14,9 @@ from processes import together
 from replayed import assert_replays, listening
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.ledger import TOLD
-from threadlog.engine.orphan import CANCELLED, ENDS
-from threadlog.engine.runs import IfActive
+from threadlog.engine.runs.commands import IfActive
+from threadlog.reducers.open_calls import TOLD
+from threadlog.reducers.run import CANCELLED, ENDS
 from threadlog.reducers.tool_call import calls
 from threadlog.store import Log
 from threadlog.store.errors import RunError, ThreadAlreadyRunning

@@ -7,9 +7,9 @@ from replayed import assert_replays
 from runs import fresh_path, history
 
 from threadlog.engine import Agent, Decision, Runtime, ScriptedModel, ToolCall, Turn, tool
-from threadlog.engine.agent import ToolExecution
-from threadlog.engine.orphan import ENDS
-from threadlog.engine.recovery import Orphans
+from threadlog.engine.agents.agent import ToolExecution
+from threadlog.engine.runs.recovery import Orphans
+from threadlog.reducers.run import ENDS
 from threadlog.reducers.usage import spent, summed
 from threadlog.store import Changeset, Log
 from threadlog.store.changeset import Usage

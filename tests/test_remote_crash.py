@@ -16,7 +16,7 @@ from remote_agent import RemoteServer
 from runs import assert_sound, reasons
 
 from threadlog.engine import Runtime
-from threadlog.engine.a2a.card import IDEMPOTENT
+from threadlog.engine.remote.extension import IDEMPOTENT
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from replayed import running
 from runs import history
 
 from threadlog.engine import Decision, RemoteAgent, Runtime
-from threadlog.engine.events import RunResult
+from threadlog.engine.events.event import RunResult
 from threadlog.reducers.remote import remote_task
 from threadlog.reducers.tool_call import ToolCallState
 from threadlog.store.changeset import Termination
@@ -46,9 +46,9 @@ def server() -> Iterator[RemoteServer]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server has less time for its answers, and a cancelled task for its end."""
-    monkeypatch.setattr("threadlog.engine.a2a.client.DEADLINE", 0.3)
-    monkeypatch.setattr("threadlog.engine.a2a.loop.CANCEL_SECONDS", 0.5)
-    monkeypatch.setattr("threadlog.engine.a2a.failure.SHORTEST_WAIT", 0.05)
+    monkeypatch.setattr("threadlog.engine.remote.client.DEADLINE", 0.3)
+    monkeypatch.setattr("threadlog.engine.remote.remote_loop.CANCEL_SECONDS", 0.5)
+    monkeypatch.setattr("threadlog.engine.remote.remote_error.SHORTEST_WAIT", 0.05)
 
 
 async def unsure(runtime: Runtime, server: RemoteServer) -> ToolCallState:

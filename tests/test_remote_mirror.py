@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadlog.engine.a2a.mirror import Task, fresh, mirrored, output
+from threadlog.engine.remote.mirror import Task, fresh, mirrored, output
 from threadlog.store import Message
 
 texts = st.text("abc ", min_size=1, max_size=4)

@@ -14,7 +14,7 @@ from replayed import running
 from runs import history, reasons
 
 from threadlog.engine import Decision, RemoteAgent, Runtime
-from threadlog.engine.events import AssistantTurn, ToolSuspended
+from threadlog.engine.events.event import AssistantTurn, ToolSuspended
 from threadlog.reducers.remote import remote_task
 from threadlog.store import Message
 from threadlog.store.changeset import Termination

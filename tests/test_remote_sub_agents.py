@@ -15,7 +15,7 @@ from served import AGENTS, serving
 from test_sub_agents import answers, of_run, planner
 
 from threadlog.engine import Decision, Permission, RemoteAgent, Runtime, ToolCall
-from threadlog.engine.sub_agents import SubAgent
+from threadlog.engine.runs.sub_agents import SubAgent
 from threadlog.reducers import replay
 from threadlog.reducers.remote import remote_task
 from threadlog.store import Log, Message

@@ -41,9 +41,9 @@ from threadlog.engine import (
     ToolResult,
     Turn,
 )
-from threadlog.engine.divergence import Diverged
-from threadlog.engine.replay import replay_run
-from threadlog.engine.stop import StopOnTool
+from threadlog.engine.agents.stop_policy import StopOnTool
+from threadlog.engine.replay.divergence import Diverged
+from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import Append, Set
 from threadlog.reducers.check import NotChecked
 from threadlog.store import Log

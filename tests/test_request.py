@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from threadlog.engine.request import INTERRUPTED, LATER, awaiting, repaired
+from threadlog.engine.models.history import INTERRUPTED, LATER, awaiting, repaired
 from threadlog.store import Message
 from threadlog.store.changeset import ToolCall
 

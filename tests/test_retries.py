@@ -19,10 +19,10 @@ from threadlog.engine import (
     ToolCall,
     Turn,
 )
-from threadlog.engine.events import AttemptFailed, TextDelta
-from threadlog.engine.model import ErrorKind, FinishPart, Part, TextPart, ToolCallDelta, ToolCallPart
-from threadlog.engine.replay import replay_run
-from threadlog.engine.step import BROKEN_OFF, CUT_OFF
+from threadlog.engine.events.event import AttemptFailed, TextDelta
+from threadlog.engine.loop.step import BROKEN_OFF, CUT_OFF
+from threadlog.engine.models.model import ErrorKind, FinishPart, Part, TextPart, ToolCallDelta, ToolCallPart
+from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import Append
 from threadlog.store import Log
 from threadlog.store.changeset import Inference, Usage

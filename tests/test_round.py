@@ -37,7 +37,7 @@ from threadlog.engine import (
     ToolContext,
     ToolResult,
 )
-from threadlog.engine.events import ToolFinished
+from threadlog.engine.events.event import ToolFinished
 from threadlog.reducers import Append, Delete, Increment, Insert, Merge, Remove, Set, StateAction, replay
 from threadlog.reducers.conflict import Write, conflict
 from threadlog.reducers.tool_call import calls as calls_in

@@ -16,8 +16,8 @@ from runs import (
 )
 
 from threadlog.engine import Agent, Context, ModelRequest, Runtime, ToolCall, Turn
-from threadlog.engine.events import RunResult
-from threadlog.engine.registry import Registry
+from threadlog.engine.agents.registry import Registry
+from threadlog.engine.events.event import RunResult
 from threadlog.reducers import Set, replay
 from threadlog.store import Log, Message, ThreadFacts
 from threadlog.store.changeset import Inference, RunFacts, Termination, ToolOutcome, Usage

@@ -10,9 +10,9 @@ from runs import Asking, agent, assert_sound, hearing, history, reasons, running
 from test_retries import Recorded, failing
 
 from threadlog.engine import Agent, Context, ModelRequest, Run, Runtime, Tool, ToolCall, ToolResult
-from threadlog.engine.events import RunResult, TextDelta
-from threadlog.engine.model import FinishPart, Part, TextPart
-from threadlog.engine.replay import replay_run
+from threadlog.engine.events.event import RunResult, TextDelta
+from threadlog.engine.models.model import FinishPart, Part, TextPart
+from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import Append
 from threadlog.store import Log
 from threadlog.store.changeset import Termination

@@ -9,8 +9,8 @@ from examples import changeset
 from runs import Asking, asking, reasons, running
 
 from threadlog.engine import Agent, Context, ModelRequest, ScriptedModel, ToolCall
-from threadlog.engine.events import AssistantTurn, Event, RunStarted, ToolStarted
-from threadlog.engine.model import FinishPart, Part, ToolCallPart
+from threadlog.engine.events.event import AssistantTurn, Event, RunStarted, ToolStarted
+from threadlog.engine.models.model import FinishPart, Part, ToolCallPart
 from threadlog.reducers import Set
 from threadlog.store import ANY, Log, VersionConflict
 

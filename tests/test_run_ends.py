@@ -17,16 +17,8 @@ from runs import (
     state,
 )
 
-from threadlog.engine import (
-    Agent,
-    Context,
-    Runtime,
-    ScriptedModel,
-    State,
-    ToolCall,
-    ToolResult,
-)
-from threadlog.engine.events import RunResult
+from threadlog.engine import Agent, Context, Runtime, ScriptedModel, State, ToolCall, ToolResult
+from threadlog.engine.events.event import RunResult
 from threadlog.reducers import Action, Set, replay
 from threadlog.reducers.run import RunMoved, RunStarted
 from threadlog.store import Message

@@ -8,7 +8,7 @@ import pytest
 from runs import agent, history, run, running
 
 from threadlog.engine import ToolCall, Turn
-from threadlog.engine.events import (
+from threadlog.engine.events.event import (
     AssistantTurn,
     Event,
     RunFinished,

@@ -16,9 +16,9 @@ from runs import CountedEffects, fresh_path, history, running
 from test_run_record import CALL_MOVES
 
 from threadlog.engine import Agent, Decision, Run, Runtime
-from threadlog.engine.events import Event, RunFinished, RunResult, TextDelta, ToolStarted
-from threadlog.engine.facts import facts
-from threadlog.engine.replay import replay_run
+from threadlog.engine.events.event import Event, RunFinished, RunResult, TextDelta, ToolStarted
+from threadlog.engine.events.facts import facts
+from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import replay
 from threadlog.reducers.phase import Phase
 from threadlog.reducers.tool_call import calls

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threadlog.engine import Model, ModelRequest, ScriptedModel, ToolCall, Turn
-from threadlog.engine.model import Collector, FinishPart, Part, TextPart, ToolCallPart
+from threadlog.engine.models.model import Collector, FinishPart, Part, TextPart, ToolCallPart
 from threadlog.store import Message
 from threadlog.store.changeset import Usage
 

@@ -7,7 +7,7 @@ from replayed import assert_replays, running
 from runs import erase
 
 from threadlog.engine import Agent, ScriptedModel, ToolCall
-from threadlog.engine.events import RunFinished, RunResumed, Steered
+from threadlog.engine.events.event import RunFinished, RunResumed, Steered
 
 pytestmark = pytest.mark.anyio
 

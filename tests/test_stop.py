@@ -25,7 +25,7 @@ from runs import (
 )
 
 from threadlog.engine import Decision, ModelRequest, Terminate, ToolCall, ToolResult, Turn
-from threadlog.engine.stop import (
+from threadlog.engine.agents.stop_policy import (
     ConsecutiveErrors,
     ContentMatch,
     LoopDetection,

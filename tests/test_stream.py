@@ -10,7 +10,8 @@ from examples import changeset, fresh_log
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadlog.engine.events import (
+from threadlog.engine.events.broadcast import Broadcast, Subscription
+from threadlog.engine.events.event import (
     AssistantTurn,
     AttemptFailed,
     Cursor,
@@ -21,8 +22,7 @@ from threadlog.engine.events import (
     ToolCallDelta,
     ToolStarted,
 )
-from threadlog.engine.facts import Past, facts
-from threadlog.engine.stream import Broadcast, Subscription
+from threadlog.engine.events.facts import Past, facts
 from threadlog.store import Changeset, Log, Message
 from threadlog.store.changeset import RunFacts, Termination, ToolOutcome
 

@@ -19,8 +19,8 @@ from threadlog.engine import (
     ToolCall,
     Turn,
 )
-from threadlog.engine.output import MAX_REMINDERS, NOT_GIVEN, REMINDER
-from threadlog.engine.stop import MaxRounds
+from threadlog.engine.agents.output import MAX_REMINDERS, NOT_GIVEN, REMINDER
+from threadlog.engine.agents.stop_policy import MaxRounds
 from threadlog.store.changeset import Termination
 from threadlog.store.errors import DefinitionError
 

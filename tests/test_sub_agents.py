@@ -10,17 +10,9 @@ from replayed import conversation, listening, running
 from runs import add, erase, said, state
 from test_control import ERASE
 
-from threadlog.engine import (
-    Agent,
-    Decision,
-    ModelRequest,
-    Permission,
-    ScriptedModel,
-    ToolCall,
-    ToolContext,
-)
-from threadlog.engine.events import ToolProgress
-from threadlog.engine.scripted import Script
+from threadlog.engine import Agent, Decision, ModelRequest, Permission, ScriptedModel, ToolCall, ToolContext
+from threadlog.engine.events.event import ToolProgress
+from threadlog.engine.models.scripted import Script
 from threadlog.store import Message
 from threadlog.store.document import loads
 

@@ -17,8 +17,7 @@ from runs import add, erase, history
 from test_structured_output import TRIP, Trip, final
 
 from threadlog.engine import Agent, Decision, ModelRequest, Permission, Run, Runtime, ScriptedModel, ToolCall
-from threadlog.engine.control import steering_id
-from threadlog.engine.events import (
+from threadlog.engine.events.event import (
     AssistantTurn,
     Cursor,
     Event,
@@ -33,10 +32,10 @@ from threadlog.engine.events import (
     ToolFinished,
     ToolSuspended,
 )
-from threadlog.engine.facts import facts
-from threadlog.engine.model import FinishPart, Part, TextPart
+from threadlog.engine.events.facts import facts
+from threadlog.engine.models.model import FinishPart, Part, TextPart
 from threadlog.store import ANY, Log, Message
-from threadlog.store.changeset import RunFacts, Termination
+from threadlog.store.changeset import RunFacts, Termination, steering_id
 from threadlog.store.errors import NotFound
 
 pytestmark = pytest.mark.anyio

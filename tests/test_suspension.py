@@ -39,8 +39,8 @@ from threadlog.engine import (
     ToolResult,
     tool,
 )
-from threadlog.engine.behavior import Wanted
-from threadlog.engine.events import (
+from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.events.event import (
     RunFinished,
     RunResult,
     RunResumed,

@@ -24,8 +24,8 @@ from threadlog.engine import (
     ToolResult,
     tool,
 )
-from threadlog.engine.events import ToolProgress
-from threadlog.engine.replay import replay_run
+from threadlog.engine.events.event import ToolProgress
+from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import Set, replay
 from threadlog.store import Log
 from threadlog.store.document import dumps

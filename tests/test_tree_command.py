@@ -7,7 +7,7 @@ import pytest
 from calls import call, start
 
 from threadlog.store import Log
-from threadlog.tools.tree import as_tree
+from threadlog.tools.look.tree import as_tree
 
 TEAM = Path(__file__).parent / "team.py"
 

@@ -17,7 +17,7 @@ from runs import erase, fresh_path
 from tree_fold import Tree
 
 from threadlog.engine import Agent, Decision, ModelError, Runtime, ToolCall
-from threadlog.engine.sub_agents import sub_agent
+from threadlog.engine.runs.sub_agents import sub_agent
 from threadlog.reducers.sub_agent import sub_agents_in
 from threadlog.store import Log
 from threadlog.store.errors import RunError

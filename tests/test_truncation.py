@@ -22,9 +22,9 @@ from threadlog.engine import (
     ToolResult,
     Truncation,
 )
-from threadlog.engine.excerpt import estimated_tokens, spoken
-from threadlog.engine.request import repaired
-from threadlog.engine.truncation import LEFT_OUT, truncated
+from threadlog.engine.behaviors.excerpt import estimated_tokens, spoken
+from threadlog.engine.behaviors.truncation import LEFT_OUT, truncated
+from threadlog.engine.models.history import repaired
 from threadlog.store import Message
 
 anyio = pytest.mark.anyio

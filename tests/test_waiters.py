@@ -2,7 +2,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from threadlog.engine.waiters import AT_ONCE, Waiters
+from threadlog.engine.events.waiters import AT_ONCE, Waiters
 
 pytestmark = pytest.mark.anyio
 

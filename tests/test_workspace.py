@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from runs import CountedEffects, assert_sound, history
 
-from threadlog.engine.journal import LogJournal
-from threadlog.engine.workspace import RunIdentity, Workspace
+from threadlog.engine.commit.journal import LogJournal
+from threadlog.engine.commit.workspace import RunIdentity, Workspace
 from threadlog.reducers import Increment, Reducers, Set, Thread
 from threadlog.store import AsyncLog, Log, Message
 from threadlog.store.errors import ActionError, ContentError

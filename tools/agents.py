@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import click
 
-from ..engine.a2a.agent import RemoteAgent
-from ..engine.agent import Agent
-from ..engine.compaction import COMPACTION_REDUCER
-from ..engine.handoff import HANDOFF_REDUCER
-from ..engine.permission import OVERRIDE_REDUCER, PERMISSION_REDUCER
-from ..engine.prompts import PROMPT_REDUCER
+from ..engine.agents import Agent, RemoteAgent
+from ..engine.behaviors import (
+    COMPACTION_REDUCER,
+    HANDOFF_REDUCER,
+    OVERRIDE_REDUCER,
+    PERMISSION_REDUCER,
+    PROMPT_REDUCER,
+)
 from ..reducers.reduce import Reducers
 from ..reducers.reducer import Reducer
 from ..reducers.sub_agent import SUB_AGENT_REDUCER

@@ -17,16 +17,16 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from ..store import errors
-from .audit import rebuild, replay, stats, verify
-from .browse import diff, log, show, state, threads
-from .control import cancel, decide, steer
+from .act.control import cancel, decide, steer
+from .act.recover import recover
+from .act.run import run
+from .act.serve import serve
+from .check.audit import rebuild, replay, stats, verify
 from .demo.command import demo
-from .follow import follow
-from .pending import pending
-from .recover import recover
-from .run import run
-from .runs import runs
-from .serve import serve
+from .look.browse import diff, log, show, state, threads
+from .look.follow import follow
+from .look.pending import pending
+from .look.runs import runs
 from .terminal import line
 
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (

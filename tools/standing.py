@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from ..engine.liveness import Liveness
+from ..engine.runs import Liveness
 from ..store.changeset import Executor, Termination, control_stream
 from ..store.errors import NotFound
 from ..store.log import Log

@@ -12,10 +12,10 @@ from replayed import assert_replays
 from tree_fold import Tree
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.facts import facts
-from threadlog.engine.orphan import QUESTION
-from threadlog.engine.recovery import Orphans
+from threadlog.engine.events.facts import facts
+from threadlog.engine.runs.recovery import Orphans
 from threadlog.reducers import replay
+from threadlog.reducers.run import QUESTION
 from threadlog.reducers.tool_call import ToolCallState, calls
 from threadlog.store import Changeset, Log
 from threadlog.store.changeset import control_stream

@@ -22,8 +22,8 @@ from threadlog.engine import (
     ToolResult,
     tool,
 )
-from threadlog.engine.registry import Registered
-from threadlog.engine.scripted import Answer
+from threadlog.engine.agents.registry import Registered
+from threadlog.engine.models.scripted import Answer
 from threadlog.store.document import loads
 
 from .witness import Effect, Witness

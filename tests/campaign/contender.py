@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 import anyio
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.runs import IfActive
+from threadlog.engine.runs.commands import IfActive
 from threadlog.store import ANY, Changeset, Log
 from threadlog.store.async_log import AsyncLog
 from threadlog.store.changeset import control_stream

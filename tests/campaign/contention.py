@@ -20,7 +20,7 @@ from control_fold import Fold
 from processes import Process, go, ready, started
 from tree_fold import Tree
 
-from threadlog.engine.replay import replay_run
+from threadlog.engine.replay.replay import replay_run
 from threadlog.store import Log
 from threadlog.store.history import Entry
 

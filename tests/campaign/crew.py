@@ -6,8 +6,8 @@ Everything they do is a function of the conversation, so that any process may go
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from threadlog.engine import Agent, ModelRequest, ScriptedModel, Timeout, ToolCall, ToolContext, tool
-from threadlog.engine.model import Part
-from threadlog.engine.scripted import Answer
+from threadlog.engine.models.model import Part
+from threadlog.engine.models.scripted import Answer
 
 Note = Callable[[str], None]
 

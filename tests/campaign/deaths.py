@@ -23,8 +23,8 @@ from processes import started
 from tree_fold import Tree
 
 from threadlog.engine import Runtime
-from threadlog.engine.orphan import QUESTION
-from threadlog.engine.replay import replay_run
+from threadlog.engine.replay.replay import replay_run
+from threadlog.reducers.run import QUESTION
 from threadlog.store import Log
 from threadlog.store.listing import RunRow
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import anyio
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.recovery import Orphans
-from threadlog.engine.runs import IfActive
+from threadlog.engine.runs.commands import IfActive
+from threadlog.engine.runs.recovery import Orphans
 from threadlog.store.async_log import AsyncLog
 from threadlog.store.errors import RunError
 

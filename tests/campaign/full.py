@@ -14,7 +14,7 @@ from replayed import assert_replays
 from small_disk import small_disk
 
 from threadlog.engine import Runtime
-from threadlog.engine.recovery import Orphans
+from threadlog.engine.runs.recovery import Orphans
 from threadlog.store import Log
 
 from .part import Outcome, Part

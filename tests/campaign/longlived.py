@@ -21,7 +21,7 @@ from typing import Any
 import anyio
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.runs import IfActive
+from threadlog.engine.runs.commands import IfActive
 from threadlog.store.errors import RunError
 
 from .crew import SCRIPTS, crew

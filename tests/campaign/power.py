@@ -14,8 +14,8 @@ import anyio
 from replayed import assert_replays
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.facts import facts
-from threadlog.engine.recovery import Orphans
+from threadlog.engine.events.facts import facts
+from threadlog.engine.runs.recovery import Orphans
 from threadlog.store import ANY, Changeset, Log
 from threadlog.store.database import sqlite3
 from threadlog.store.errors import RunError

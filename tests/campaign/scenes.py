@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.recovery import Orphans
+from threadlog.engine.runs.recovery import Orphans
 
 from .stage import Stage
 

@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 
 from threadlog.engine import Decision, Run, Runtime
-from threadlog.engine.events import Event
-from threadlog.engine.recovery import Orphans
+from threadlog.engine.events.event import Event
+from threadlog.engine.runs.recovery import Orphans
 from threadlog.store.errors import LogError, NotFound, RunError
 
 from .cast import Cast

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_jsonable_python
 
 from threadlog.engine import RunResult
-from threadlog.engine.events import Fact
+from threadlog.engine.events.event import Fact
 from threadlog.store.document import dumps, loads
 
 Line = dict[str, Any]

@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 
 from threadlog.engine import Agent, Decision, ModelRequest, Run, Runtime, ScriptedModel, ToolCall, Turn, tool
-from threadlog.engine.scripted import Answer
+from threadlog.engine.models.scripted import Answer
 from threadlog.store import ANY, Changeset, Log, Message
 
 from . import faults

@@ -10,10 +10,10 @@ import anyio
 import click
 
 from ...engine import RunResult
-from ...engine.registry import Registered
+from ...engine.agents import Registered
 from ...engine.replay import replay_run
 from ...store.log import Log
-from ..audit import print_findings
+from ..check.audit import print_findings
 from ..terminal import console, print_json, styled
 from . import payments, second
 from .crash import Crashed, survive_a_crash

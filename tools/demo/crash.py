@@ -10,7 +10,7 @@ import anyio
 import click
 
 from ...engine import Decision, RunResult, Runtime
-from ...engine.recovery import orphans
+from ...engine.runs import orphans
 from ...reducers.tool_call import ToolCallState, calls
 from ...store.changeset import Orphan
 from ...store.log import Log

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import anyio
 
 from ...engine import RunResult, Runtime, SubAgent
-from ...engine.registry import Registered
-from ...engine.sub_agents import sub_agent
+from ...engine.agents import Registered
+from ...engine.runs import sub_agent
 from ...reducers.sub_agent import sub_agents_in
 from ...store.log import Log
-from ..browse import print_history
-from ..runs import ended
+from ..look.browse import print_history
+from ..look.runs import ended
+from ..look.tree import branch
 from ..terminal import styled
-from ..tree import branch
 from .second import LOG, Second, lacks, second_process
 from .team import ARCHIVIST, team
 from .telling import follow, heading, put, say, short

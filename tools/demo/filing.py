@@ -10,8 +10,8 @@ from ...engine import Decision, RunResult, Runtime
 from ...engine.replay import replay_run
 from ...reducers.reduce import Reducers
 from ...store.log import Log
-from ..audit import print_findings, print_replayed, replay_thread
-from ..browse import print_diff, print_history, readable_diff
+from ..check.audit import print_findings, print_replayed, replay_thread
+from ..look.browse import print_diff, print_history, readable_diff
 from ..terminal import compact, console, styled
 from .expenses import SAY_WHEN, bookkeeper, ledger
 from .telling import follow, heading, put, tell_decision

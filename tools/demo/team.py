@@ -9,7 +9,7 @@ import anyio
 from pydantic import JsonValue
 
 from ...engine import Agent, ModelRequest, ScriptedModel, ToolCall, Turn, tool
-from ...engine.scripted import Answer
+from ...engine.models import Answer
 from ...store.document import loads
 from .expenses import expenses, money
 

@@ -1,0 +1,24 @@
+"""Commands to a run (decide, steer, cancel), and the endings that are written on its behalf."""
+
+from .closing import cancel_waiting, close_calls, superseded
+from .control_stream import ControlStream
+from .crashed import Recovering
+from .decision import Answers, Decision, recorded, refuse_unknown
+from .inbox import Inbox
+from .mailbox import Control, Interrupted, Place
+
+__all__ = [
+    "Answers",
+    "Control",
+    "ControlStream",
+    "Decision",
+    "Inbox",
+    "Interrupted",
+    "Place",
+    "Recovering",
+    "cancel_waiting",
+    "close_calls",
+    "recorded",
+    "refuse_unknown",
+    "superseded",
+]

@@ -1,0 +1,143 @@
+"""One inference: attempts, back-off, fallback models, until there is a turn. Every attempt is recorded.
+
+    for each model            the next one when this one's attempts are used up, or retrying is of no use
+      for each attempt        wait in between: doubling, with jitter, within a budget of seconds
+
+A stream that breaks off after some text, and before any tool call, is not thrown away: the text becomes a
+turn that says it was interrupted, and the loop asks the model to go on.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from anyio import get_cancelled_exc_class
+
+from ...store.changeset import Attempt, Inference
+from ...store.errors import keepable
+from ..commit import Effects
+from ..events import AttemptFailed
+from ..models import Collector, Model, ModelError, ModelRequest, Part, RetryPolicy, TextPart, Turn, digest
+
+
+class InferenceFailed(Exception):
+    """No model gave a turn. The inquiry's attempts say why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A turn, and what it took."""
+
+    turn: Turn
+    request: ModelRequest
+    model: str
+    attempts: tuple[Attempt, ...]
+    """Those before it that gave no turn."""
+
+    latency: int
+    interrupted: bool = False
+    """Whether the stream broke off: the turn is what came before."""
+
+    def record(self) -> Inference:
+        """As it is kept."""
+        return Inference(
+            model=self.model,
+            settings=dict(self.request.settings),
+            usage=self.turn.usage,
+            finish_reason="interrupted" if self.interrupted else self.turn.finish_reason,
+            latency=self.latency,
+            request_digest=digest(self.request),
+            attempts=self.attempts,
+        )
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """Asks models until one has answered."""
+
+    effects: Effects
+    policy: RetryPolicy
+    heard: Callable[[Part], None]
+    """Told every part as it comes."""
+
+    failed: Callable[[AttemptFailed], None]
+    """Told when an attempt has failed."""
+
+    may_go_on: bool = True
+    """Whether a text that breaks off may be kept, and the model asked to go on."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    """Those that gave no turn, in order: kept even when the inquiry itself is cancelled."""
+
+    _waited: float = 0.0
+
+    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest], what: str) -> Answer:
+        """The first turn that any of the models gives. The request is made anew for each attempt.
+
+        Raises:
+            InferenceFailed: none did, or the budget of waiting is used up.
+        """
+        problem = "there is no model to ask"
+        for model in models:
+            for number in range(1, self.policy.attempts + 1):
+                answer = await self._attempt(model, request(), f"{what}:{len(self.attempts)}")
+                if isinstance(answer, Answer):
+                    return answer
+                problem = f"model={model.name!r} attempt={number}/{self.policy.attempts}: {answer}"
+                if not answer.is_retryable or number == self.policy.attempts:
+                    break
+                if not await self._wait(number, answer):
+                    raise InferenceFailed(f"{problem} (retry budget exhausted)")
+        raise InferenceFailed(problem)
+
+    async def _attempt(self, model: Model, request: ModelRequest, what: str) -> Answer | ModelError:
+        collector, mark = Collector(), self.effects.mark(what)
+        try:
+            async with aclosing(self.effects.infer(model, request)) as parts:
+                async for part in parts:
+                    if part != TextPart(""):  # says nothing: not even that there is an answer
+                        collector.add(part)
+                        self.heard(part)
+            if collector.is_empty:
+                raise ModelError("connection", "the stream was empty")
+        except ModelError as err:
+            latency = self.effects.since(what, mark)
+            self._record(model, collector, latency, err)
+            turn = collector.turn()
+            if turn.text and not collector.called and err.is_retryable and self.may_go_on:
+                return Answer(turn, request, model.name, tuple(self.attempts), latency, interrupted=True)
+            return err
+        except get_cancelled_exc_class():
+            self._record(model, collector, self.effects.since(what, mark))
+            raise
+        latency = self.effects.since(what, mark)
+        return Answer(collector.turn(), request, model.name, tuple(self.attempts), latency)
+
+    def _record(
+        self, model: Model, collector: Collector, latency: int, err: ModelError | None = None
+    ) -> None:
+        attempt = Attempt(
+            model=model.name,
+            outcome="failed" if err else "cancelled",
+            kind=err.kind if err else None,
+            error=keepable(err.problem) if err else None,
+            retry_after=err.retry_after if err else None,
+            text=keepable(collector.turn().text),
+            called=collector.called,
+            latency=latency,
+        )
+        self.attempts.append(attempt)
+        if err:
+            self.failed(AttemptFailed(model.name, str(err)))
+
+    async def _wait(self, number: int, err: ModelError) -> bool:
+        """Whether the wait before the next attempt was within the budget; then it is over."""
+        wait = err.retry_after
+        if wait is None:
+            wait = self.effects.jittered(self.policy.wait(number), self.policy.jitter)
+        if self._waited + wait > self.policy.budget:
+            return False
+        self._waited += wait
+        self.attempts[-1] = self.attempts[-1].model_copy(update={"wait": round(wait * 1_000_000)})
+        await self.effects.sleep(wait)
+        return True

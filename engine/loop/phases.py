@@ -1,0 +1,107 @@
+"""Asking an agent's behaviors, phase by phase, in their order."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from copy import deepcopy
+from typing import Any
+
+from anyio import get_cancelled_exc_class
+
+from ...reducers.phase import Phase
+from ...reducers.tool_call import DecisionRecord
+from ...store.changeset import ToolCall, ToolOutcome
+from ...store.errors import BehaviorError, in_words
+from ..agents import Behavior, Context, PhaseAction, Returned, State, Wanted, ordered, refuse_illegal
+from ..commit import Workspace
+from ..control import Control, Interrupted
+from ..models import Turn
+
+_TOLD = (Phase.AFTER_TOOL_EXECUTE, Phase.RUN_END)
+"""Where behaviors are told of what has happened: a run that is cancelled lets them finish."""
+
+
+class Phases:
+    """The behaviors of one run."""
+
+    def __init__(
+        self,
+        agent: str,
+        behaviors: Sequence[Behavior],
+        tools: Collection[str],
+        work: Workspace,
+        control: Control,
+    ) -> None:
+        self._agent = agent
+        self._behaviors = ordered(behaviors)
+        self._tools = tools
+        self._work = work
+        self._control = control
+
+    async def run(
+        self,
+        phase: Phase,
+        step: int,
+        *,
+        turn: Turn | None = None,
+        error: str | None = None,
+        call: ToolCall | None = None,
+        outcome: ToolOutcome | None = None,
+        decision: DecisionRecord | None = None,
+    ) -> list[PhaseAction]:
+        """Ask every behavior; each sees the state as the one before it left it.
+
+        State is changed at once; the other actions are returned in order. If one behavior fails or is cut
+        off, nothing of the phase is kept.
+
+        Raises:
+            BehaviorError: naming the behavior.
+            Interrupted: the run was cancelled while it waited for one.
+        """
+        identity, actions = self._work.identity, list[PhaseAction]()
+        with self._work.attempt():
+            for behavior in self._behaviors:
+                context = Context(
+                    phase,
+                    identity.run_id,
+                    identity.thread_id,
+                    self._agent,
+                    step,
+                    tuple(self._work.messages),
+                    self._tools,
+                    *deepcopy((turn, error, call, outcome, decision)),
+                    self._work.state,
+                    self._asking(behavior.name),
+                )
+                actions += await self._ask(behavior, context)
+        return actions
+
+    async def _ask(self, behavior: Behavior, context: Context) -> list[PhaseAction]:
+        source = f"behavior:{behavior.name}:{context.phase.value}"
+        try:
+            wanted = await self._wanted(behavior, context)
+            actions = [wanted] if isinstance(wanted, PhaseAction) else list(wanted or ())
+            refuse_illegal(context.phase, actions)
+            states = [action.action for action in actions if isinstance(action, State)]
+            self._work.act(states, source=source, call_id=context.call.id if context.call else None)
+        except Interrupted:
+            raise
+        except Exception as err:
+            raise BehaviorError(behavior.name, context.phase.value, in_words(err)) from err
+        return [action for action in actions if not isinstance(action, State)]
+
+    async def _wanted(self, behavior: Behavior, context: Context) -> Wanted:
+        returned: Returned = getattr(behavior, context.phase.value)(context)
+        if not isinstance(returned, Awaitable):
+            return returned
+        where = f"behavior {behavior.name!r} in {context.phase.value}"
+        try:
+            with self._control.interruptible(where, outlasts=context.phase in _TOLD):
+                return await returned
+        except (Interrupted, get_cancelled_exc_class()):
+            self._work.cut_off(where)
+            raise
+
+    def _asking(self, behavior: str) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:
+        async def ask(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+            return await self._work.ask(f"{behavior}:{name}", call)
+
+        return ask

@@ -1,0 +1,314 @@
+"""A round of tool calls: each gated, called, settled. One commit for each call as it ends.
+
+    sequential                 call by call, up to the first that is suspended
+    parallel                   all gates in call order, then all tools at once; settled as they end
+    parallel_batch_approval    the same; decided calls go on only when all of them are decided
+
+A gate says what becomes of a call, the first of these that holds: blocked, answered by a behavior, no such
+tool, arguments that do not fit, suspended, called.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from anyio import CancelScope, WouldBlock, create_memory_object_stream, create_task_group
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from ...reducers.conflict import Write, conflict, writes
+from ...reducers.phase import Phase
+from ...reducers.tool_call import DecisionRecord, Suspension, ToolCallMoved, ToolCallSuspended
+from ...reducers.tool_call import calls as calls_in
+from ...store.changeset import Message, ToolCall, ToolOutcome
+from ...store.document import dumps
+from ...store.errors import ActionError, in_words
+from ..agents import AddMessage, Agent, Block, PhaseAction, SetToolResult, Suspend, ToolAnswer, ToolContext
+from ..commit import LOOP, Effects, Publisher, Workspace
+from ..control import Interrupted
+from .. import events
+from .phases import Phases
+
+
+@dataclass(slots=True)
+class Round:
+    """One turn's calls, or the calls that were decided."""
+
+    agent: Agent
+    work: Workspace
+    effects: Effects
+    phases: Phases
+    publisher: Publisher
+    step: int
+
+    outcomes: list[ToolOutcome] = field(default_factory=list)
+    """Of the calls settled so far, in the order of their commits."""
+
+    _written: dict[str, list[Write]] = field(default_factory=dict)
+    """What each call of a parallel round has written."""
+
+    async def run(
+        self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord] | None = None
+    ) -> None:
+        """Bring every call to its outcome, or to a suspension."""
+        answers = decided or {}
+        if self.agent.tool_execution == "sequential":
+            await self._one_by_one(calls, answers)
+        else:
+            await self._all_at_once(calls, answers)
+
+    async def _one_by_one(self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord]) -> None:
+        for call in calls:
+            decision = decided.get(call.id)
+            answer = await self._gate(call, decision)
+            if not answer:
+                context = self._context(call, decision)
+                await self._may_start([(call, context)])
+                answer = await self._call(call, context)
+            await self._settle(call, answer)
+            if answer.outcome == "suspended":
+                return
+
+    async def _all_at_once(self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord]) -> None:
+        gates = [(call, await self._gate(call, decided.get(call.id))) for call in calls]
+        for call, gate in gates:
+            if gate:
+                await self._settle(call, gate)
+        # Made before the first of them starts: all are given the state that the round begins with.
+        called = [(call, self._context(call, decided.get(call.id))) for call, gate in gates if not gate]
+        if called:
+            await self._may_start(called)
+        if len(called) == 1:
+            ((call, context),) = called
+            await self._settle(call, await self._call(call, context))
+        elif called:
+            await self._together(called)
+
+    async def _may_start(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
+        """Return when the tools of these calls may start.
+
+        Raises:
+            VersionConflict: the thread is somebody else's, as after this process was stopped for a while.
+        """
+        announced = False
+        for call, context in calls:
+            actions = self.agent.toolbox()[call.name].announced(context, self._arguments(call, context))
+            self.work.act(actions, source=f"tool:{call.name}", call_id=call.id)
+            announced |= bool(actions)
+        if announced:
+            self.work.commit("tools_started")
+        # The log has what came of the tool before: after a crash it is known which of them was at work.
+        await self.work.durable()
+        self.publisher.refuse_if_taken(self.work.identity.thread_id, self.work.version)
+
+    async def _together(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
+        send, receive = create_memory_object_stream[tuple[ToolCall, ToolAnswer]](math.inf)
+
+        async def call_one(call: ToolCall, context: ToolContext) -> None:
+            send.send_nowait((call, await self._call(call, context)))
+
+        failure: Exception | None = None
+        with send, receive:
+            try:
+                async with create_task_group() as tasks:
+                    for call, context in calls:
+                        tasks.start_soon(call_one, call, context)
+                    try:
+                        for _ in calls:
+                            await self._settle(*await receive.receive())
+                    except Exception as err:
+                        # Raised in here it would come out wrapped in a group.
+                        failure = err
+                        tasks.cancel_scope.cancel()
+            finally:
+                if not failure:
+                    await self._settle_rest(receive)
+        if failure:
+            raise failure
+
+    async def _settle_rest(self, ended: MemoryObjectReceiveStream[tuple[ToolCall, ToolAnswer]]) -> None:
+        """What tools have done before the run was cancelled is done: it belongs into the log."""
+        with suppress(WouldBlock):
+            while True:
+                await self._settle(*ended.receive_nowait())
+
+    async def _gate(self, call: ToolCall, decision: DecisionRecord | None) -> ToolAnswer | None:
+        """The answer of a call whose tool is not to be called; None if it is."""
+        actions = await self.phases.run(Phase.BEFORE_TOOL_EXECUTE, self.step, call=call, decision=decision)
+        if decision and not decision.approved:
+            return ToolAnswer("cancelled", {"error": _reason(decision)})
+        verdict = _last(actions, Block, Suspend)
+        if isinstance(verdict, Block):
+            return ToolAnswer.failed(verdict.reason)
+        if given := _last(actions, SetToolResult):
+            assert isinstance(given, SetToolResult)
+            return ToolAnswer("succeeded", given.output)
+        if decision and self._is_answered_by(decision, call):
+            return ToolAnswer("succeeded", True if decision.result is None else decision.result)
+        tool = self.agent.toolbox().get(call.name)
+        if tool is None:
+            return ToolAnswer.failed(f"Tool {call.name!r} not found")
+        if problem := tool.problem_with(call.arguments):
+            return ToolAnswer.failed(problem)
+        try:
+            if verdict is None and decision is None and tool.wants_approval(call.arguments):
+                verdict = Suspend("approve", f"Call {call.name}?")
+        except Exception as err:
+            return ToolAnswer.failed(f"Execution failed: {in_words(err)}")
+        return ToolAnswer("suspended", None, suspend=verdict) if isinstance(verdict, Suspend) else None
+
+    def _is_answered_by(self, decision: DecisionRecord, call: ToolCall) -> bool:
+        """Whether what a person said is the answer of the call."""
+        mode = _mode(self.work, call)
+        was_made = mode == "recover_tool_call" and decision.result is not None
+        return was_made or mode == "use_decision_as_tool_result"
+
+    def _context(self, call: ToolCall, decision: DecisionRecord | None) -> ToolContext:
+        identity = self.work.identity
+        return ToolContext(
+            run_id=identity.run_id,
+            thread_id=identity.thread_id,
+            call_id=call.id,
+            agent=self.agent.name,
+            idempotency_key=f"{identity.run_id}:{self._asked_in(call)}:{call.id}",
+            decision=decision,
+            _state=self.work.state,
+            _messages=tuple(self.work.messages),
+            _tell=lambda value: self.publisher.tell(events.ToolProgress(call.id, call.name, value)),
+        )
+
+    def _arguments(self, call: ToolCall, context: ToolContext) -> Any:
+        """With what the tool is called: what the model gave, unless a person gave something else."""
+        decision = context.decision
+        is_passed = decision and _mode(self.work, call) == "pass_decision_to_tool"
+        return decision.result if decision and is_passed and _is_given(decision.result) else call.arguments
+
+    async def _call(self, call: ToolCall, context: ToolContext) -> ToolAnswer:
+        tool, arguments = self.agent.toolbox()[call.name], self._arguments(call, context)
+        self.publisher.tell(events.ToolStarted(call.id, call.name))
+        mark = self.effects.mark(call.id)
+        # A copy: what the tool does with its arguments must not reach the conversation.
+        answer = await self.effects.call(tool, context, deepcopy(arguments))
+        return answer.lasting(self.effects.since(call.id, mark))
+
+    def _asked_in(self, call: ToolCall) -> int | None:
+        """The step in which the model asked for the call, however late it goes on."""
+        asked = (m for m in reversed(self.work.messages) if any(c.id == call.id for c in m.tool_calls))
+        return next(asked).step
+
+    async def _settle(self, call: ToolCall, answer: ToolAnswer) -> None:
+        """Put a call's answer into the log: whole, even if the run is being cancelled."""
+        with CancelScope(shield=True):
+            outcome = self._reduced(call, answer)
+            suspension = self._suspended(call, answer.suspend) if answer.suspend else None
+            if not suspension:
+                self._end(call, outcome)
+            added = [a for a in await self._told(call, outcome) if isinstance(a, AddMessage)]
+            for message in (*answer.messages, *added):
+                self._say(message)
+            self.work.commit("tool_results", tool_calls=(outcome,))
+            self.outcomes.append(outcome)
+
+    async def _told(self, call: ToolCall, outcome: ToolOutcome) -> list[PhaseAction]:
+        try:
+            return await self.phases.run(Phase.AFTER_TOOL_EXECUTE, self.step, call=call, outcome=outcome)
+        except Interrupted:
+            # What the tool has done is done all the same.
+            return []
+
+    def _reduced(self, call: ToolCall, answer: ToolAnswer) -> ToolOutcome:
+        """The outcome, the tool's own actions reduced: if they are refused the call failed, though it ran."""
+        outcome = ToolOutcome(
+            call_id=call.id,
+            name=call.name,
+            outcome=answer.outcome,
+            result=answer.result,
+            duration=answer.duration,
+            said=len(answer.messages),
+            called=answer.called,
+        )
+        try:
+            with self.work.attempt():
+                done = self.work.act(answer.actions, source=f"tool:{call.name}", call_id=call.id)
+                wanted = writes(done.actions, done.patches)
+                if clash := conflict(call.id, wanted, self._written):
+                    raise ActionError(f"[state_conflict] {clash}")
+        except ActionError as err:
+            return outcome.model_copy(update=_refused(outcome, err))
+        if self.agent.tool_execution != "sequential":
+            self._written[call.id] = wanted
+        return outcome
+
+    def _suspended(self, call: ToolCall, asked: Suspend) -> Suspension:
+        suspension = Suspension(
+            ticket=self.work.new_id(),
+            action=asked.action or f"tool:{call.name}",
+            message=asked.message,
+            parameters=call.arguments if asked.parameters is None else asked.parameters,
+            response_schema=asked.response_schema,
+            resume_mode=asked.resume_mode,
+        )
+        suspended = ToolCallSuspended(
+            call_id=call.id, name=call.name, arguments=call.arguments, suspension=suspension
+        )
+        self.work.act([suspended], source=LOOP, call_id=call.id)
+        return suspension
+
+    def _end(self, call: ToolCall, outcome: ToolOutcome) -> None:
+        moved = ToolCallMoved(
+            call_id=call.id, name=call.name, arguments=call.arguments, status=outcome.outcome
+        )
+        self.work.act([moved], source=LOOP, call_id=call.id)
+        self.work.say(
+            Message(
+                id=self.work.new_id(),
+                role="tool",
+                content=text_of(outcome.result),
+                tool_call_id=call.id,
+                run_id=self.work.identity.run_id,
+                step=self.step,
+            )
+        )
+
+    def _say(self, message: AddMessage) -> None:
+        if message.content.strip():
+            self.work.say(
+                Message(
+                    id=self.work.new_id(),
+                    role=message.role,
+                    content=message.content,
+                    visibility=message.visibility,
+                    run_id=self.work.identity.run_id,
+                    step=self.step,
+                )
+            )
+
+
+def text_of(result: Any) -> str:
+    """What the model is told: a text as it is, everything else as JSON."""
+    return result if isinstance(result, str) else dumps(result).decode()
+
+
+def _reason(denied: DecisionRecord) -> str:
+    return denied.reason if denied.reason and denied.reason.strip() else "User denied the action"
+
+
+def _refused(outcome: ToolOutcome, err: ActionError) -> dict[str, Any]:
+    told = f"the tool was executed, but its state change was refused: {err}"
+    return {"outcome": "failed", "result": {"error": told, "result": outcome.result}}
+
+
+def _last(actions: Sequence[PhaseAction], *kinds: type[PhaseAction]) -> PhaseAction | None:
+    return next((action for action in reversed(actions) if isinstance(action, kinds)), None)
+
+
+def _mode(work: Workspace, call: ToolCall) -> str | None:
+    known = next((record for record in calls_in(work.state) if record.call_id == call.id), None)
+    return known.suspension.resume_mode if known and known.suspension else None
+
+
+def _is_given(result: Any) -> bool:
+    """Whether a person answered with more than yes."""
+    return result is not None and not isinstance(result, bool)

@@ -1,0 +1,46 @@
+"""What a model is: requests in, typed parts out. Scripted models and the models of providers."""
+
+from .history import digest, ends_round, repaired
+from .model import (
+    Collector,
+    ErrorKind,
+    FinishPart,
+    Model,
+    ModelError,
+    ModelRequest,
+    Paid,
+    Part,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolSpec,
+    Turn,
+)
+from .provider import ProviderModel
+from .retry import RetryPolicy
+from .scripted import Answer, ScriptedModel
+from .settings import SETTINGS
+
+__all__ = [
+    "Answer",
+    "Collector",
+    "ErrorKind",
+    "FinishPart",
+    "Model",
+    "ModelError",
+    "ModelRequest",
+    "Paid",
+    "Part",
+    "ProviderModel",
+    "RetryPolicy",
+    "SETTINGS",
+    "ScriptedModel",
+    "TextPart",
+    "ToolCallDelta",
+    "ToolCallPart",
+    "ToolSpec",
+    "Turn",
+    "digest",
+    "ends_round",
+    "repaired",
+]

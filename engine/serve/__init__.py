@@ -1,0 +1,1 @@
+"""Agents for other programs, one package per protocol."""

@@ -1,0 +1,86 @@
+"""What became of a run's tool calls when its process died, from the log alone. Pure.
+
+The turn is in the log before its tools start, and each result as it comes. So a call is *done*, with its
+result in the log; or *not started*, if the loop could not have come to it; or *unknown*:
+
+    the round that went on     decided calls if any could go on, else the new calls of the last turn
+      sequential               its first open call is unknown, those behind it were not started
+      parallel                 all of them are unknown
+    answered by a decision     not started: denied, or answered with what the person said
+    suspended                  not started, whatever else happened
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from ..store.changeset import AgentFacts, LostCall, Message
+from .tool_call import ToolCallState, calls, pending
+
+Fate = Literal["not_started", "unknown"]
+
+TOLD: dict[Fate, str] = {
+    "not_started": "[This call was not started: the process that executed the run died before.]",
+    "unknown": "[The process died while this call was at work: whether it has had its effect is unknown. "
+    "Find out before you call it again.]",
+}
+"""What the model is told of a call that has no result."""
+
+
+def open_calls(state: Any) -> list[ToolCallState]:
+    """The calls that have no outcome, by call id."""
+    return [call for call in calls(state) if call.status in ("new", "running", "suspended", "resuming")]
+
+
+def in_call_order(calls: Iterable[ToolCallState], messages: Iterable[Message]) -> list[ToolCallState]:
+    """The calls in the order in which the model has made them."""
+    asked = [call.id for message in messages for call in message.tool_calls]
+    places = {call_id: place for place, call_id in enumerate(asked)}
+    return sorted(calls, key=lambda call: places.get(call.call_id, -1))
+
+
+def going_on(
+    state: Any, messages: Sequence[Message], run_id: str, agent: AgentFacts | None
+) -> list[ToolCallState]:
+    """The open calls of the round that goes on, in the order in which it comes to them."""
+    resuming = [call for call in calls(state) if call.status == "resuming"]
+    execution = agent.specification.get("tool_execution") if agent else None
+    is_held_back = execution == "parallel_batch_approval" and pending(state)
+    if resuming and not is_held_back:
+        return in_call_order(resuming, messages)
+    by_id = {call.call_id: call for call in open_calls(state)}
+    turn = next((m for m in reversed(messages) if m.role == "assistant" and m.run_id == run_id), None)
+    found = [by_id[call.id] for call in turn.tool_calls if call.id in by_id] if turn else []
+    if execution == "sequential" and any(call.status == "suspended" for call in found):
+        # The round has ended there.
+        return []
+    return [call for call in found if call.status in ("new", "running")]
+
+
+def lost_calls(
+    state: Any, messages: Sequence[Message], run_id: str, agent: AgentFacts | None
+) -> list[LostCall]:
+    """What became of each open call of a run, in the order in which the model has made them."""
+    begun = going_on(state, messages, run_id, agent)
+    if agent and agent.specification.get("tool_execution") == "sequential":
+        begun = begun[:1]
+    unknown = {call.call_id for call in begun if not _is_answered(call)}
+    return [
+        LostCall(
+            call_id=call.call_id,
+            name=call.name,
+            fate="unknown" if call.call_id in unknown else "not_started",
+        )
+        for call in in_call_order(open_calls(state), messages)
+    ]
+
+
+def _is_answered(call: ToolCallState) -> bool:
+    """Whether a person's answer takes the place of the tool's."""
+    if not call.decision:
+        return False
+    mode = call.suspension.resume_mode if call.suspension else None
+    return (
+        not call.decision.approved
+        or mode == "use_decision_as_tool_result"
+        or (mode == "recover_tool_call" and call.decision.result is not None)
+    )

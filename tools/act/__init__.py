@@ -1,0 +1,1 @@
+"""Commands that write to a log: run and serve agents, decide, steer, cancel, recover."""

@@ -1,0 +1,1 @@
+"""Commands that check a log: verify, replay, rebuild, stats."""

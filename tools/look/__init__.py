@@ -1,0 +1,1 @@
+"""Commands that read a log: threads, runs, show, log, state, diff, pending, follow."""

@@ -1,0 +1,48 @@
+"""Runs below the runs that have started them. A log from elsewhere may have them in a circle."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from ...store.listing import QueuedRow, RunRow
+from ...store.log import Log
+
+Row = TypeVar("Row", RunRow, RunRow | QueuedRow)
+
+
+def as_tree(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
+    """Every row once, with its depth, behind the one it belongs below; else in the order given."""
+    known = {row.run_id for row in rows}
+    below: dict[str | None, list[Row]] = {}
+    for row in rows:
+        below.setdefault(row.parent_run_id if row.parent_run_id in known else None, []).append(row)
+    seen = set[int]()
+    yield from _below(below, below.get(None, []), 0, seen)
+    yield from _below(below, rows, 0, seen)
+
+
+def _below(
+    below: dict[str | None, list[Row]], rows: Iterable[Row], depth: int, seen: set[int]
+) -> Iterator[tuple[int, Row]]:
+    for row in rows:
+        if id(row) not in seen:
+            seen.add(id(row))
+            yield depth, row
+            yield from _below(below, below.get(row.run_id, []), depth + 1, seen)
+
+
+def descendants(log: Log, run_ids: Iterable[str]) -> dict[str, list[tuple[int, RunRow]]]:
+    """By run: what it has started, and what that has, with the depth below it."""
+    return {run_id: list(_started(log, run_id, 1, {run_id})) for run_id in run_ids}
+
+
+def _started(log: Log, run_id: str, depth: int, seen: set[str]) -> Iterator[tuple[int, RunRow]]:
+    for row in log.children(run_id):
+        if row.run_id not in seen:
+            seen.add(row.run_id)
+            yield depth, row
+            yield from _started(log, row.run_id, depth + 1, seen)
+
+
+def branch(depth: int, run_id: str) -> str:
+    """A run's name in a list, below the one it belongs to."""
+    return f"{'   ' * (depth - 1)}└─ {run_id}" if depth else run_id

@@ -65,10 +65,19 @@ from .behaviors import (
     SetPermission,
     Truncation,
 )
-from .commit import Effects
+from .commit import Effects, SystemEffects
 from .control import Decision
 from .events import RunResult
-from .models import Model, ModelError, ModelRequest, Paid, ProviderModel, RetryPolicy, ScriptedModel, Turn
+from .models import (
+    Model,
+    ModelAnswer,
+    ModelError,
+    ModelRequest,
+    ProviderModel,
+    RetryPolicy,
+    ScriptedModel,
+    Turn,
+)
 from .runs import ActiveRun, Recovered, Run, SubAgent
 from .runtime import Runtime
 
@@ -129,8 +138,9 @@ __all__ = [
     "Model",
     "ModelRequest",
     "Turn",
-    "Paid",
+    "ModelAnswer",
     "ScriptedModel",
     "ProviderModel",
     "Effects",
+    "SystemEffects",
 ]

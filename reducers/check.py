@@ -1,4 +1,4 @@
-"""Reducing a log again: do today's reducers make of the logged actions what is in the log? Pure."""
+"""Check a log: do the present reducers turn its actions into the patches that it has? Pure."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,9 +12,9 @@ from .reduce import Reducers
 
 
 class Divergence(NamedTuple):
-    """A place where the logged effect of an action is not what today's reducer makes of it.
+    """A place where the patch in the log differs from what the present reducer returns.
 
-    `logged` and `reduced` are the values there, or in words that there is nothing, or why it was refused.
+    `logged` and `reduced` are the two values, or a text if there is none or the reducer refused the action.
     """
 
     thread_id: str
@@ -33,7 +33,7 @@ class Divergence(NamedTuple):
 
 
 class NotChecked(NamedTuple):
-    """An effect that cannot be checked: its reducer is not here, or no action stands behind it."""
+    """A patch that cannot be checked: its reducer is unknown, or the log has no action for it."""
 
     thread_id: str
     version: int
@@ -46,16 +46,16 @@ class NotChecked(NamedTuple):
 def check_reducers(
     changesets: Iterable[Changeset], reducers: Reducers, state: Any = MISSING
 ) -> Iterator[Divergence | NotChecked]:
-    """Every difference, in order. The state goes on as it was logged, so one difference is found once.
+    """Yield every difference, in order. The state follows the log, so each difference is reported once.
 
-    `state` is the state before the first of the changesets: none for a thread from its beginning.
+    `state` is the state before the first changeset. Leave it out for a complete thread.
 
     Raises:
-        PatchError: a logged patch does not apply: see `verify`.
+        PatchError: a patch of the log does not apply: see `verify`.
     """
     document = {} if state is MISSING else state
     for changeset in changesets:
-        # In the order of the log: a patch that does not come where its action does has none behind it.
+        # Patches are in the order of their actions: one at another place belongs to no action.
         patches = deque(changeset.patches)
         for index, record in enumerate(changeset.actions):
             while patches and (patches[0].action is None or patches[0].action < index):
@@ -97,16 +97,16 @@ def _check(
 
 
 def _difference(document: Any, logged: list[Operation], reduced: list[Operation]) -> tuple[str, Any, Any]:
-    """The first place where the two leave different states; if there is none, the operations as such."""
+    """Return the first place where the resulting states differ, or the operations if they do not differ."""
     try:
         there, here = apply(document, logged), apply(document, reduced)
     except PatchError:
         return "", logged, reduced
     for operation in diff(there, here):
         path = str(operation["path"])
-        return path, _shown(there, path), _shown(here, path)
+        return path, _value_at(there, path), _value_at(here, path)
     return str((logged or reduced)[0]["path"]), logged, reduced
 
 
-def _shown(document: Any, path: str) -> Any:
+def _value_at(document: Any, path: str) -> Any:
     return "(nothing)" if (found := find(document, path)) is MISSING else found

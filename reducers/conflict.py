@@ -1,9 +1,9 @@
-"""Conflicts between parallel tool calls: which writes of one round cannot both stand. Pure.
+"""Conflicts between parallel tool calls of one round. Pure.
 
-An action is a function of state, so the action of a call that finishes later is reduced again on what
-the earlier ones left: two `Increment`s both count. A raw write (`Set`, `Delete` and `Insert`,
-which mean a place as it was seen) is no such function: if it overlaps what another call of the
-round wrote, the later call's state change is refused.
+Most actions are functions of the state. The actions of each call are reduced on the state that earlier calls
+have left, so two `Increment`s both count. Raw writes are different: `Set`, `Delete` and `Insert` refer to a
+place as the tool has seen it. If a raw write overlaps a write of another call in the round, the state change
+of the call that finishes later is refused.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ RAW = frozenset({"Set", "Delete", "Insert"})
 
 
 class Write(NamedTuple):
-    """A place in the state that a call of the round wrote."""
+    """A place in the state that a call wrote."""
 
     pointer: str
     raw: bool
 
 
 class Conflict(NamedTuple):
-    """Two calls of one round that wrote overlapping places."""
+    """Overlapping writes of two calls in one round."""
 
     pointer: str
     earlier: str
@@ -36,7 +36,7 @@ class Conflict(NamedTuple):
 
 
 def writes(actions: Iterable[ActionRecord], patches: Iterable[TrackedPatch]) -> list[Write]:
-    """What a call wrote: the pointers of its operations, and the whole place that a raw action is about."""
+    """Return the writes of a call: the paths of its operations, and the paths of its raw actions."""
     records = list(actions)
     raw = [_place(record) for record in records if record.reducer == GENERIC and record.action in RAW]
     return [Write(pointer, raw=True) for pointer in raw] + [
@@ -49,7 +49,7 @@ def _place(record: ActionRecord) -> str:
 
 
 def conflict(call_id: str, wanted: Iterable[Write], round: Mapping[str, list[Write]]) -> Conflict | None:
-    """The first conflict of a call's writes with those of the calls that finished before it."""
+    """Return the first conflict between the writes of a call and those of calls that finished earlier."""
     for write in wanted:
         for other, theirs in round.items():
             for earlier in theirs:

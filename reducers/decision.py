@@ -1,4 +1,4 @@
-"""Decisions that came before their question: kept in the state until a call asks, or the run ends. Pure."""
+"""Decisions that arrive before their question. The state keeps them until a call asks or the run ends."""
 
 from typing import Any
 
@@ -12,19 +12,20 @@ WAITING = "/__kernel/waiting_decisions"
 
 
 class WaitingDecisions(BaseModel):
-    """By target: the call id or ticket that the person named."""
+    """The decisions that wait for their question."""
 
     by_target: dict[str, DecisionRecord] = {}
+    """Decisions by the call id or ticket that the person named."""
 
 
 class DecisionKept(Action):
-    """A decision has come for a call that does not wait for one, yet."""
+    """Keep a decision for a call that does not wait for one yet."""
 
     decision: DecisionRecord
 
 
 class DecisionTaken(Action):
-    """A kept decision is of use now; or the run ends, and it was not."""
+    """Remove a kept decision: its question has arrived, or the run ends and it is `unused`."""
 
     target: str
     unused: bool = False
@@ -42,8 +43,8 @@ DECISION_REDUCER = Reducer(
 )
 
 
-def kept(state: Any) -> list[DecisionRecord]:
-    """The decisions that wait for their question, by target."""
+def kept_decisions(state: Any) -> list[DecisionRecord]:
+    """Return the decisions that wait for their question, ordered by target."""
     found = find(state, WAITING)
     slice = WaitingDecisions() if found is MISSING else WaitingDecisions.model_validate(found)
     return [slice.by_target[target] for target in sorted(slice.by_target)]

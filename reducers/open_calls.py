@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from ..store.changeset import AgentFacts, LostCall, Message
-from .tool_call import ToolCallState, calls, pending
+from .tool_call import DecisionRecord, ResumeMode, ToolCallState, calls, pending_calls
 
 Fate = Literal["not_started", "unknown"]
 
@@ -28,7 +28,7 @@ TOLD: dict[Fate, str] = {
 
 def open_calls(state: Any) -> list[ToolCallState]:
     """The calls that have no outcome, by call id."""
-    return [call for call in calls(state) if call.status in ("new", "running", "suspended", "resuming")]
+    return [call for call in calls(state) if call.status in ("new", "suspended", "resuming")]
 
 
 def in_call_order(calls: Iterable[ToolCallState], messages: Iterable[Message]) -> list[ToolCallState]:
@@ -43,8 +43,8 @@ def going_on(
 ) -> list[ToolCallState]:
     """The open calls of the round that goes on, in the order in which it comes to them."""
     resuming = [call for call in calls(state) if call.status == "resuming"]
-    execution = agent.specification.get("tool_execution") if agent else None
-    is_held_back = execution == "parallel_batch_approval" and pending(state)
+    execution = agent.tool_execution if agent else None
+    is_held_back = execution == "parallel_batch_approval" and pending_calls(state)
     if resuming and not is_held_back:
         return in_call_order(resuming, messages)
     by_id = {call.call_id: call for call in open_calls(state)}
@@ -53,7 +53,7 @@ def going_on(
     if execution == "sequential" and any(call.status == "suspended" for call in found):
         # The round has ended there.
         return []
-    return [call for call in found if call.status in ("new", "running")]
+    return [call for call in found if call.status == "new"]
 
 
 def lost_calls(
@@ -61,7 +61,7 @@ def lost_calls(
 ) -> list[LostCall]:
     """What became of each open call of a run, in the order in which the model has made them."""
     begun = going_on(state, messages, run_id, agent)
-    if agent and agent.specification.get("tool_execution") == "sequential":
+    if agent and agent.tool_execution == "sequential":
         begun = begun[:1]
     unknown = {call.call_id for call in begun if not _is_answered(call)}
     return [
@@ -74,13 +74,15 @@ def lost_calls(
     ]
 
 
+def is_answer(decision: DecisionRecord, mode: ResumeMode | None) -> bool:
+    """Whether an approval is itself the result of the call, so that the tool is not called."""
+    was_made = mode == "recover_tool_call" and decision.result is not None
+    return was_made or mode == "use_decision_as_tool_result"
+
+
 def _is_answered(call: ToolCallState) -> bool:
-    """Whether a person's answer takes the place of the tool's."""
+    """Whether the decision takes the place of the tool's result."""
     if not call.decision:
         return False
     mode = call.suspension.resume_mode if call.suspension else None
-    return (
-        not call.decision.approved
-        or mode == "use_decision_as_tool_result"
-        or (mode == "recover_tool_call" and call.decision.result is not None)
-    )
+    return not call.decision.approved or is_answer(call.decision, mode)

@@ -1,10 +1,10 @@
-"""The eight phases of a run, and which actions are legal in which. Pure."""
+"""The eight phases of a run. Pure."""
 
 from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """A named point in a run, in the order in which they are reached."""
+    """The phases, in the order of a run."""
 
     RUN_START = "run_start"
     """Once, when the run begins."""
@@ -13,19 +13,19 @@ class Phase(StrEnum):
     """Before each inference."""
 
     BEFORE_INFERENCE = "before_inference"
-    """Before each inference, behind `step_start`: the request may still be changed."""
+    """Before each inference, after `step_start`. Actions may change the request."""
 
     AFTER_INFERENCE = "after_inference"
-    """When the model has answered; its message is not in the conversation yet."""
+    """After each inference. The answer is not in the conversation yet."""
 
     BEFORE_TOOL_EXECUTE = "before_tool_execute"
     """Before each tool call."""
 
     AFTER_TOOL_EXECUTE = "after_tool_execute"
-    """After each tool call, failed ones included."""
+    """After each tool call, also if it failed."""
 
     STEP_END = "step_end"
-    """When the model's message is in the conversation, before its tools are called."""
+    """When the answer is in the conversation, before its tools are called."""
 
     RUN_END = "run_end"
-    """Once, however the run ends; the run's record has its final status."""
+    """Once, however the run ends. The record of the run has its final status."""

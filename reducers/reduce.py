@@ -17,7 +17,8 @@ from ..store.document import dumps, loads
 from ..store.errors import ActionError, ContentError, DefinitionError
 from ..store.patch import Draft, Operation
 from .decision import DECISION_REDUCER
-from .generic import GENERIC_ACTIONS, GenericAction, reduce_generic
+from .generic import GENERIC_ACTIONS, GenericAction
+from .generic_reduction import reduce_generic
 from .reducer import Action, Reducer
 from .remote import REMOTE_REDUCER
 from .run import RUN_REDUCER
@@ -58,10 +59,6 @@ class Reducers:
 
     def __contains__(self, name: object) -> bool:
         return name == GENERIC or name in self._by_name
-
-    def names(self) -> list[str]:
-        """The users' and threadlog's own, in the order they were given."""
-        return list(self._by_name)
 
     def record(self, action: StateAction, *, source: str, call_id: str | None = None) -> ActionRecord:
         """The action as data. `call_id` is the tool call in whose phases it was asked for, if any.

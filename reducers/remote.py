@@ -1,10 +1,8 @@
-"""What a run keeps of the remote task that it follows: `/__run/__remote`. Pure.
+"""The remote side of a run, at `/__run/__remote`: the task that it follows, and an outbox. Pure.
 
-What is to be sent is kept before it is sent, with ids of our own, until the task shows that it has arrived:
-whoever goes on with the run after a crash finds there what may be on its way.
+A message is in the outbox, under an id of our own, before it is sent and until the task shows that it has
+arrived. A process that resumes the run after a crash finds there what may have been sent.
 """
-
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -20,40 +18,40 @@ class Outgoing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    """Chosen by us; the same whenever it is sent."""
+    """Chosen by us; a message that is sent again keeps it."""
 
     parts: tuple[JsonValue, ...]
-    """As A2A has them: `{"text": …}`, `{"data": …}`."""
+    """In A2A's JSON: `{"text": …}`, `{"data": …}`."""
 
 
 class RemoteTask(BaseModel):
-    """The remote side of a run."""
+    """A remote task, and the messages to it."""
 
     context: str = ""
-    """The conversation there, as we have named it."""
+    """The id of the conversation: ours, unless the server chose another one."""
 
     task: str | None = None
-    """The task that is followed; none before it is known."""
+    """The id of the task; none before it is known."""
 
     status: str = ""
-    """Where the task stood when it was last seen: `working`, `completed`, …"""
+    """The state of the task when it was last read: `working`, `completed`, …"""
 
     outbox: tuple[Outgoing, ...] = ()
-    """What has not arrived yet, as far as is known: in order."""
+    """Messages not known to have arrived, in order."""
 
     sent: tuple[str, ...] = ()
-    """The ids of all messages of ours, those in the outbox too."""
+    """The ids of all our messages, also of those in the outbox."""
 
 
 class RemoteSends(Action):
-    """A message is to be sent."""
+    """Put a message into the outbox."""
 
     context: str
     message: Outgoing
 
 
 class RemoteSeen(Action):
-    """The task was seen, and with it that the `arrived` message has come there."""
+    """Record the task as it was read. The message `arrived` leaves the outbox."""
 
     task: str
     context: str
@@ -71,7 +69,7 @@ def _reduce(slice: RemoteTask, action: RemoteSends | RemoteSeen) -> RemoteTask:
             }
         )
     left = tuple(message for message in slice.outbox if message.id != action.arrived)
-    # A server may have named the conversation itself: then it is known by that name from now on.
+    # A server may choose another id for the conversation, which is used from then on.
     seen = {"task": action.task or None, "context": action.context or slice.context, "status": action.status}
     return slice.model_copy(update={**seen, "outbox": left})
 
@@ -81,7 +79,7 @@ REMOTE_REDUCER = Reducer(
 )
 
 
-def remote_task(state: Any) -> RemoteTask:
-    """The remote side of the thread's current run, as the state has it."""
+def remote_task(state: JsonValue) -> RemoteTask:
+    """Return the remote side of the thread's current run."""
     found = find(state, REMOTE)
     return RemoteTask() if found is MISSING else RemoteTask.model_validate(found)

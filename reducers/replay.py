@@ -10,7 +10,7 @@ from typing import Any
 from ..store.changeset import Changeset, Message, RunFacts, ThreadFacts
 from ..store.errors import CorruptLog
 from ..store.patch import Draft
-from .usage import spent, summed
+from .usage import add_usage, changeset_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +64,4 @@ def _going_on(runs: Mapping[str, RunFacts], changeset: Changeset) -> RunFacts | 
     known = runs.get(changeset.run_id or "")
     if known is None or not (changeset.inference or changeset.effects):
         return None
-    return known.model_copy(update={"usage": summed(known.usage, spent(changeset))})
+    return known.model_copy(update={"usage": add_usage(known.usage, changeset_usage(changeset))})

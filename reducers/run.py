@@ -135,3 +135,7 @@ ENDS: dict[Way, Termination] = {
 
 CANCELLED = ENDS["stop"].model_copy(update={"type": "cancelled"})
 """In the place of `stop`, where somebody had cancelled it."""
+
+
+NEVER_BEGAN = Termination(type="cancelled", detail="before its turn came")
+"""The end of a queued run that was cancelled before it began."""

@@ -1,11 +1,11 @@
-"""Scopes: which part of the state document an action is routed to, and what in it is reserved. Pure.
+"""Scopes: the part of the state that an action writes to, and the reserved places in it. Pure.
 
     thread      /<pointer>                              lives as long as the thread
-    run         /__run/<pointer>                        gone when the next run of the thread starts
-    tool_call   /__tool_call_scope/<call id>/<pointer>  gone when a run starts with a user's message
+    run         /__run/<pointer>                        deleted when the next run of the thread starts
+    tool_call   /__tool_call_scope/<call id>/<pointer>  deleted when a run starts with a user message
 
-A call id is one reference token whatever it contains; an action for a tool call that names no call is
-refused rather than written somewhere else.
+A call id is a single reference token, whatever it contains. An action for a tool call that names no call is
+refused.
 """
 
 from ..store.changeset import Scope
@@ -25,10 +25,10 @@ _RESERVED: dict[Scope, frozenset[str]] = {
 
 
 def route(scope: Scope, path: str, call_id: str | None) -> str:
-    """The pointer into the document for a pointer within a scope.
+    """Return the pointer into the whole document for a pointer relative to a scope.
 
     Raises:
-        ActionError: the path is no pointer, is reserved, or the call it belongs to is not named.
+        ActionError: the path is not a JSON pointer, is reserved, or the tool call is not named.
     """
     try:
         first = next(iter(tokens(path)), "")
@@ -42,7 +42,7 @@ def route(scope: Scope, path: str, call_id: str | None) -> str:
 
 
 def place(scope: Scope, path: str, call_id: str | None) -> str:
-    """As `route`, with nothing reserved: for threadlog's own reducers, and for readers."""
+    """Return the same as `route`, without reserved places: for reading, and for reducers of threadlog."""
     if scope == "run":
         return RUN + path
     if scope == "thread":

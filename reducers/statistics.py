@@ -1,4 +1,4 @@
-"""How much was done: a count over what the log has of one run, or of many. Pure."""
+"""Statistics of one run or many, counted from their changesets. Pure."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,29 +7,29 @@ from ..store.changeset import Changeset
 
 
 class Statistics(NamedTuple):
-    """Figures of runs."""
+    """Figures of one or more runs."""
 
     duration: int = 0
-    """Microseconds from the first to the last commit, of every epoch: not while the run waited."""
+    """Microseconds between the first and the last commit of each epoch, added up. Waiting does not count."""
 
     steps: int = 0
-    """Turns of the model."""
+    """The number of turns of the model."""
 
     inferences: int = 0
-    """Times that a model was asked, for whatever came of it."""
+    """The number of model requests, whether or not they succeeded."""
 
     retries: int = 0
-    """Of these, those that were asked again, or of another model."""
+    """The number of model requests after the first one of a step, to the same or another model."""
 
     tool_calls: int = 0
-    """Calls that came to an end, whether or not the tool was called for it."""
+    """The number of tool calls with an outcome, whether or not the tool was called."""
 
     tool_errors: int = 0
-    """Of these, those that failed."""
+    """The number of tool calls that failed."""
 
 
 def statistics(changesets: Iterable[Changeset]) -> Statistics:
-    """The figures of all runs that are among the changesets."""
+    """Return the figures of all runs in the changesets."""
     total = Statistics()
     epochs: dict[tuple[str, int], tuple[int, int]] = {}
     for one in changesets:
@@ -37,7 +37,7 @@ def statistics(changesets: Iterable[Changeset]) -> Statistics:
         if one.run_id:
             first, _ = epochs.setdefault((one.run_id, one.epoch), (one.at, one.at))
             epochs[one.run_id, one.epoch] = (first, one.at)
-    # Who recovers or supersedes a run has a clock of his own: it may be behind.
+    # Another process may have written the last changeset, and its clock may be behind.
     return total._replace(duration=sum(max(last - first, 0) for first, last in epochs.values()))
 
 

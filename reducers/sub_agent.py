@@ -1,6 +1,6 @@
-"""The sub-agents of a thread in its state: which runs its agents have started, and where they are. Pure.
+"""The sub-agents of a thread: its state lists the runs that its agents have started. Pure.
 
-How each of them is, is not kept here: its own log says it, so it cannot be out of date.
+The status of a sub-agent is not in this list. It is computed from its own changesets, so it is never stale.
 """
 
 from typing import Any
@@ -14,33 +14,33 @@ SUB_AGENTS = "/sub_agents"
 
 
 class SubAgentRef(BaseModel):
-    """Where a sub-agent is."""
+    """A reference to the run of a sub-agent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     agent_id: str
     thread_id: str
-    """The thread it runs on; of a remote one, the thread that mirrors its task."""
+    """The thread of the run. For a remote agent, the thread that mirrors its task."""
 
     parent_run_id: str
-    """The run that started it, or let it go on, last."""
+    """The run that last started or resumed the sub-agent."""
 
     epoch: int
-    """Of the sub-agent's run: the one that this began."""
+    """The epoch of the sub-agent's run that was started."""
 
 
 class SubAgents(BaseModel):
-    """What a thread knows of the runs that were started from it."""
+    """The sub-agents that were started from a thread."""
 
     runs: dict[str, SubAgentRef] = {}
-    """By run."""
+    """References by run id."""
 
-    told: dict[str, int] = {}
-    """By run: the last epoch of which the thread's agent was told that it had ended, or waits."""
+    reported_epochs: dict[str, int] = {}
+    """The last epoch of each run whose end, or wait, was reported to the agent of the thread."""
 
 
 class SubAgentStarted(Action):
-    """A run is about to begin, or to go on in a next epoch."""
+    """A sub-agent is about to start, or to resume in a new epoch."""
 
     run_id: str
     agent_id: str
@@ -49,25 +49,25 @@ class SubAgentStarted(Action):
     epoch: int = 1
 
 
-class SubAgentsTold(Action):
-    """The thread's agent is told of the ends of epochs, by run."""
+class SubAgentsReported(Action):
+    """The ends or waits of these epochs, by run, were reported to the agent of the thread."""
 
     epochs: dict[str, int]
 
 
-def _reduce(slice: SubAgents, action: SubAgentStarted | SubAgentsTold) -> SubAgents:
-    if isinstance(action, SubAgentsTold):
-        return slice.model_copy(update={"told": slice.told | action.epochs})
+def _reduce(slice: SubAgents, action: SubAgentStarted | SubAgentsReported) -> SubAgents:
+    if isinstance(action, SubAgentsReported):
+        return slice.model_copy(update={"reported_epochs": slice.reported_epochs | action.epochs})
     ref = SubAgentRef.model_validate(action.model_dump(exclude={"run_id"}))
     return slice.model_copy(update={"runs": slice.runs | {action.run_id: ref}})
 
 
 SUB_AGENT_REDUCER = Reducer(
-    "sub_agents", SubAgents, (SubAgentStarted, SubAgentsTold), SUB_AGENTS, "thread", _reduce
+    "sub_agents", SubAgents, (SubAgentStarted, SubAgentsReported), SUB_AGENTS, "thread", _reduce
 )
 
 
 def sub_agents_in(state: Any) -> SubAgents:
-    """What a state knows of sub-agents."""
+    """Return the sub-agents in a state."""
     found = find(state, SUB_AGENTS)
     return SubAgents() if found is MISSING else SubAgents.model_validate(found)

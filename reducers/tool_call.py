@@ -1,12 +1,11 @@
-"""The record of a tool call in the state, from the model's wish to its outcome. Pure.
+"""The record of a tool call in the state, from the model's request to the outcome. Pure.
 
-    new       -> any; resuming without a decision: it is made when the run goes on after a crash
-    running   -> suspended, succeeded, failed, cancelled
+    new       -> every status; resuming without a decision if the run resumes after a crash
     suspended -> resuming, cancelled
-    resuming  -> running, suspended, succeeded, failed, cancelled
+    resuming  -> suspended, succeeded, failed, cancelled
 
-A call whose id comes again after its end (providers reuse ids) begins anew. What waits for a person is
-a fold of these records: `pending`.
+Providers reuse ids: a call whose id appears again after its end starts a new record. The questions to people
+are computed from these records: see `pending_calls`.
 """
 
 from typing import Any, Literal
@@ -18,19 +17,18 @@ from ..store.patch import MISSING, find
 from .reducer import Action, Reducer
 from .scope import TOOL_CALL_STATE, TOOL_CALLS
 
-Status = Literal["new", "running", "suspended", "resuming", "succeeded", "failed", "cancelled"]
+Status = Literal["new", "suspended", "resuming", "succeeded", "failed", "cancelled"]
 ResumeMode = Literal[
     "replay_tool_call", "use_decision_as_tool_result", "pass_decision_to_tool", "recover_tool_call"
 ]
-"""What becomes of an approved call. `recover_tool_call` is threadlog's own, for a call that was perhaps
-made when its process died: with a result it was, and that is its answer; without one it is made again."""
+"""What happens to an approved call. Only threadlog uses `recover_tool_call`, for a call that may have run
+before its process died: the result of the decision is the answer; without a result the call runs again."""
 
 _ENDS: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 _MOVES: dict[Status, frozenset[Status]] = {
-    "new": frozenset({"new", "running", "suspended", "resuming", *_ENDS}),
-    "running": frozenset({"suspended", *_ENDS}),
+    "new": frozenset({"new", "suspended", "resuming", *_ENDS}),
     "suspended": frozenset({"resuming", "cancelled"}),
-    "resuming": frozenset({"running", "suspended", *_ENDS}),
+    "resuming": frozenset({"suspended", *_ENDS}),
 }
 
 
@@ -40,62 +38,62 @@ class Suspension(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ticket: str
-    """Unique in the log, whatever ids the provider gives its calls."""
+    """The id of the question, unique in the log. Call ids are not: providers choose them."""
 
     action: str
-    """What is asked for: `approve`, `tool:PermissionConfirm`, …"""
+    """The kind of the question: `approve`, `tool:PermissionConfirm`, …"""
 
     message: str = ""
-    """What the person reads."""
+    """The question that the person reads."""
 
     parameters: JsonValue = None
-    """What the question is about."""
+    """The subject of the question."""
 
     response_schema: JsonValue = None
-    """Of which form the answer's result is to be, as JSON schema."""
+    """The JSON schema of the answer's result."""
 
     resume_mode: ResumeMode = "replay_tool_call"
-    """How the call goes on when it is approved."""
+    """How the call continues after approval."""
 
 
 class DecisionRecord(BaseModel):
-    """A person's answer."""
+    """A person's decision about a tool call."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    """The same answer has the same id; it counts once."""
+    """The id of the decision. A decision that is repeated with the same id counts once."""
 
     target: str
-    """The call's id, or the ticket of its suspension."""
+    """The id of the call, or the ticket of its suspension."""
 
     approved: bool
     result: JsonValue = None
-    """What the person answered, apart from yes or no."""
+    """The answer of the person, in addition to the approval."""
 
     reason: str | None = None
-    """Why not."""
+    """Why the call was denied."""
 
     by: str | None = None
-    """Who answered."""
+    """Who decided."""
 
 
 class ToolCallState(BaseModel):
-    """One tool call."""
+    """The record of one tool call."""
 
     call_id: str = ""
     name: str = ""
     arguments: JsonValue = None
     status: Status = "new"
     suspension: Suspension | None = None
-    """The question, once there was one."""
+    """The question, if a person was asked."""
 
     decision: DecisionRecord | None = None
-    """The answer, once it was given."""
+    """The answer, if the person has decided."""
 
 
 class ToolCallMoved(Action):
-    """The model wants a call, it starts, or it ends."""
+    """The model requests a call, or the call resumes or ends."""
 
     call_id: str
     name: str
@@ -104,7 +102,7 @@ class ToolCallMoved(Action):
 
 
 class ToolCallSuspended(Action):
-    """A person must decide about the call."""
+    """The call waits for a person's decision."""
 
     call_id: str
     name: str
@@ -113,7 +111,7 @@ class ToolCallSuspended(Action):
 
 
 class ToolCallDecided(Action):
-    """A person has decided: the call goes on, or is denied."""
+    """A person has approved or denied the call."""
 
     call_id: str
     decision: DecisionRecord
@@ -153,7 +151,7 @@ class ToolCalls(BaseModel):
 
 
 class ToolCallsForgotten(Action):
-    """The user has spoken: what earlier calls kept is no longer of use."""
+    """A user message has arrived: forget the records of earlier calls."""
 
 
 def _forget(slice: ToolCalls, action: ToolCallsForgotten) -> ToolCalls:
@@ -175,18 +173,18 @@ TOOL_CALLS_REDUCER = Reducer(
 
 
 def calls(state: Any) -> list[ToolCallState]:
-    """The records of all calls in a state, by call id."""
+    """Return the records of all calls in a state, ordered by call id."""
     scopes = find(state, TOOL_CALLS)
     found = scopes if scopes is not MISSING and type(scopes) is dict else {}
     records = (find(found[call_id], TOOL_CALL_STATE) for call_id in sorted(found))
     return [ToolCallState.model_validate(record) for record in records if record is not MISSING]
 
 
-def waiting(state: Any) -> list[ToolCallState]:
-    """The calls that wait for a person, or that are decided and wait for others, by call id."""
+def waiting_calls(state: Any) -> list[ToolCallState]:
+    """Return the calls that wait for a person, or are decided but have not resumed, ordered by call id."""
     return [call for call in calls(state) if call.status in ("suspended", "resuming")]
 
 
-def pending(state: Any) -> list[ToolCallState]:
-    """The calls that wait for a person, by call id."""
+def pending_calls(state: Any) -> list[ToolCallState]:
+    """Return the calls that wait for a person, ordered by call id."""
     return [call for call in calls(state) if call.status == "suspended"]

@@ -1,16 +1,16 @@
-"""What model calls have cost: tokens, added up. Pure."""
+"""Token usage of model calls. Pure."""
 
 from ..store.changeset import Changeset, Usage
 
 
-def summed(a: Usage, b: Usage) -> Usage:
-    """Both together."""
+def add_usage(a: Usage, b: Usage) -> Usage:
+    """Return the sum of both."""
     return Usage(**{name: getattr(a, name) + getattr(b, name) for name in Usage.model_fields})
 
 
-def spent(changeset: Changeset) -> Usage:
-    """The tokens that a changeset tells of: of the run's own model, and of those that behaviors asked."""
+def changeset_usage(changeset: Changeset) -> Usage:
+    """Return the tokens used in a changeset: by the run's own model, and by models that behaviors asked."""
     total = changeset.inference.usage if changeset.inference else Usage()
-    for asked in changeset.effects:
-        total = summed(total, asked.usage)
+    for effect in changeset.effects:
+        total = add_usage(total, effect.usage)
     return total

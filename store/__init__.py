@@ -1,30 +1,36 @@
-"""The ground: what a changeset is, and the log that keeps it. Only this floor knows SQL.
+"""The log: what a changeset is, and the SQLite file that holds it. Only this layer knows SQL.
 
 errors      every error, as a tree
-document    JSON values: what may be kept, and their canonical bytes      pure
-patch       RFC 6902: apply and diff by structural sharing                pure
-changeset   what one append writes                                        pure
-codec       changesets to bytes and back; the digest chain                pure
-state       a thread's state document at its head, and its bounds         pure
+document    JSON values: what can be stored, and their canonical bytes     pure
+patch       RFC 6902: apply and diff by structural sharing                 pure
+changeset   what one append writes (message.py, outcome.py: its parts)     pure
+state       a thread's state document and its bounds                       pure
+codec       changesets to bytes and back; the digest chain                 pure
+append      one append: made once, carried to the writer, answered there   pure
 database    opening the file, and what SQLite's errors mean
 history     reading the rows
+listing     threads, runs and queues, from the derived tables
 derived     the tables made from the log, and their rebuild
 writer      one writer, group commit
 verify      every check of a file
+following   waiting for what is appended
 log         the log: open, append, read, follow
-async_log   the same log behind `await`
+appender    appending from an event loop
 """
 
-from .async_log import AsyncLog
+from .append import ANY, Append, Condition
+from .appender import Appender, Receipt
 from .changeset import ActionRecord, Changeset, Message, ThreadFacts, ToolCall, TrackedPatch
 from .errors import ThreadlogError, VersionConflict
 from .log import Log
 from .verify import Finding, Heads
-from .writer import ANY
 
 __all__ = [
     "Log",
-    "AsyncLog",
+    "Append",
+    "Appender",
+    "Condition",
+    "Receipt",
     "Changeset",
     "Message",
     "ToolCall",

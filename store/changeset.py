@@ -1,12 +1,16 @@
 """What one append writes: the changeset and the records it is made of. Data only, frozen and closed."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from .message import Message as Message
+from .message import Origin as Origin
+from .message import ToolCall as ToolCall
 from .outcome import Attempt as Attempt
 from .outcome import EffectRecord as EffectRecord
 from .outcome import Inference as Inference
+from .outcome import Interruption as Interruption
 from .outcome import ToolOutcome as ToolOutcome
 from .outcome import Usage as Usage
 from .record import Int64 as Int64
@@ -15,7 +19,6 @@ from .record import Record as Record
 Scope = Literal["thread", "run", "tool_call"]
 
 Reason = Literal[
-    "thread_created",
     "run_started",
     "user_message",
     "assistant_turn",
@@ -33,6 +36,8 @@ Reason = Literal[
 ]
 
 
+ToolExecution = Literal["sequential", "parallel", "parallel_batch_approval"]
+
 CONTROL = "control/"
 """How the names of control streams begin. Nothing else may be called so."""
 
@@ -40,62 +45,6 @@ CONTROL = "control/"
 def control_stream(run_id: str) -> str:
     """The name of the stream to which everything that is wanted of a run is appended."""
     return CONTROL + run_id
-
-
-def steering_id(run_id: str, entry_id: str = "") -> str:
-    """The id of the message that an entry of a control stream says; how all of them begin.
-
-    Entries are named by whoever wrote them: these ids are no others of the run.
-    """
-    return f"{run_id}:steer:{entry_id}"
-
-
-class ToolCall(Record):
-    """A model's wish to have a tool called."""
-
-    name: str
-    """The tool's name, as offered to the model."""
-
-    arguments: JsonValue
-    """An object for every well-formed call; else whatever the model gave."""
-
-    id: str
-    """The provider's id of the call; the tool's answer names it. Empty until a run has given one."""
-
-    def __init__(self, name: str, arguments: JsonValue = None, id: str = "", **data: Any) -> None:
-        data |= {"name": name, "arguments": {} if arguments is None else arguments, "id": id}
-        super().__init__(**data)
-
-
-class Message(Record):
-    """One entry of the conversation."""
-
-    id: str
-    """Unique in the thread: a message whose id is there already is skipped by every reader."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    """Who speaks."""
-
-    content: str = ""
-    """The text; of a tool message, the JSON text of the tool's result."""
-
-    tool_calls: tuple[ToolCall, ...] = ()
-    """What the assistant wants called, in order."""
-
-    tool_call_id: str | None = None
-    """The call that a tool message answers."""
-
-    visibility: Literal["all", "internal"] = "all"
-    """Internal messages go to the model and are hidden from people by default."""
-
-    run_id: str | None = None
-    """The run that wrote it."""
-
-    step: int | None = None
-    """The step of that run: 0 for its first inference."""
-
-    provider: str | None = None
-    """The provider's own response: JSON text, kept byte for byte, never read by a fold."""
 
 
 class ActionRecord(Record):
@@ -144,6 +93,9 @@ class Termination(Record):
 
     detail: str | None = None
     """The rest, in words: the error's message, the rule's reason."""
+
+    interrupted: Interruption | None = None
+    """Of `cancelled`: what the run was waiting for."""
 
 
 class RunFacts(Record):
@@ -211,13 +163,19 @@ class AgentFacts(Record):
     """The agent's name in its registry."""
 
     fingerprint: str
-    """SHA-256 of the specification's canonical JSON."""
+    """SHA-256 of the canonical JSON of the specification and of how tools are executed."""
 
     specification: dict[str, JsonValue]
     """Model, instructions, tools with their schemas, behaviors."""
 
+    tool_execution: ToolExecution | None = None
+    """How the calls of one turn are made; None for a remote agent."""
+
+    adopts_orphans: bool = False
+    """Whether its runs are executed elsewhere and only followed here: orphans are resumed, not stopped."""
+
     registry: str = ""
-    """SHA-256 of the specifications of all agents that were there with it."""
+    """SHA-256 of the specifications of all agents that were registered with it."""
 
 
 class ThreadFacts(Record):
@@ -343,8 +301,8 @@ class Changeset(Record):
     effects: tuple[EffectRecord, ...] = ()
     """What behaviors asked the world since the last one, in order."""
 
-    cut_off: tuple[str, ...] = ()
-    """Behaviors that were not waited for, with their phases: of those the answers of the world are all."""
+    cut_off: tuple[Interruption, ...] = ()
+    """Interrupted behaviors and requests: their effects are recorded, their actions are not."""
 
     orphan: Orphan | None = None
     """Of a recovered run: what it was recovered from."""

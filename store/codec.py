@@ -13,23 +13,28 @@ from pydantic_core import PydanticSerializationError
 
 from .changeset import Changeset
 from .document import dumps
-from .errors import ContentError, CorruptLog, NewerFormat
+from .errors import ContentError, CorruptLog, NewerFormat, OlderFormat
+from .state import State
 
-FORMAT = 1
-"""The format this code writes. Every format ever released stays readable."""
+FORMAT = 2
+"""The format this code writes and reads. None was released yet, so older ones are refused."""
 
 GENESIS = bytes(32)
 """The digest before the first."""
 
 
 class Encoded(NamedTuple):
-    """A changeset as it is going to be written."""
+    """A changeset ready to be written."""
 
+    changeset: Changeset
     content: bytes
     """Its canonical bytes."""
 
     patches: Sequence[dict[str, Any]]
-    """The patches in them, for whoever must apply them: values of their own, shared with nobody."""
+    """The patches in them as plain JSON, shared with no other value."""
+
+    state: State | None = None
+    """The thread's state after it, if its author has applied the patches already."""
 
 
 def encode(changeset: Changeset) -> bytes:
@@ -42,7 +47,7 @@ def encode(changeset: Changeset) -> bytes:
 
 
 def encoded(changeset: Changeset) -> Encoded:
-    """As `encode`, with the patches at hand."""
+    """Encode a changeset, with the patches at hand. Raises as `encode`."""
     try:
         fields = changeset.model_dump(exclude_defaults=True, warnings="error")
     except PydanticSerializationError as err:
@@ -50,24 +55,38 @@ def encoded(changeset: Changeset) -> Encoded:
         raise ContentError(f"not what a changeset may hold: {err}") from err
     fields.pop("version", None)
     content = dumps(fields, record=True)
-    return Encoded(content, fields.get("patches", ()))
+    return Encoded(changeset, content, fields.get("patches", ()))
 
 
 def decode(content: bytes, *, version: int, format: int = FORMAT) -> Changeset:
     """The changeset that `encode` made the bytes from, at its version.
 
     Raises:
-        NewerFormat: a later threadlog wrote the bytes.
+        NewerFormat, OlderFormat: another threadlog wrote the bytes.
         CorruptLog: they are no changeset.
     """
-    if format > FORMAT:
-        raise NewerFormat(f"a changeset has format {format}; this threadlog reads up to {FORMAT}: upgrade it")
+    refuse_format(format, "a changeset")
     try:
         changeset = Changeset.model_validate_json(content)
     except (ValidationError, TypeError) as err:
         # TypeError: a tool call without a name is refused by its __init__, as Python refuses it.
         raise CorruptLog(f"the content of version {version} is no changeset: {err}") from err
     return changeset.model_copy(update={"version": version})
+
+
+def refuse_format(format: int, what: str) -> None:
+    """Pass if this code reads the format.
+
+    Raises:
+        NewerFormat, OlderFormat: it does not.
+    """
+    if format > FORMAT:
+        raise NewerFormat(f"{what} has format {format}; this threadlog reads format {FORMAT}: upgrade it")
+    if format < FORMAT:
+        raise OlderFormat(
+            f"{what} has format {format}, of a version before the first release; this threadlog reads format "
+            f"{FORMAT}: read it with the version that wrote it"
+        )
 
 
 def row_digest(previous: bytes, *, version: int, format: int, content: bytes) -> bytes:

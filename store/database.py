@@ -19,8 +19,8 @@ from typing import Any, Literal, NamedTuple
 # pysqlite3 where it is installed, else the standard library's: its exceptions are its own, too.
 from sqlite_utils.utils import sqlite3 as sqlite3
 
-from .codec import FORMAT
-from .errors import CorruptLog, LogError, LogNotFound, LogUnavailable, NewerFormat, NotALog
+from .codec import FORMAT, refuse_format
+from .errors import CorruptLog, LogError, LogNotFound, LogUnavailable, NotALog
 
 Connection = Any  # pysqlite3 brings no types
 Durability = Literal["full", "normal"]
@@ -48,7 +48,7 @@ def open_writable(path: Path, durability: Durability) -> Connection:
     """A connection that may write; the file becomes a log if it does not exist or is empty.
 
     Raises:
-        NotALog, NewerFormat, CorruptLog, LogUnavailable: as their names say.
+        NotALog, NewerFormat, OlderFormat, CorruptLog, LogUnavailable: as their names say.
     """
     _warn_of_wal_reset()
     with translated(path):
@@ -72,7 +72,7 @@ def open_readable(path: Path) -> Opened:
     """A connection that only reads, beside any writer, and on a directory where nothing may be written.
 
     Raises:
-        LogNotFound, NotALog, NewerFormat, CorruptLog, LogUnavailable: as their names say.
+        LogNotFound, NotALog, NewerFormat, OlderFormat, CorruptLog, LogUnavailable: as their names say.
     """
     if not path.is_file():
         raise LogNotFound(f"there is no file {str(path)!r}")
@@ -150,11 +150,8 @@ def _identify(connection: Connection, path: Path) -> Literal["log", "empty"]:
         "select (select application_id from pragma_application_id),"
         " (select user_version from pragma_user_version), (select count(*) from sqlite_master)"
     ).fetchone()
-    if application == APPLICATION_ID and written > FORMAT:
-        raise NewerFormat(
-            f"{str(path)!r} has format {written}; this threadlog reads up to {FORMAT}: upgrade it"
-        )
     if application == APPLICATION_ID and tables:
+        refuse_format(written, repr(str(path)))
         return "log"
     if application or tables:
         raise NotALog(f"{str(path)!r} is an SQLite database, but not a threadlog log")

@@ -7,9 +7,9 @@ from .changeset import Changeset, ControlEntry, RunFacts
 from .database import DERIVED, Connection, statements
 from .document import dumps
 from .history import contents, tip
-from .state import SNAPSHOT_EVERY, Head
+from .state import SNAPSHOT_EVERY, State
 
-TABLES = ("run", "queued", "message", "thread_facts", "snapshot")
+TABLES = ("run", "queued", "cancelled", "message", "thread_facts", "snapshot")
 
 _RUN = """
 insert into run values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?11, ?12, 0)
@@ -21,8 +21,8 @@ on conflict do update set
   executor = coalesce(excluded.executor, executor)
 """
 _CONTROL = "update run set control = ? where id = ? and thread = ?"
-_QUEUED = "insert or ignore into queued values (?, ?, ?, ?, ?, 0)"
-_UNQUEUED = "update queued set is_cancelled = 1 where run = ? and stream = ?"
+_QUEUED = "insert or ignore into queued values (?, ?, ?, ?, ?)"
+_CANCELLED = "insert or replace into cancelled values (?, ?)"
 _MESSAGE = "insert or ignore into message values (?, ?, ?)"
 _THREAD_FACTS = "insert or replace into thread_facts values (?, ?, ?, ?)"
 _SNAPSHOT = "insert into snapshot values (?, ?, ?)"
@@ -35,30 +35,28 @@ class Row(NamedTuple):
     parameters: tuple[Any, ...]
 
 
-def rows(thread: int, changeset: Changeset, head: Head) -> Iterator[Row]:
-    """What a changeset adds to the derived tables; `head` is its thread with the changeset applied."""
+def rows(thread: int, version: int, changeset: Changeset, document: Any) -> Iterator[Row]:
+    """What a changeset adds to the derived tables; `document` is the thread's state after it."""
     if changeset.run is not None and changeset.run_id is not None:
-        yield Row(_RUN, _run(thread, head.version, changeset, changeset.run))
+        yield Row(_RUN, _run(thread, version, changeset, changeset.run))
     if changeset.control is not None:
         yield Row(_CONTROL, (changeset.control, changeset.run_id, thread))
     if changeset.entry is not None:
-        yield from _queued(thread, changeset, changeset.entry)
+        yield from _command(thread, version, changeset.run_id, changeset.entry)
     for message in changeset.messages:
-        yield Row(_MESSAGE, (thread, message.id, head.version))
+        yield Row(_MESSAGE, (thread, message.id, version))
     if changeset.thread is not None:
         facts = changeset.thread
         yield Row(_THREAD_FACTS, (thread, facts.parent, facts.owner, dumps(facts.labels).decode()))
-    if head.version % SNAPSHOT_EVERY == 0:
-        yield Row(_SNAPSHOT, (thread, head.version, dumps(head.document)))
+    if version % SNAPSHOT_EVERY == 0:
+        yield Row(_SNAPSHOT, (thread, version, dumps(document)))
 
 
-def _queued(thread: int, changeset: Changeset, entry: ControlEntry) -> Iterator[Row]:
-    if entry.start:
-        wanted = entry.start
-        place = (changeset.run_id, thread, wanted.thread_id, wanted.agent, wanted.parent_run_id)
-        yield Row(_QUEUED, place)
+def _command(stream: int, version: int, run_id: str | None, entry: ControlEntry) -> Iterator[Row]:
+    if start := entry.start:
+        yield Row(_QUEUED, (run_id, stream, start.thread_id, start.agent, start.parent_run_id))
     elif entry.kind == "cancel":
-        yield Row(_UNQUEUED, (changeset.run_id, thread))
+        yield Row(_CANCELLED, (run_id, version))
 
 
 def _run(thread: int, version: int, changeset: Changeset, run: RunFacts) -> tuple[Any, ...]:
@@ -97,7 +95,7 @@ def rebuild(log: Connection, target: Connection) -> None:
 def _all_rows(log: Connection) -> Iterator[Row]:
     """Thread by thread: one state document at a time is enough."""
     for (thread,) in log.execute("select key from thread order by key").fetchall():
-        head = Head()
+        state = State()
         for written in contents(log, thread, 0, tip(log, thread).version):
-            head = head.advanced(written.encoded())
-            yield from rows(thread, written.changeset(), head)
+            state = state.after(written.patches(), len(written.content))
+            yield from rows(thread, written.version, written.changeset(), state.document)

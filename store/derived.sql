@@ -2,8 +2,8 @@
 -- written in the transaction of the append it follows from, so a reader never finds it behind.
 --
 -- run           where each run stands: the last of its run facts, for each thread that has any
--- queued        each run that had to wait for its turn; it still does if `run` has none of that id, and
---               nobody has cancelled it
+-- queued        each run that had to wait for its turn; it still waits if neither `run` nor `cancelled` has it
+-- cancelled     where in its control stream a run was last cancelled: unread while beyond the run's `control`
 -- message       at which version a message id entered its thread; later ones with that id are skipped
 -- thread_facts  the last facts of each thread that has any
 -- snapshot      the state document at every 100th version of a thread: a cache, never the truth
@@ -36,8 +36,12 @@ create table queued (
   stream       integer not null,
   thread       text not null,
   agent        text not null,
-  parent       text,
-  is_cancelled integer not null
+  parent       text
+) strict, without rowid;
+
+create table cancelled (
+  run     text not null primary key,
+  version integer not null
 ) strict, without rowid;
 
 create table message (

@@ -48,7 +48,8 @@ def dumps(value: Any, *, limit: int = MAX_BYTES, record: bool = False) -> bytes:
         raise ContentError(f"not JSON: {err}") from err
     # orjson writes NaN as null, a tuple as a list, an enum and a UUID as what they stand for: the slow walk
     # is needed where what it wrote differs. In a record pydantic let nothing of this pass but NaN.
-    if b"null" in encoded if record else orjson.loads(encoded) != value:
+    is_suspect = b"null" in encoded if record else orjson.loads(encoded) != value
+    if is_suspect:
         refuse_unrepresentable(value, tuples=record)
     if len(encoded) > limit:
         raise ContentError(f"{len(encoded)} bytes of JSON are more than the limit of {limit}")

@@ -5,6 +5,7 @@ ThreadlogError
 │   ├── LogNotFound          there is no such file
 │   ├── NotALog              the file is something else: a text, an image, another database
 │   ├── NewerFormat          a later threadlog wrote it: upgrade
+│   ├── OlderFormat          a version before the first release wrote it
 │   ├── CorruptLog           the bytes are not what was written: run `threadlog verify`
 │   ├── LogUnavailable       it cannot be written now: disk full, read-only, held too long, closed
 │   ├── VersionConflict      another writer appended first: read what came between, decide again
@@ -47,6 +48,10 @@ class NotALog(LogError):
 
 class NewerFormat(LogError):
     """The file was written by a later version of threadlog. Upgrade to read it."""
+
+
+class OlderFormat(LogError):
+    """The file was written by a version before the first release. Read it with that version."""
 
 
 class CorruptLog(LogError):

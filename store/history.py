@@ -1,12 +1,12 @@
 """Reading the log's rows: histories, states and digests. Every function here only selects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .changeset import CONTROL, Changeset
-from .codec import GENESIS, Encoded, decode
+from .codec import GENESIS, decode
 from .database import Connection
 from .document import loads
 from .errors import ContentError, CorruptLog, PatchError
@@ -72,8 +72,9 @@ class Content(NamedTuple):
     def changeset(self) -> Changeset:
         return decode(self.content, version=self.version, format=self.format)
 
-    def encoded(self) -> Encoded:
-        return Encoded(self.content, loads(self.content).get("patches", ()))
+    def patches(self) -> Sequence[dict[str, Any]]:
+        patches: Sequence[dict[str, Any]] = loads(self.content).get("patches", ())
+        return patches
 
 
 def history(connection: Connection, thread: int | None, after: int, until: int) -> Iterator[Changeset]:

@@ -1,6 +1,7 @@
-"""What the log lists: its threads, its runs, and the runs that wait for their turn. From derived tables."""
+"""What the log lists: its threads, its runs, and the runs in a queue. From derived tables."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 from .changeset import CONTROL, Executor, Termination
 from .database import Connection
@@ -27,7 +28,7 @@ class RunRow(NamedTuple):
     parent_run_id: str | None
     agent: str | None
     epoch: int
-    status: str
+    status: Literal["running", "waiting", "done"]
     termination: Termination | None
     input_tokens: int
     output_tokens: int
@@ -50,6 +51,34 @@ class QueuedRow(NamedTuple):
     agent: str
     parent_run_id: str | None
 
+    @property
+    def status(self) -> Literal["queued"]:
+        return "queued"
+
+
+class RunStatus(NamedTuple):
+    """Where a run is, read at one moment."""
+
+    status: Literal["running", "waiting", "queued", "done"]
+    """`done` is also a run that was cancelled in the queue."""
+
+    is_cancelled: bool
+    """Whether a cancel command is in its control stream that it has not applied."""
+
+    commands: int
+    """The version of its control stream."""
+
+    run: RunRow | None
+    """Its row; None if it never began."""
+
+    thread_id: str
+    agent: str | None
+
+    @property
+    def applied(self) -> int:
+        """Up to which version of its control stream the run has applied the commands."""
+        return self.run.control if self.run else 0
+
 
 def threads(connection: Connection) -> list[ThreadRow]:
     """Every thread that is no control stream, in the order in which they began."""
@@ -61,16 +90,50 @@ def threads(connection: Connection) -> list[ThreadRow]:
 
 def runs(connection: Connection, where: str, values: tuple[str | None, ...]) -> list[RunRow]:
     """The runs for which a condition holds, in the order in which they began."""
-    rows = connection.execute(_RUNS.format(where=where), values).fetchall()
-    return [
-        RunRow._make((*row[:6], _termination(row[6]), *row[7:13], _executor(row[13]), row[14]))
-        for row in rows
-    ]
+    return list(map(_run, connection.execute(_RUNS.format(where=where), values).fetchall()))
+
+
+def active(connection: Connection, thread: str | None) -> list[RunRow | QueuedRow]:
+    """The runs that are not finished: started ones, then queued ones, each in order. Read at one moment."""
+    connection.execute("begin")
+    try:
+        open_runs = runs(connection, "status <> 'done' and (?1 is null or name = ?1)", (thread,))
+        return [*open_runs, *queued(connection, thread)]
+    finally:
+        connection.rollback()
+
+
+def run_status(connection: Connection, run_id: str) -> RunStatus | None:
+    """Where a run is; None if the log does not know it."""
+    found = connection.execute(_STATUS, (run_id, CONTROL + run_id)).fetchone()
+    *row, cancelled, commands, thread_id, agent = found
+    run = _run(row) if row[0] is not None else None
+    if run is None and thread_id is None:
+        return None
+    is_cancelled = (cancelled or 0) > (run.control if run else 0)
+    status = run.status if run else "done" if cancelled else "queued"
+    return RunStatus(
+        status,
+        is_cancelled,
+        commands or 0,
+        run,
+        run.thread_id if run else thread_id,
+        run.agent if run else agent,
+    )
+
+
+def child_ids(connection: Connection, run_id: str) -> list[str]:
+    """The ids of the runs that a run has started or queued."""
+    return [id for (id,) in connection.execute(_CHILD_IDS, (run_id,)).fetchall()]
 
 
 def queued(connection: Connection, thread: str | None) -> list[QueuedRow]:
     """The runs that wait for their turn, in the order in which they came."""
     return list(map(QueuedRow._make, connection.execute(_QUEUED, (thread,)).fetchall()))
+
+
+def _run(row: Sequence[Any]) -> RunRow:
+    return RunRow._make((*row[:6], _termination(row[6]), *row[7:13], _executor(row[13]), row[14]))
 
 
 def _executor(written: str | None) -> Executor | None:
@@ -92,18 +155,40 @@ where name not glob '{CONTROL}*'
 order by key
 """
 
-_RUNS = """
-select id, name, parent, agent, epoch, status, termination, input_tokens, output_tokens,
-  started_at, updated_at, first_version, last_version, executor, control
+_COLUMNS = """id, name, run.parent, run.agent, epoch, status, termination, input_tokens, output_tokens,
+  started_at, updated_at, first_version, last_version, executor, control"""
+
+_BEGINNING = """
+(select position from changeset where changeset.thread = run.thread and version = first_version)
+"""
+
+_RUNS = f"""
+select {_COLUMNS}
 from run join thread on key = thread
-where {where}
-order by (select position from changeset where changeset.thread = run.thread and version = first_version)
+where {{where}}
+order by {_BEGINNING}
+"""
+
+_STATUS = f"""
+select {_COLUMNS}, cancelled.version,
+  (select max(version) from changeset where changeset.thread = (select key from thread where name = ?2)),
+  queued.thread, queued.agent
+from (select ?1 as wanted)
+left join (run join thread on key = run.thread) on id = wanted
+left join queued on queued.run = wanted
+left join cancelled on cancelled.run = wanted
+order by {_BEGINNING} limit 1
 """
 
 _QUEUED = """
 select queued.run, queued.thread, queued.agent, queued.parent
 from queued join changeset on changeset.thread = stream and version = 1
-where (?1 is null or queued.thread = ?1) and not is_cancelled
+where (?1 is null or queued.thread = ?1)
+  and not exists (select 1 from cancelled where cancelled.run = queued.run)
   and not exists (select 1 from run where id = queued.run)
 order by position
+"""
+
+_CHILD_IDS = """
+select run from queued where parent = ?1 union select id from run where parent = ?1
 """

@@ -6,22 +6,33 @@ from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
+from types import MappingProxyType
 from typing import Any, Self
 
 from . import derived
+from .append import Append, Condition, Expected
 from .changeset import Changeset
 from .database import Connection, Durability, Opened, open_readable, open_writable, translated
 from .errors import LogUnavailable, NotFound
+from .following import changes, follow
 from .history import Entry, as_written, entries, file_tip, history, state_at, thread_key, tip, wanted
-from .listing import QueuedRow, RunRow, ThreadRow, queued, runs, threads
+from .listing import (
+    QueuedRow,
+    RunRow,
+    RunStatus,
+    ThreadRow,
+    active,
+    child_ids,
+    queued,
+    run_status,
+    runs,
+    threads,
+)
 from .verify import Finding, Heads, heads, verify
-from .writer import Expected, Writer, request
+from .writer import Writer
 
 logger = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.05
-"""How soon a follower sees what another process appended. Appends of this process wake it at once."""
 
 
 class Log:
@@ -69,7 +80,7 @@ class Log:
         changesets: Changeset | Iterable[Changeset],
         expected_version: Expected,
         *,
-        heads: Mapping[str, int] | None = None,
+        heads: Mapping[str, int] = MappingProxyType({}),
         open_run: str | None = None,
     ) -> int:
         """Append changesets of one thread, all or none: the thread's new version. Durable on return.
@@ -84,7 +95,7 @@ class Log:
             ContentError, PatchError: something in it cannot be kept, or does not fit the state.
             LogUnavailable: it cannot be written now.
         """
-        return self.writable().append(request(changesets, expected_version, heads, open_run))
+        return self.writable().append(Append.of(changesets, expected_version, Condition(heads, open_run)))
 
     def writable(self) -> Writer:
         """The writer.
@@ -134,48 +145,23 @@ class Log:
             return entries(reader, after)
 
     def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Entry]:
-        """All changesets behind a position, and then those to come, in order, without gap or repeat.
+        """All changesets after a position, and then those to come, in order, without gap or repeat.
 
         Waits for more until the log is closed, or until nothing has come for `timeout` seconds.
         """
-        news = Event()
-        unlisten = self.listen(news.set)
-        waited = 0.0
-        try:
-            while timeout is None or waited < timeout:
-                news.clear()
-                if found := self._entries_while_open(after):
-                    yield from found
-                    after, waited = found[-1].position, 0.0
-                elif self._closed:
-                    return
-                elif not news.wait(POLL_SECONDS):
-                    waited += POLL_SECONDS
-        finally:
-            unlisten()
+        return follow(self, after, timeout)
 
     def changes(self, *, timeout: float | None = None) -> Iterator[None]:
-        """Whenever something was committed, here or by another process; many commits may be one change.
+        """Yield at once, and then whenever something was committed, here or by another process.
 
-        At once for the first time. Ends when it has waited for `timeout` seconds in all.
+        Several commits may be one change. Ends when it has waited for `timeout` seconds in all.
         """
-        seen, waited, pause = None, 0.0, Event()
-        while True:
-            if (now := self.data_version()) != seen:
-                seen = now
-                yield
-            if timeout is not None and not waited < timeout:
-                return
-            pause.wait(POLL_SECONDS)
-            waited += POLL_SECONDS
+        return changes(self, timeout)
 
-    def _entries_while_open(self, after: int) -> list[Entry]:
-        try:
-            return self.entries_after(after)
-        except LogUnavailable:
-            if not self._closed:
-                raise
-            return []
+    @property
+    def is_closed(self) -> bool:
+        """Whether the log was closed here."""
+        return self._closed
 
     def position(self) -> int:
         """The last position of the log; 0 while nothing is in it."""
@@ -213,16 +199,31 @@ class Log:
         return self._runs("?1 is null or name = ?1", thread)
 
     def open_runs(self, thread: str | None = None) -> list[RunRow]:
-        """The runs that go on or wait, in the order in which they began. Costs as much as there are."""
+        """The runs that are running or waiting, in order. Costs as much as there are such runs."""
         return self._runs("status <> 'done' and (?1 is null or name = ?1)", thread)
 
+    def active_runs(self, thread: str | None = None) -> list[RunRow | QueuedRow]:
+        """The runs that are not finished, of a thread or of all: started ones, then queued ones, in order."""
+        with self._reading() as reader:
+            return active(reader, thread)
+
     def run(self, run_id: str) -> RunRow | None:
-        """A run; where it stands in several threads, in the first. None if it has not begun."""
+        """A run; if it is in several threads, in the first. None if it has not begun."""
         return next(iter(self._runs("id = ?", run_id)), None)
+
+    def run_status(self, run_id: str) -> RunStatus | None:
+        """Where a run is, one in a queue included, and its unread commands. None if it is unknown."""
+        with self._reading() as reader:
+            return run_status(reader, run_id)
 
     def children(self, run_id: str) -> list[RunRow]:
         """The runs that a run has started."""
         return self._runs("parent = ?", run_id)
+
+    def child_ids(self, run_id: str) -> list[str]:
+        """The ids of the runs that a run has started or queued."""
+        with self._reading() as reader:
+            return child_ids(reader, run_id)
 
     def _runs(self, where: str, *values: str | None) -> list[RunRow]:
         with self._reading() as reader:

@@ -23,6 +23,27 @@ class Usage(Record):
     """Of the tokens sent, those the provider keeps from now on."""
 
 
+class Interruption(Record):
+    """What a run was waiting for when it was cancelled."""
+
+    kind: Literal["inference", "tools", "behavior", "remote"]
+    """A model's answer, tool calls, a behavior, or a remote agent."""
+
+    name: str | None = None
+    """The behavior's name; of `remote`, the name of the request."""
+
+    phase: str | None = None
+    """The behavior's phase."""
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "behavior":
+                return f"behavior {self.name!r} in {self.phase}"
+            case "remote":
+                return str(self.name)
+        return self.kind
+
+
 class Attempt(Record):
     """A model call that gave no turn, or only a part of one."""
 

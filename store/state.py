@@ -1,54 +1,61 @@
-"""The state document of a thread at its head, as the writer keeps it, and its bounds."""
+"""The state document of a thread, and the bounds that keep it small enough to store."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .codec import GENESIS, Encoded
 from .document import MAX_BYTES, MAX_DEPTH, depth, dumps
 from .errors import ContentError, PatchError
 from .patch import Draft, Operation
 
 SNAPSHOT_EVERY = 100
-"""Snapshots stand at the multiples of this, in every thread: fixed places, so a rebuild finds the same."""
+"""Snapshots exist at the multiples of this, in every thread: fixed places, so a rebuild finds the same."""
 
 
-class Head(NamedTuple):
-    """Where a thread stands: its version, digest and state. Advancing gives a new one."""
+class State(NamedTuple):
+    """A state document with upper bounds of its size. Advancing gives a new one."""
 
-    version: int = 0
-    digest: bytes = GENESIS
     document: Any = {}  # noqa: RUF012 - never changed: a draft copies what it touches
 
     size: int = 2
-    """Bytes that the document has at the most: exact only after it was measured."""
+    """Bytes that the document has at most: exact only after it was measured."""
 
     depth: int = 1
-    """Levels that the document has at the most."""
+    """Levels that the document has at most."""
 
-    def advanced(self, encoded: Encoded, digest: bytes = GENESIS) -> "Head":
-        """One version on, with the patches of a changeset applied.
+    def after(self, patches: Sequence[dict[str, Any]], growth: int) -> "State":
+        """The state after a changeset of `growth` bytes: its patches are applied.
 
         Raises:
             PatchError: a patch does not apply.
             ContentError: the document would become larger or deeper than a log may hold.
         """
-        draft, level, moved = Draft(self.document), self.depth, False
-        for patch in encoded.patches:
+        draft = Draft(self.document)
+        for patch in patches:
             operations = patch["operations"]
             if any(operation["op"] == "copy" for operation in operations):
                 _apply_measuring(draft, operations)
             else:
                 draft.apply(operations)
-            for operation in operations:
+        return self.replaced(draft.document, patches, growth)
+
+    def replaced(self, document: Any, patches: Sequence[dict[str, Any]], growth: int) -> "State":
+        """The state after a changeset of `growth` bytes whose patches were applied before: `document`.
+
+        Raises:
+            ContentError: the document is larger or deeper than a log may hold.
+        """
+        level, moved = self.depth, False
+        for patch in patches:
+            for operation in patch["operations"]:
                 level = max(level, operation["path"].count("/") + depth(operation.get("value")))
                 moved = moved or operation["op"] in ("copy", "move")
         # A document grows by no more bytes than were written of it, and reaches no deeper than what was put
         # into it, except by a copy or a move. So it is measured only when these bounds no longer vouch for
         # it, and an append costs the same however large the document is.
-        head = Head(self.version + 1, digest, draft.document, self.size + len(encoded.content), level)
-        return head.measured() if moved or head.size > MAX_BYTES or level > MAX_DEPTH else head
+        state = State(document, self.size + growth, level)
+        return state.measured() if moved or state.size > MAX_BYTES or level > MAX_DEPTH else state
 
-    def measured(self) -> "Head":
+    def measured(self) -> "State":
         """The same with exact bounds.
 
         Raises:
@@ -57,8 +64,7 @@ class Head(NamedTuple):
         level = depth(self.document)
         if level > MAX_DEPTH:
             raise ContentError(f"the state would be nested deeper than {MAX_DEPTH} levels")
-        size = len(dumps(self.document, limit=MAX_BYTES))
-        return self._replace(size=size, depth=level)
+        return self._replace(size=len(dumps(self.document, limit=MAX_BYTES)), depth=level)
 
 
 def _apply_measuring(draft: Draft, operations: Sequence[Operation]) -> None:

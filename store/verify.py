@@ -18,7 +18,7 @@ from .codec import GENESIS
 from .database import DERIVED, SCHEMA, SQLITE_ERRORS, Connection, memory, sqlite3, statements
 from .errors import CorruptLog, ThreadlogError
 from .history import Content, as_written, contents, file_tip, thread_key, tip
-from .state import Head
+from .state import State
 
 
 class ThreadHead(BaseModel):
@@ -215,11 +215,11 @@ def _threads(connection: Connection) -> Iterator[Finding]:
         end = tip(connection, key).version
         if key != place or not end:
             yield Finding("thread", "it is not where it was written", thread=name)
-        head = Head()
+        state = State()
         for written in contents(connection, key, 0, end):
             try:
-                head = head.advanced(written.encoded())
-                for row in derived.rows(key, written.changeset(), head):
+                state = state.after(written.patches(), len(written.content))
+                for row in derived.rows(key, written.version, written.changeset(), state.document):
                     anew.execute(*row)
             except (ThreadlogError, KeyError, TypeError, AttributeError) as err:
                 detail = f"{err}; later versions of this thread were not folded"

@@ -1,96 +1,53 @@
 """The one writer of a log in this process: all appends that wait at a moment become one transaction.
 
-    submit -> waiting -> [begin immediate, admit each, write, commit] -> every request gets its answer
+    submit             queues an append
+    commit_waiting     takes all queued appends; the first caller commits for every waiting one
+      _commit          one transaction, trusting what is known of the log's end
+        _write         checks version, condition and predecessor; then a row for each changeset
+      _admit_all       if that fails: once more, after a look at the file, each append by itself
+      _found           if the commit itself fails: are they in the log all the same?
+    every append then has its answer, and is notified
 
-Whoever asks first commits for all who wait (group commit), so concurrent runs share a flush and a
-single caller pays for no second thread. No request is answered before COMMIT has returned.
+Concurrent runs share a flush, and a single caller needs no second thread. No append is answered before COMMIT
+has returned.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
-from typing import Final, Literal, TypeVar
+from typing import NamedTuple, TypeVar
 
 from . import derived
-from .changeset import CONTROL, Changeset, control_stream
-from .codec import FORMAT, Encoded, encoded, file_digest, row_digest
+from .append import ANY, Append
+from .changeset import Changeset
+from .codec import FORMAT, GENESIS, Encoded, file_digest, row_digest
 from .database import SQLITE_ERRORS, Connection, begin, sqlite3, translated, translation
 from .document import loads
-from .errors import ChangesetExists, ContentError, LogUnavailable, RunOver, ThreadlogError, VersionConflict
+from .errors import ChangesetExists, LogUnavailable, RunOver, ThreadlogError, VersionConflict
 from .history import as_written, file_tip, history, state_at, thread_key, tip
-from .state import Head
+from .state import State
 
-ANY: Final = "any"
-"""In place of an expected version: the order among writers does not matter."""
-
-Expected = int | Literal["any"]
 Answer = TypeVar("Answer")
 
 KEPT_THREADS = 256
 """Threads whose head the writer remembers; beyond that it forgets them, and folds what it needs again."""
 
 
-@dataclass(slots=True, eq=False)
-class Request:
-    """One append: changesets of one thread, all or none."""
+class _Head(NamedTuple):
+    """Where a thread ends."""
 
-    changesets: Sequence[Changeset]
-    encoded: Sequence[Encoded]
-    expected: Expected
-    heads: Mapping[str, int]
+    version: int = 0
+    digest: bytes = GENESIS
+    state: State = State()
 
-    open_run: str | None = None
-    """A run that must not be over."""
-
-    behind: "Request | None" = None
-    """One submitted before, without which this one must not be written."""
-
-    notify: Callable[[], None] | None = None
-    """Called once, from the writing thread, when the answer is there."""
-
-    answer: int | Exception | None = None
-    """The thread's version after the append, or why it was refused; None until the commit returned."""
-
-    def result(self) -> int:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        assert self.answer is not None
-        return self.answer
-
-
-def request(
-    changesets: Changeset | Iterable[Changeset],
-    expected: Expected,
-    heads: Mapping[str, int] | None = None,
-    open_run: str | None = None,
-) -> Request:
-    """A request whose contents are encoded, and so known to be writable.
-
-    Raises:
-        ContentError: something in it would not come back, or it is no append to one thread.
-    """
-    given = (changesets,) if isinstance(changesets, Changeset) else tuple(changesets)
-    if len({changeset.thread_id for changeset in given}) != 1:
-        raise ContentError("an append holds at least one changeset, and those of one thread only")
-    if not given[0].thread_id:
-        raise ContentError("a thread id must not be empty")
-    if len({changeset.id for changeset in given}) < len(given):
-        raise ContentError("two changesets of the append have the same id")
-    for changeset in given:
-        _check_stream(changeset)
-    return Request(given, tuple(map(encoded, given)), expected, heads or {}, open_run)
-
-
-def _check_stream(changeset: Changeset) -> None:
-    if changeset.entry is None and not changeset.thread_id.startswith(CONTROL):
-        return
-    if not changeset.entry or not changeset.run_id or changeset.thread_id != control_stream(changeset.run_id):
-        raise ContentError(
-            f"what is wanted of a run, and nothing else, goes to {CONTROL!r} and the run's id, "
-            f"not to {changeset.thread_id!r}"
-        )
+    def after(self, encoded: Encoded) -> "_Head":
+        version, state = self.version + 1, encoded.state
+        digest = row_digest(self.digest, version=version, format=FORMAT, content=encoded.content)
+        # An append that names its version and carries the state was folded there by its author.
+        return _Head(version, digest, state or self.state.after(encoded.patches, len(encoded.content)))
 
 
 @dataclass(slots=True)
@@ -98,15 +55,15 @@ class _Thread:
     """A thread as the writer knows it."""
 
     key: int
-    head: Head
+    head: _Head
 
 
 class Writer:
     """Owns the writing connection. `append` may be called from any thread.
 
-    What threads share is the queue of waiting requests and, under the lock, what is known of the log's
+    What threads share is the queue of waiting appends and, under the lock, what is known of the log's
     end. A transaction first trusts what is known: if another process has appended meanwhile, the row is
-    not the next one and the database refuses it (schema.sql). Only then, and before any request is
+    not the next one and the database refuses it (schema.sql). Only then, and before any append is
     refused, the transaction is begun again with a look at the file.
     """
 
@@ -114,38 +71,38 @@ class Writer:
         self._connection = connection
         self._path = path
         self._committed = committed
-        self._waiting: deque[Request] = deque()
+        self._waiting: deque[Append] = deque()
         self._lock = Lock()
         self._closed = False
         self._threads: dict[str, _Thread] = {}
         with as_written(path):
             self._position, self._file_digest = file_tip(connection)
 
-    def append(self, request: Request) -> int:
+    def append(self, append: Append) -> int:
         """The thread's version after the append. It is durable when this returns."""
-        self.submit(request)
+        self.submit(append)
         self.commit_waiting()
-        return request.result()
+        return append.result()
 
-    def submit(self, request: Request) -> None:
-        """Put a request into the queue; the next `commit_waiting`, whoever calls it, answers it."""
-        self._waiting.append(request)
+    def submit(self, append: Append) -> None:
+        """Put a append into the queue; the next `commit_waiting`, whoever calls it, answers it."""
+        self._waiting.append(append)
 
     def commit_waiting(self) -> None:
         """Commit everything that waits. On return, all that was submitted before has its answer."""
-        requests: list[Request] = []
+        appends: list[Append] = []
         try:
             with self._lock:
-                requests += [self._waiting.popleft() for _ in range(len(self._waiting))]
-                if requests:
-                    self._answer(requests)
+                appends += [self._waiting.popleft() for _ in range(len(self._waiting))]
+                if appends:
+                    self._answer(appends)
         finally:
             # A Ctrl-C ends the wait of the caller it comes to: the others have their answers too.
-            if requests:
+            if appends:
                 self._committed()
-            for request in requests:
-                if request.notify:
-                    request.notify()
+            for append in appends:
+                if append.notify:
+                    append.notify()
 
     def exclusively(self, work: Callable[[Connection], None]) -> None:
         """Do `work` in one transaction, while no append goes on here or in another process."""
@@ -158,24 +115,24 @@ class Writer:
             self._closed = True
             self._connection.close()
 
-    def _answer(self, requests: list[Request]) -> None:
+    def _answer(self, appends: list[Append]) -> None:
         answers: list[int | Exception] = []
         try:
-            answers = self._commit(requests)
+            answers = self._commit(appends)
         except BaseException as err:
             # A commit that reported an error may have landed all the same: the log knows.
-            answers = [self._found(request) or self._failure(err) for request in requests]
+            answers = [self._found(append) or self._failure(err) for append in appends]
             if not isinstance(err, Exception):
                 raise
         finally:
-            for request, answer in zip(requests, answers, strict=True):
-                request.answer, request.behind = answer, None
+            for append, answer in zip(appends, answers, strict=True):
+                append.answer, append.after = answer, None
 
-    def _commit(self, requests: list[Request]) -> list[int | Exception]:
+    def _commit(self, appends: list[Append]) -> list[int | Exception]:
         try:
-            return self._transact(lambda: [self._write(request) for request in requests])
+            return self._transact(lambda: [self._write(append) for append in appends])
         except (sqlite3.IntegrityError, ThreadlogError):
-            return self._transact(lambda: self._admit_all(requests))
+            return self._transact(lambda: self._admit_all(appends))
 
     def _transact(self, work: Callable[[], Answer]) -> Answer:
         if self._closed:
@@ -200,33 +157,30 @@ class Writer:
             return err
         return LogUnavailable(f"the append was interrupted by {err!r}: look for its id before trying again")
 
-    def _found(self, request: Request) -> int | None:
+    def _found(self, append: Append) -> int | None:
         try:
-            return None if self._closed else self._written(request)
+            return None if self._closed else self._written(append)
         except (ThreadlogError, sqlite3.Error, *SQLITE_ERRORS):
             return None
 
-    def _admit_all(self, requests: list[Request]) -> list[int | Exception]:
+    def _admit_all(self, appends: list[Append]) -> list[int | Exception]:
         with as_written(self._path):
             self._position, self._file_digest = file_tip(self._connection)
-        return [self._admit(request) for request in requests]
+        return [self._admit(append) for append in appends]
 
-    def _admit(self, request: Request) -> int | Exception:
-        """Write the request, or say why not: then nothing of it was written."""
+    def _admit(self, append: Append) -> int | Exception:
+        """Write the append, or say why not: then nothing of it was written."""
         try:
-            version = self._written(request)
-            return self._write(request) if version is None else version
+            version = self._written(append)
+            return self._write(append) if version is None else version
         except ThreadlogError as err:
             # Known at once: whatever is submitted behind it is refused, too.
-            request.answer = err
+            append.answer = err
             return err
 
-    def _written(self, request: Request) -> int | None:
+    def _written(self, append: Append) -> int | None:
         """The version of the last changeset, if the log has them all: the append was done before."""
-        versions = {
-            self._version_of(changeset, coded.content)
-            for changeset, coded in zip(request.changesets, request.encoded, strict=True)
-        }
+        versions = {self._version_of(each.changeset, each.content) for each in append.changesets}
         if versions == {None}:
             return None
         if None in versions:
@@ -245,26 +199,26 @@ class Writer:
             )
         return int(version)
 
-    def _write(self, request: Request) -> int:
-        """Write the request behind its expected version: the thread's new version."""
-        if request.behind and isinstance(refusal := request.behind.answer, Exception):
+    def _write(self, append: Append) -> int:
+        """Write the append behind its expected version: the thread's new version."""
+        if append.after and isinstance(refusal := append.after.answer, Exception):
             if isinstance(refusal, ThreadlogError):
                 raise refusal
             raise LogUnavailable("the append before it could not be written") from refusal
-        thread_id = request.changesets[0].thread_id
+        thread_id = append.thread_id
         known = self._thread(thread_id)
-        if request.expected != ANY:
-            self._check(thread_id, known, request.expected)
-        for other, expected in request.heads.items():
+        if append.expected != ANY:
+            self._check(thread_id, known, append.expected)
+        for other, expected in append.condition.heads.items():
             self._check(other, self._thread(other), expected)
-        if request.open_run:
-            self._check_open(request.open_run)
-        # All of the request is known to apply before the first row of it is written.
-        heads = _advanced(known.head if known else Head(), request.encoded)
+        if append.condition.open_run:
+            self._check_open(append.condition.open_run)
+        # All of the append is known to apply before the first row of it is written.
+        heads = _heads(known.head if known else _Head(), append.changesets)
         if known is None:
             known = self._threads[thread_id] = _Thread(self._new_thread(thread_id), heads[0])
-        for changeset, coded, head in zip(request.changesets, request.encoded, heads, strict=True):
-            self._write_row(known.key, changeset, coded.content, head)
+        for encoded, head in zip(append.changesets, heads, strict=True):
+            self._write_row(known.key, encoded, head)
         known.head = heads[-1]
         return known.head.version
 
@@ -287,8 +241,8 @@ class Writer:
             # Damage found here is the log's, not the append's.
             with as_written(self._path):
                 version, digest = tip(self._connection, key)
-                head = Head(version, digest, state_at(self._connection, key, version)).measured()
-            known = self._threads[thread_id] = _Thread(key, head)
+                state = State(state_at(self._connection, key, version)).measured()
+            known = self._threads[thread_id] = _Thread(key, _Head(version, digest, state))
         return known
 
     def _new_thread(self, thread_id: str) -> int:
@@ -297,30 +251,29 @@ class Writer:
         ).fetchone()
         return int(key)
 
-    def _write_row(self, thread: int, changeset: Changeset, content: bytes, head: Head) -> None:
+    def _write_row(self, thread: int, encoded: Encoded, head: _Head) -> None:
         self._position += 1
         self._file_digest = file_digest(self._file_digest, position=self._position, digest=head.digest)
         row = (
             self._position,
             thread,
             head.version,
-            changeset.id,
+            encoded.changeset.id,
             FORMAT,
-            content,
+            encoded.content,
             head.digest,
             self._file_digest,
         )
         self._connection.execute("insert into changeset values (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        for statement, parameters in derived.rows(thread, changeset, head):
+        for statement, parameters in derived.rows(
+            thread, head.version, encoded.changeset, head.state.document
+        ):
             self._connection.execute(statement, parameters)
 
 
-def _advanced(head: Head, request: Sequence[Encoded]) -> list[Head]:
-    heads = []
-    for coded in request:
-        digest = row_digest(head.digest, version=head.version + 1, format=FORMAT, content=coded.content)
-        heads.append(head := head.advanced(coded, digest))
-    return heads
+def _heads(head: _Head, changesets: Sequence[Encoded]) -> list[_Head]:
+    """The thread's ends after each of the changesets."""
+    return list(accumulate(changesets, _Head.after, initial=head))[1:]
 
 
 _RUN_STATUS = "select status, termination from run where id = ?"

@@ -106,3 +106,9 @@ def bytes_of(path: Path) -> dict[str, bytes]:
     """The log as it lies on the disk: the file, and its write-ahead log unless that is empty."""
     found = {file.name: file.read_bytes() for file in path.parent.glob(f"{path.name}*")}
     return {name: data for name, data in found.items() if data and not name.endswith("-shm")}
+
+
+def row_of(first: str, table: str) -> list[str]:
+    """The cells of the row that begins with a text."""
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in table.splitlines()]
+    return next(row for row in rows if row[0] == first)

@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ if importlib.util.find_spec("threadlog") is None:
     sys.modules["threadlog"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["threadlog"])
 
+import planner
 from asking import MODELS, running
 from fake_provider import FakeProvider
+from remote_host import RemoteHost, hosting
 
 from threadlog.store import Log
 
@@ -39,6 +42,20 @@ def log(path: Path) -> Iterator[Log]:
         yield log
 
 
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log that runs of an agent have left. Tests only read it."""
+    path = tmp_path_factory.mktemp("trips") / "trips.db"
+    planner.make_log(path)
+    return path
+
+
+@pytest.fixture
+def own(db: Path, tmp_path: Path) -> Path:
+    """A log of the test's own, to change or damage."""
+    return Path(shutil.copy(db, tmp_path / "own.db"))
+
+
 @pytest.fixture
 def snapshots_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots after a few versions: the same for all examples of a law."""
@@ -57,3 +74,10 @@ def provider(request: pytest.FixtureRequest, servers: dict[str, FakeProvider]) -
     server = servers[request.param]
     server.forget()
     return server
+
+
+@pytest.fixture(scope="session")
+def remote_host() -> Iterator[RemoteHost]:
+    """The process for servers of the A2A SDK: one for all tests, each test has a server of its own there."""
+    with hosting() as host:
+        yield host

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from control_fold import Fold
 from gated import Asked, GatedModel, planner
 
-from threadlog.engine import Agent, Effects, Runtime
+from threadlog.engine import Agent, Runtime, SystemEffects
 from threadlog.store import Log
 
 PATIENCE = 10.0
@@ -25,7 +25,7 @@ def alone(model: GatedModel) -> list[Agent]:
     return [planner(model)]
 
 
-class Named(Effects):
+class Named(SystemEffects):
     """The system's clock, and ids that say who made them. The first is the executor's."""
 
     def __init__(self, name: str) -> None:

@@ -8,8 +8,8 @@ from mortal import mortal
 from processes import Process, started
 from replayed import assert_replays
 
-from threadlog.engine.agents.agent import ToolExecution
 from threadlog.store import Changeset, Log
+from threadlog.store.changeset import ToolExecution
 from threadlog.store.listing import RunRow
 
 

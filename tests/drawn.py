@@ -5,8 +5,9 @@ from functools import partial
 from typing import Any
 
 import anyio
+from drawn_actions import any_actions
 from hypothesis import strategies as st
-from runs import REDUCERS, Asking, Count, Spend, add, any_actions, fail
+from runs import REDUCERS, Asking, Count, Spend, add, fail
 from strategies import json
 
 from threadlog.engine import (
@@ -35,7 +36,7 @@ from threadlog.engine import (
     tool,
 )
 from threadlog.engine.agents.actions import PhaseAction
-from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.agents.behavior import PhaseActions
 from threadlog.engine.agents.stop_policy import (
     ConsecutiveErrors,
     ContentMatch,
@@ -172,7 +173,7 @@ class Curious(Behavior):
         self.runtime: Runtime | None = None
         self._asks = asks
 
-    async def run_start(self, context: Context) -> Wanted:
+    async def run_start(self, context: Context) -> PhaseActions:
         how = self._asks.get((context.phase, context.step))
         if how is None:
             return None

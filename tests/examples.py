@@ -13,7 +13,7 @@ from threadlog.store.database import SCHEMA, Connection, sqlite3, statements
 from threadlog.store.patch import Operation
 
 LOG_TABLES = ("thread", "changeset")
-DERIVED_TABLES = ("run", "queued", "message", "thread_facts", "snapshot")
+DERIVED_TABLES = ("run", "queued", "cancelled", "message", "thread_facts", "snapshot")
 
 
 def changeset(id: str = "c1", thread_id: str = "t1", **fields: Any) -> Changeset:
@@ -116,3 +116,7 @@ def held_commits(log: Log) -> Iterator[threading.Event]:
     finally:
         free.set()
         writer._connection = connection
+
+
+def numbered(count: int, thread_id: str = "t1") -> list[Changeset]:
+    return [changeset(f"{thread_id} {n}", thread_id, at=n) for n in range(1, count + 1)]

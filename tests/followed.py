@@ -6,7 +6,7 @@ from typing import Any
 
 from a2a.types import Role, Task
 from anyio import fail_after
-from remote_agent import RemoteServer
+from remote_host import RemoteServer
 from replayed import running
 
 from threadlog.engine import RemoteAgent, Runtime
@@ -36,7 +36,7 @@ async def adopt(runtime: Runtime, run_id: str) -> RunResult:
     if row and row.status != "done":
         # Somebody else may have been faster.
         with suppress(RunError, VersionConflict, ChangesetExists):
-            await runtime._dispatch.resume(row)
+            await runtime._parts.commands._resumer.resume(row)
     with fail_after(PATIENCE):
         return await runtime.run(run_id).result()
 

@@ -15,7 +15,7 @@ from threadlog.engine.models.model import Part
 from threadlog.engine.models.scripted import Answer
 from threadlog.engine.replay.replay import replay_run
 from threadlog.store import Changeset, Log
-from threadlog.store.async_log import AsyncLog
+from threadlog.store.appender import changes
 from threadlog.store.changeset import ControlEntry, control_stream
 
 PATIENCE = 30.0
@@ -118,7 +118,7 @@ def _in_force(log: Log, run_id: str, agents: Sequence[Agent]) -> list[Agent]:
     """Those that there are, and of the run's own name those with which it began."""
     began = {each.agent.name: each.agent.fingerprint for each in log.read_run(run_id) if each.agent}
     registry = Registry(tuple({agent.name: agent for agent in agents}.values()))
-    prints = [Equipment().equipped(agent, registry).facts().fingerprint for agent in agents]
+    prints = [Equipment().equip(agent, registry).facts().fingerprint for agent in agents]
     return [
         agent
         for agent, fingerprint in zip(agents, prints, strict=True)
@@ -140,7 +140,7 @@ def changesets(path: Path, run_id: str) -> list[Changeset]:
 async def until(log: Log, holds: Callable[[], bool]) -> None:
     """Return when something holds of the log, which it will after some commit."""
     with anyio.fail_after(PATIENCE):
-        async with aclosing(AsyncLog(log).changes()) as changes:
-            async for _ in changes:
+        async with aclosing(changes(log)) as news:
+            async for _ in news:
                 if holds():
                     return

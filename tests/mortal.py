@@ -23,10 +23,9 @@ from threadlog.engine import (
     Turn,
     tool,
 )
-from threadlog.engine.agents.agent import ToolExecution
 from threadlog.engine.events.event import TextDelta, ToolStarted
 from threadlog.engine.models.model import Part
-from threadlog.store.changeset import Usage
+from threadlog.store.changeset import ToolExecution, Usage
 
 SPENT = Usage(input_tokens=7, output_tokens=3)
 

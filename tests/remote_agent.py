@@ -1,10 +1,13 @@
-"""A remote agent on loopback: the A2A SDK's own server. It does what a prompt says, and fails as it is told.
+"""A remote agent on loopback, served by the A2A SDK's own request handler. It fails on demand.
+
+It must not run in a test's own process: collecting pending coroutines of the SDK hangs or fails the test that
+runs at that moment. Tests start it in another process, through `remote_host.py`. It does what a prompt says:
 
 echo …       says it, and gives it as an artifact
 ask …        asks that, and ends with the answer
 sign in      needs to be authorised, and ends with the answer
 count …      gives the data as an artifact
-wait         goes on until it is told to end
+wait         works until the server releases it
 fail …       fails, and says why; `reject …` likewise
 """
 
@@ -73,8 +76,8 @@ class Executor(AgentExecutor):
         await TaskUpdater(event_queue, context.task_id or "", context.context_id or "").cancel()
 
 
-class RemoteServer:
-    """The server, in a thread of its own."""
+class SdkServer:
+    """A server in a thread of its own."""
 
     def __init__(self, *, streaming: bool = True, extensions: tuple[str, ...] = ()) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -89,6 +92,8 @@ class RemoteServer:
         self.happens: Callable[[int], None] = lambda place: None
         """Called at each request, before it is looked at and once it is answered: with 1, 2, 3, …"""
         self.moments = 0
+        self._handlers: list[DefaultRequestHandler] = []
+        """The last one answers. The others are kept: the SDK can hang when pending tasks are collected."""
         self.forget()
         config = uvicorn.Config(
             self,
@@ -102,16 +107,27 @@ class RemoteServer:
         self._server = uvicorn.Server(config)
         self._thread = Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
-    _handler: DefaultRequestHandler | None
+    def start(self) -> None:
+        """Answer requests. The socket listens already: early ones wait."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End all work soon, without waiting for it."""
+        self.ends.set()
+        self._server.should_exit = True
 
     def forget(self) -> None:
-        """Begin anew, without any task: as after a restart."""
-        self._store, self._handler = InMemoryTaskStore(), None
-        self.describe("does as it is told")
+        """Drop all tasks, as a restart does."""
+        self._store, card = InMemoryTaskStore(), self._card("does as it is told", self.url)
+        self._handlers.append(DefaultRequestHandler(Executor(self.ends), self._store, card))
+        self._show(card)
 
     def describe(self, description: str, at: str = "") -> None:
-        """Have this in the agent card, and there the address `at`, if it is given."""
-        card = AgentCard(
+        """Change the description in the agent card, and its address to `at` if given."""
+        self._show(self._card(description, at or self.url))
+
+    def _card(self, description: str, url: str) -> AgentCard:
+        return AgentCard(
             name="helper",
             description=description,
             version="1",
@@ -122,35 +138,33 @@ class RemoteServer:
             ),
             skills=[AgentSkill(id="s", name="s", description="s", tags=["t"])],
             supported_interfaces=[
-                AgentInterface(protocol_binding="JSONRPC", url=f"{at or self.url}/", protocol_version="1.0")
+                AgentInterface(protocol_binding="JSONRPC", url=f"{url}/", protocol_version="1.0")
             ],
         )
-        self._handler = self._handler or DefaultRequestHandler(Executor(self.ends), self._store, card)
-        routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(self._handler, "/")]
+
+    def _show(self, card: AgentCard) -> None:
+        """Answer with this card from now on."""
+        routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(self._handlers[-1], "/")]
         self._app = Starlette(routes=routes)
 
     def will(self, method: str, *faults: Fault) -> None:
-        """Fail at the next requests of a method, `card` is that for the agent card; the last stays."""
-        self._faults[method] = deque(faults)
+        """Apply one fault to each next request of a method, the last one to all later ones.
 
-    def heals(self) -> None:
-        self._faults.clear()
+        The method `card` stands for requests of the agent card.
+        """
+        self._faults[method] = deque(faults)
 
     @property
     def tasks(self) -> list[Task]:
-        """All tasks that it has, in the order in which they came to an end."""
+        """All tasks, in the order of their creation."""
         return [task for owned in self._store._impl.tasks.values() for task in owned.values()]
 
-    def methods(self) -> list[str]:
-        return [method for method, _, _ in self.asked]
-
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.ends.set()
-        self._server.should_exit = True
+        self.close()
         self._thread.join(10)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -28,8 +28,8 @@ async def assert_replays(path: Path, *agents: Registered) -> None:
 def all_reducers(agents: Sequence[Registered]) -> list[Reducer]:
     """Those of the agents as they run."""
     registry = Registry(tuple({agent.name: agent for agent in agents}.values()))
-    equipped = [Equipment().equipped(agent, registry) for agent in agents]
-    return list(dict.fromkeys(one for agent in equipped for one in agent.all_reducers()))
+    running_agents = [Equipment().equip(agent, registry) for agent in agents]
+    return list(dict.fromkeys(one for agent in running_agents for one in agent.all_reducers()))
 
 
 @asynccontextmanager

@@ -1,17 +1,14 @@
 """What runs are tried with: agents, behaviors, effects, tools; and what must hold of a log after them."""
 
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-from hypothesis import strategies as st
 from pydantic import BaseModel
-from strategies import json, keys, places
 
 from threadlog.engine import (
     Agent,
@@ -22,43 +19,28 @@ from threadlog.engine import (
     Runtime,
     ScriptedModel,
     State,
+    SystemEffects,
+    ToolCall,
     ToolResult,
     tool,
 )
-from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.agents.actions import PhaseAction
+from threadlog.engine.agents.behavior import PhaseActions, PhaseResult
 from threadlog.engine.events.event import RunResult
 from threadlog.engine.models.scripted import Answer, Script
-from threadlog.reducers import (
-    Action,
-    Append,
-    Decrement,
-    Delete,
-    Increment,
-    Insert,
-    Merge,
-    Reducer,
-    Reducers,
-    Remove,
-    Set,
-    StateAction,
-    check_reducers,
-    reducer,
-    replay,
-)
+from threadlog.reducers import Action, Reducer, Reducers, Set, StateAction, check_reducers, reducer, replay
 from threadlog.reducers.phase import Phase
 from threadlog.reducers.tool_call import calls
 from threadlog.store import Changeset, Log
-from threadlog.store.changeset import Scope
-from threadlog.store.codec import decode, encode
+from threadlog.store.changeset import Termination
 from threadlog.store.document import same
-from threadlog.store.errors import ActionError
-from threadlog.store.patch import MISSING, find
 
 
-class CountedEffects(Effects):
+class CountedEffects(SystemEffects):
     """A clock that goes on one microsecond with every look, counted ids, and sleep that takes no time."""
 
-    def __init__(self) -> None:
+    def __init__(self, jitter: Callable[[float, float], float] = lambda seconds, part: seconds) -> None:
+        self._jitter = jitter
         self.slept: list[float] = []
         """The seconds of every sleep."""
         self._times = count(1_700_000_000_000_000)
@@ -80,7 +62,7 @@ class CountedEffects(Effects):
         return f"id{next(self._ids)}"
 
     def jittered(self, seconds: float, part: float) -> float:
-        return seconds
+        return self._jitter(seconds, part)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -90,7 +72,7 @@ class CountedEffects(Effects):
 class Asking(Behavior):
     """Asks in every phase for what a function makes of the context."""
 
-    def __init__(self, ask: Callable[[Context], Wanted], name: str = "asking") -> None:
+    def __init__(self, ask: Callable[[Context], PhaseActions], name: str = "asking") -> None:
         self._ask = ask
         self._name = name
 
@@ -98,7 +80,7 @@ class Asking(Behavior):
     def name(self) -> str:
         return self._name
 
-    def run_start(self, context: Context) -> Wanted:
+    def run_start(self, context: Context) -> PhaseResult:
         return self._ask(context)
 
     step_start = before_inference = after_inference = step_end = run_start
@@ -261,89 +243,30 @@ def state(path: Path, thread: str = "t1") -> Any:
         return {key: value for key, value in log.state(thread).items() if not key.startswith("__")}
 
 
-@contextmanager
-def fresh_path() -> Iterator[Path]:
-    """A place for a log of its own, for every example of a law."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder) / "log.db"
-
-
-numbers = st.integers(-3, 3) | st.floats(-2, 2) | st.sampled_from([2**63 - 1, -(2**63), 1e308, 0.5, -0.0])
-paths = st.lists(keys, max_size=3).map(
-    lambda way: "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in way)
-)
-
-
-@st.composite
-def generic_actions(draw: st.DrawFn, document: Any, scope: Scope = "thread") -> StateAction:
-    """An action that means a place of the document, or one that is not there; it may be refused."""
-    there = sorted(path for path, _ in places(document))
-    path = draw(st.sampled_from(there) | st.sampled_from(there) | paths)
-    found = find(document, path)
-    item = st.sampled_from(found) | json if type(found) is list and found else json
-    match draw(st.sampled_from([Set, Delete, Append, Insert, Remove, Merge, Increment, Decrement])).__name__:
-        case "Delete":
-            return Delete(path, scope=scope)
-        case "Insert":
-            return Insert(path, draw(st.integers(-1, 4)), draw(json), scope=scope)
-        case "Remove":
-            return Remove(path, draw(item), scope=scope)
-        case "Merge":
-            return Merge(path, draw(st.dictionaries(keys, json, max_size=3)), scope=scope)
-        case "Append":
-            return Append(path, draw(json), scope=scope)
-        case "Increment":
-            return Increment(path, draw(numbers), scope=scope)
-        case "Decrement":
-            return Decrement(path, draw(numbers), scope=scope)
-    value = draw(json | st.just({} if found is MISSING else found))
-    return Set(path, value, scope=scope)
-
-
-user_actions: st.SearchStrategy[StateAction] = st.one_of(
-    st.builds(Spend, amount=st.integers(-1, 9), item=st.text(max_size=3)), st.just(Count())
-)
-
-CALL = "call.1/~"
-"""A call id that would be more than one token if it were not escaped."""
-
-BASES: dict[Scope, str] = {"thread": "", "run": "/__run", "tool_call": "/__tool_call_scope/call.1~1~0"}
-
-
-@st.composite
-def any_actions(draw: st.DrawFn, document: Any) -> StateAction:
-    """A generic action in any scope, or one of the user's."""
-    if draw(st.integers(0, 2)) == 0:
-        return draw(user_actions)
-    scope: Scope = draw(st.sampled_from(["thread", "thread", "run", "tool_call"]))
-    found = find(document, BASES[scope])
-    return draw(generic_actions({} if found is MISSING else found, scope))
-
-
-@st.composite
-def reduced_histories(draw: st.DrawFn, *, longest: int = 6) -> list[Changeset]:
-    """Changesets of thread t1 as they come back from the log: their patches are what their actions gave."""
-    reducers = Reducers(REDUCERS)
-    document: Any = {}
-    made: list[Changeset] = []
-    for _ in range(draw(st.integers(1, longest))):
-        wanted = draw(st.lists(any_actions(document), max_size=4))
-        try:
-            records = [reducers.record(action, source="test", call_id=CALL) for action in wanted]
-            reduction = reducers.reduce(document, records)
-        except ActionError:
-            continue
-        document = reduction.state
-        changeset = Changeset(
-            id=f"c{len(made)}",
-            thread_id="t1",
-            reason="edited",
-            at=0,
-            actions=reduction.actions,
-            patches=reduction.patches,
-        )
-        made.append(decode(encode(changeset), version=len(made) + 1))
-    return made
-
-
 PHASES = [phase.value for phase in Phase]
+
+CALLS = [ToolCall("add", {"a": 1, "b": 2}, "c1"), ToolCall("fail", {}, "c2")]
+
+
+def assert_ended(path: Path, result: RunResult, termination: Termination) -> None:
+    """The result, the log and the state say the same of how the run ended."""
+    last = history(path)[-1]
+    assert result.termination == termination
+    assert last.run is not None
+    assert (last.reason, last.run.status, last.run.termination) == ("run_finished", "done", termination)
+    assert replay(history(path)).state["__run"]["status"] == "done"
+
+
+async def waiting(path: Path, *, behaviors: Any = ()) -> tuple[Agent, anyio.Event]:
+    """An agent whose tool waits for ever, and an event that says that it does."""
+    started = anyio.Event()
+
+    async def wait() -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    return agent(ToolCall("wait", id="c1"), tools=[wait], behaviors=behaviors), started
+
+
+def before(*actions: PhaseAction, name: str = "before") -> Asking:
+    return wanting("before_inference", *actions, name=name)

@@ -201,3 +201,14 @@ async def until(stream: AsyncIterator[StreamResponse], holds: Callable[[StreamRe
             if holds(event):
                 break
     return found
+
+
+async def working(planner: Peer, gate: Gate, text: str = "go", **ids: str) -> str:
+    """The id of a task whose model has been asked and says nothing yet."""
+    task = await planner.send(message(text, **ids), wait=False)
+    assert task.status.state == WORKING
+    return task.id
+
+
+async def answered(gate: Gate, *texts: str) -> None:
+    await (await gate.asked()).end(*texts)

@@ -62,6 +62,7 @@ def history() -> Iterator[Changeset]:
     wanted = RunRequest(agent="planner", thread_id="t1", messages=(hello,))
     yield _entry("c15", ControlEntry(id="start", kind="start", start=wanted))
     yield _entry("c16", ControlEntry(id="e1", kind="steer", by="ann", content="hello"))
+    yield _entry("c17", ControlEntry(id="e2", kind="cancel", by="ann"))
 
 
 def _entry(id: str, entry: ControlEntry) -> Changeset:

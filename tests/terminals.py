@@ -11,7 +11,7 @@ import anyio
 import holder
 import traveller
 from calls import call, start
-from test_command import EVIL
+from hostile_text import EVIL
 
 from threadlog.engine import Agent, Runtime, ScriptedModel, ToolCall, tool
 from threadlog.store import Log

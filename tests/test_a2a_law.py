@@ -8,9 +8,10 @@ from typing import Any
 import anyio
 from a2a.types import StreamResponse, Task, TaskArtifactUpdateEvent
 from drawn import Curious, agents, answers, moves
+from drawn_actions import fresh_path
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import CountedEffects, fresh_path, running
+from runs import CountedEffects, running
 from served import output, told
 from test_run_law import meddled
 

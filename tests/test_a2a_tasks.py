@@ -1,4 +1,4 @@
-"""A task from its message to its end: sent, streamed, followed, read, listed and cancelled."""
+"""A task from its message to its end: sent, read, listed and cancelled."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +15,6 @@ from a2a.types import (
     ListTasksRequest,
     PushNotificationNotSupportedError,
     SendMessageRequest,
-    StreamResponse,
     SubscribeToTaskRequest,
     TaskNotCancelableError,
     TaskNotFoundError,
@@ -32,12 +31,13 @@ from served import (
     Gate,
     Peer,
     Served,
+    answered,
     message,
     output,
     peer,
     serving,
-    told,
     until,
+    working,
 )
 
 from threadlog.store import Log
@@ -68,13 +68,6 @@ async def planner(server: Served) -> AsyncIterator[Peer]:
         yield planner
 
 
-async def working(planner: Peer, gate: Gate, text: str = "go", **ids: str) -> str:
-    """The id of a task whose model has been asked and says nothing yet."""
-    task = await planner.send(message(text, **ids), wait=False)
-    assert task.status.state == WORKING
-    return task.id
-
-
 async def test_a_message_is_answered_with_the_task_when_it_is_over(planner: Peer, gate: Gate) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(answered, gate, "Three days in Kyoto.")
@@ -83,10 +76,6 @@ async def test_a_message_is_answered_with_the_task_when_it_is_over(planner: Peer
     assert (task.status.state, output(task)) == (COMPLETED, "Three days in Kyoto.")
     assert [get_message_text(said) for said in task.history] == ["Plan a trip", "Three days in Kyoto."]
     assert task.history[0].message_id == "m1"
-
-
-async def answered(gate: Gate, *texts: str) -> None:
-    await (await gate.asked()).end(*texts)
 
 
 async def test_a_task_is_a_run_and_its_context_a_thread(planner: Peer, gate: Gate, path: Path) -> None:
@@ -134,74 +123,6 @@ async def test_clients_that_give_other_messages_the_same_id_get_tasks_of_their_o
     other = await planner.send(message("yours"), wait=False)
 
     assert (other.id, other.context_id) != (first.id, first.context_id)
-
-
-async def test_a_stream_tells_the_text_as_it_is_written(server: Served, gate: Gate) -> None:
-    async with peer(server.urls["planner"], streaming=True) as client:
-        stream = client.client.send_message(SendMessageRequest(message=message()))
-        events = await until(stream, lambda event: event.HasField("task"))
-        await answered(gate, "Three ", "days.")
-        events += [event async for event in stream]
-        task = await client.client.get_task(GetTaskRequest(id=events[0].task.id))
-
-    written = [event.artifact_update for event in events if event.HasField("artifact_update")]
-    assert [(part.text, each.append) for each in written for part in each.artifact.parts] == [
-        ("Three ", False),
-        ("days.", True),
-    ]
-    assert (output(told(events[0].task, events[1:])), events[-1].status_update.status) == (
-        output(task),
-        task.status,
-    )
-
-
-async def test_a_client_that_left_follows_from_where_the_task_is(server: Served, gate: Gate) -> None:
-    async with peer(server.urls["planner"], streaming=True) as client:
-        stream = client.client.send_message(SendMessageRequest(message=message()))
-        (first,) = await until(stream, lambda event: event.HasField("task"))
-        asked = await gate.asked()
-        await asked.say("Three ")
-        subscription = client.client.subscribe(SubscribeToTaskRequest(id=first.task.id))
-        events = await until(subscription, is_written)
-        await asked.end("days.")
-        events += [event async for event in subscription]
-
-    assert output(told(first.task, events)) == "Three days."
-    assert events[-1].status_update.status.state == COMPLETED
-
-
-def is_written(event: StreamResponse) -> bool:
-    return bool(event.HasField("artifact_update"))
-
-
-async def test_a_follower_hears_whole_text_of_a_task_that_goes_on_in_another_server(
-    server: Served, gate: Gate, path: Path
-) -> None:
-    with serving(path, gate=gate) as other:
-        async with peer(server.urls["planner"]) as here, peer(other.urls["planner"], streaming=True) as there:
-            task_id = await working(here, gate)
-            subscription = there.client.subscribe(SubscribeToTaskRequest(id=task_id))
-            events = await until(subscription, lambda event: event.HasField("task"))
-            await answered(gate, "Three ", "days.")
-            events += [event async for event in subscription]
-
-    assert output(told(events[0].task, events[1:])) == "Three days."
-    assert events[-1].status_update.status.state == COMPLETED
-
-
-async def test_text_of_an_attempt_that_failed_is_replaced(server: Served, gate: Gate) -> None:
-    async with peer(server.urls["planner"], streaming=True) as client:
-        stream = client.client.send_message(SendMessageRequest(message=message()))
-        events = await until(stream, lambda event: event.HasField("task"))
-        asked = await gate.asked()
-        await asked.say("Thr")
-        events += await until(stream, is_written)
-        await asked.fail("no such key")
-        events += [event async for event in stream]
-
-    task = told(events[0].task, events[1:])
-    assert (task.status.state, output(task)) == (FAILED, "")
-    assert "no such key" in get_message_text(task.status.message)
 
 
 async def test_a_structured_output_is_data(server: Served) -> None:

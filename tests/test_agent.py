@@ -61,7 +61,6 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
                 },
             }
         ],
-        "tool_execution": "parallel",
         "agents": ["researcher"],
         "description": "Plans.",
         "behaviors": [{"name": "asking", "settings": {}}],
@@ -69,7 +68,7 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
         "retry": {"attempts": 2, "backoff": 0.25, "max_backoff": 2.0, "jitter": 0.2, "budget": 10.0},
         "stop_when": ["MaxRounds(rounds=10)"],
     }
-    assert facts.fingerprint == sha256(dumps(facts.specification)).hexdigest()
+    assert facts.fingerprint == sha256(dumps([facts.specification, facts.tool_execution])).hexdigest()
 
 
 DIFFERENT: list[dict[str, Any]] = [

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import Asking, add, agent, asking, erase, history, run, running, wanting
-from test_run_ends import waiting
+from runs import Asking, add, agent, asking, erase, history, run, running, waiting, wanting
 
 from threadlog.engine import (
     AddContextMessage,
@@ -22,8 +21,8 @@ from threadlog.engine import (
     Terminate,
     ToolCall,
 )
-from threadlog.engine.agents.behavior import Wanted
-from threadlog.engine.agents.behavior_order import ordered
+from threadlog.engine.agents.behavior import PhaseActions
+from threadlog.engine.agents.behavior_order import order_behaviors
 from threadlog.reducers import Append, Set
 from threadlog.store import Log
 from threadlog.store.errors import ActionError, DefinitionError
@@ -58,7 +57,7 @@ ORDERS: list[tuple[list[Placed], str]] = [
 @pytest.mark.parametrize(("behaviors", "order"), ORDERS)
 def test_behaviors_stand_as_they_were_given_but_for_their_wishes(behaviors: list[Placed], order: str) -> None:
     """There is no order by kind: the agent's list says it all. Names that nobody has are no wishes."""
-    assert "".join(behavior.name for behavior in ordered(behaviors)) == order
+    assert "".join(behavior.name for behavior in order_behaviors(behaviors)) == order
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_wishes_that_go_round_in_a_circle_are_refused(behaviors: list[Placed]) -
 @pytest.mark.anyio
 async def test_behaviors_are_asked_in_their_order_and_act_in_it(path: Path) -> None:
     class Late(Placed):
-        def run_start(self, context: Context) -> Wanted:
+        def run_start(self, context: Context) -> PhaseActions:
             return State(Append("/order", self.name))
 
     class Early(Late):
@@ -102,7 +101,7 @@ async def test_every_behavior_and_every_phase_sees_the_state_as_it_is(path: Path
     writers then undoes what the earlier did. Here an action is reduced when it is asked for."""
     seen: list[tuple[str, int]] = []
 
-    def count(context: Context) -> Wanted:
+    def count(context: Context) -> PhaseActions:
         return State(Set("/n", context.read("/n", 0) + 1))
 
     def look(context: Context) -> None:
@@ -170,7 +169,7 @@ async def test_a_behavior_reads_in_the_scope_in_which_it_writes(path: Path) -> N
             kept = [context.read("/note", scope="run"), context.read("/note", scope="tool_call")]
             seen.append([context.read("/note"), *kept])
 
-    def note(context: Context) -> Wanted:
+    def note(context: Context) -> PhaseActions:
         if context.phase != "before_tool_execute" or not context.call:
             return None
         notes = Set("/note", context.call.id, scope="tool_call"), Set("/note", "run", scope="run")

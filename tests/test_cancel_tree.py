@@ -9,7 +9,7 @@ from gated import GatedModel, changesets, entries, opened, planner
 from test_control import ERASE
 
 from threadlog.engine import Run, Runtime
-from threadlog.engine.runs.commands import IfActive
+from threadlog.engine.runs.placement import IfActive
 from threadlog.store import Changeset, Log
 from threadlog.store.errors import NotFound, RunOver, ThreadAlreadyRunning
 

@@ -10,7 +10,7 @@ from mortal import mortal
 from replayed import assert_replays
 from runs import agent, history, running
 
-from threadlog.engine import Effects, Runtime, Timeout, ToolCall
+from threadlog.engine import Runtime, SystemEffects, Timeout, ToolCall
 from threadlog.reducers.statistics import statistics
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ BACK = [24 * HOUR, 0]
 FORTH_AND_BACK = [0, 24 * HOUR, -24 * HOUR]
 
 
-class Moved(Effects):
+class Moved(SystemEffects):
     """The system's clock, set to something else whenever it is looked at."""
 
     def __init__(self, offsets: list[int]) -> None:

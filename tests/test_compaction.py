@@ -1,63 +1,31 @@
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from replayed import actions, conversation, listening, run, running
+from long_conversations import dump, read, reading
+from replayed import conversation, listening, run, running
 from runs import history, said, told
 
 from threadlog.engine import (
     Agent,
-    Behavior,
     Compaction,
-    Context,
     Decision,
     ModelError,
     ModelRequest,
     Permission,
-    Runtime,
     ScriptedModel,
-    State,
     TokenBudget,
     ToolCall,
     Turn,
 )
-from threadlog.engine.behaviors.compaction import SUMMARY_TOKENS, MoveBoundary
-from threadlog.engine.behaviors.excerpt import (
-    PREVIEW_CHARACTERS,
-    PREVIEW_LINES,
-    Boundary,
-    Excerpt,
-    covered,
-    estimated_tokens,
-    preview,
-)
-from threadlog.engine.models.history import repaired
+from threadlog.engine.behaviors.compaction import SUMMARY_TOKENS
+from threadlog.engine.behaviors.excerpt import PREVIEW_CHARACTERS, estimate_tokens
 from threadlog.reducers import replay
-from threadlog.store import Changeset, Log, Message, TrackedPatch
+from threadlog.store import Message
 from threadlog.store.changeset import Usage
 
 anyio = pytest.mark.anyio
-
-LONG = "word " * 80
-"""A hundred tokens."""
-
-
-async def read(path: str) -> str:
-    """Read a file."""
-    return f"{path}: {LONG}"
-
-
-async def dump() -> str:
-    """Give a lot."""
-    return LONG * 30
-
-
-def reading(*paths: str) -> list[ToolCall]:
-    return [ToolCall("read", {"path": path}) for path in paths]
 
 
 def agent(model: ScriptedModel, summarizer: ScriptedModel, **options: Any) -> Agent:
@@ -112,7 +80,7 @@ async def test_the_state_says_what_the_summary_stands_for(path: Path) -> None:
     assert boundary(path) == {
         "covers_through_message_id": told[-1].id,
         "summary": "a was read",
-        "original_tokens": estimated_tokens(told),
+        "original_tokens": estimate_tokens(told),
     }
 
 
@@ -254,39 +222,6 @@ async def test_a_summary_that_would_stand_for_little_is_not_made(path: Path) -> 
     assert (asked, summarized(requests[-1])) == ([], [])
 
 
-class Moves(Behavior):
-    """Puts the boundary behind a message of its own choice."""
-
-    def run_start(self, context: Context) -> State:
-        through = Boundary(covers_through_message_id="nowhere", summary="lost", original_tokens=1)
-        return State(MoveBoundary(boundary=through))
-
-
-@anyio
-async def test_a_boundary_behind_a_message_that_is_not_there_changes_nothing(path: Path) -> None:
-    model, requests = listening("done")
-    compaction = Compaction(ScriptedModel())
-
-    await run(path, Agent("planner", model, behaviors=[Moves(), compaction]))
-
-    assert said(requests[0]) == [("user", "go")]
-    assert len(actions(path, "MoveBoundary")) == 1
-
-
-@anyio
-async def test_a_boundary_that_is_none_ends_the_run(path: Path) -> None:
-    """Other systems go on as if there were no summary. Only its action writes here: the log was edited."""
-    patch = TrackedPatch(operations=({"op": "add", "path": "/__context", "value": 5},), source="me")
-    with Log.open(path) as log:
-        log.append(Changeset(id="c", thread_id="t1", reason="edited", at=1, patches=(patch,)), 0)
-    planner = Agent("planner", ScriptedModel(), behaviors=[Compaction(ScriptedModel())])
-
-    async with Runtime.open(path, agents=[planner]) as runtime:
-        result = await (await runtime.start("planner", "go", thread="t1")).result()
-
-    assert "behavior 'Compaction' failed in before_inference" in (result.termination.detail or "")
-
-
 @anyio
 async def test_system_messages_that_lead_the_conversation_stay(path: Path) -> None:
     model, requests = listening(*map(reading, "abc"), "done")
@@ -296,83 +231,3 @@ async def test_system_messages_that_lead_the_conversation_stay(path: Path) -> No
 
     assert [content for _, content in said(requests[3])[:2]] == ["base", "rules"]
     assert len(summarized(requests[3])) == 1
-
-
-def test_a_preview_is_the_beginning_and_says_how_much_is_left_out() -> None:
-    lines = preview("\n".join("abc" * 30)).splitlines()
-
-    assert (len(lines), lines[-1]) == (PREVIEW_LINES + 1, "[132 characters are left out here]")
-
-
-CALL_IDS = st.sampled_from(["c1", "c2", "c3"])
-
-
-@st.composite
-def conversations(draw: st.DrawFn) -> tuple[list[Message], set[str]]:
-    """Messages as runs leave them, and the calls that wait: ids come again, answers in any order or never."""
-    made: list[Message] = []
-    open_calls: dict[str, bool] = {}
-
-    def say(role: Any, **fields: Any) -> None:
-        made.append(Message(id=f"m{len(made)}", role=role, **fields))
-
-    for kind in draw(st.lists(st.sampled_from(["user", "assistant", "round", "late"]), max_size=8)):
-        if kind == "round":
-            ids = [id for id in draw(st.lists(CALL_IDS, min_size=1, unique=True)) if not open_calls.get(id)]
-            say("assistant", tool_calls=tuple(ToolCall("read", {}, id) for id in ids))
-            for id in draw(st.permutations(ids)):
-                outcome = draw(st.sampled_from(["answered", "answered", "waits", "lost"]))
-                open_calls[id] = outcome == "waits"
-                if outcome == "answered":
-                    say("tool", tool_call_id=id, content="text")
-                    if draw(st.booleans()):
-                        say("system", content="a reminder")
-        elif kind == "late":
-            for id in sorted(id for id, waits in open_calls.items() if waits):
-                open_calls[id] = False
-                say("tool", tool_call_id=id, content="late")
-        else:
-            say(kind, content="text")
-    return made, {id for id, waits in open_calls.items() if waits}
-
-
-def answered(messages: Sequence[Message]) -> bool:
-    """Whether right behind each message are the answers to its calls, and no other answer is anywhere."""
-    place = 0
-    while place < len(messages):
-        asked = [call.id for call in messages[place].tool_calls]
-        behind = [message.tool_call_id for message in messages[place + 1 : place + 1 + len(asked)]]
-        if messages[place].role == "tool" or behind != asked:
-            return False
-        place += 1 + len(asked)
-    return True
-
-
-@given(conversations(), st.integers(0, 30))
-def test_a_summary_never_parts_a_call_from_its_answer(
-    made: tuple[list[Message], set[str]], settled: int
-) -> None:
-    """of every request, however it is cut, a provider finds each call answered right behind it"""
-    messages, waiting = made
-    cut = Excerpt(messages, settled=min(settled, len(messages))).frontier(waiting)
-    through = messages[cut - 1].id if cut else ""
-    told = Excerpt(messages, Boundary(covers_through_message_id=through, summary="s", original_tokens=1))
-    assert told.boundary
-
-    request = ModelRequest(repaired(messages, waiting))
-    result = covered(request, hidden=told.hidden(), boundary=told.boundary)
-
-    assert answered(result.messages)
-    kept = {message.id for message in messages[cut:]}
-    assert kept <= {message.id for message in result.messages}
-
-
-@given(conversations(), st.integers(0, 30))
-def test_a_call_that_waits_is_never_covered(made: tuple[list[Message], set[str]], settled: int) -> None:
-    """its answer comes later, and must find it"""
-    messages, waiting = made
-
-    cut = Excerpt(messages, settled=min(settled, len(messages))).frontier(waiting)
-
-    issued = {call.id: n for n, message in enumerate(messages) for call in message.tool_calls}
-    assert all(issued[id] >= cut for id in waiting)

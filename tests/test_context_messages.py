@@ -7,7 +7,7 @@ import pytest
 from runs import Asking, agent, erase, hearing, history, run, running, said
 
 from threadlog.engine import AddContextMessage, Context, Decision, ModelRequest, ToolCall
-from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.agents.behavior import PhaseActions
 from threadlog.engine.loop.request import Throttle, normalised, placed
 from threadlog.reducers import replay
 from threadlog.store import Message
@@ -92,7 +92,7 @@ def test_a_changed_message_is_shown_at_once_and_rests_from_then_on() -> None:
 async def test_what_is_shown_is_in_the_request_and_not_in_the_conversation(path: Path) -> None:
     requests: list[ModelRequest] = []
 
-    def show(context: Context) -> Wanted:
+    def show(context: Context) -> PhaseActions:
         return shown("note", "be kind", cooldown=1) if context.phase == "before_inference" else None
 
     call = ToolCall("add", {"a": 1, "b": 2})
@@ -108,7 +108,7 @@ async def test_a_run_that_has_waited_shows_it_again(path: Path) -> None:
     """what was shown is not kept: another process may go on, and what it asks must follow from the log"""
     requests: list[ModelRequest] = []
 
-    def show(context: Context) -> Wanted:
+    def show(context: Context) -> PhaseActions:
         return shown("note", "be kind", cooldown=9) if context.phase == "before_inference" else None
 
     turns = [hearing(requests, turn) for turn in (ToolCall("erase", id="c1"), "done")]
@@ -125,7 +125,7 @@ async def test_a_run_that_has_waited_shows_it_again(path: Path) -> None:
 async def test_the_next_run_shows_it_again(path: Path) -> None:
     requests: list[ModelRequest] = []
 
-    def show(context: Context) -> Wanted:
+    def show(context: Context) -> PhaseActions:
         return shown("note", "be kind", cooldown=9) if context.phase == "before_inference" else None
 
     planner = agent(*[hearing(requests, "done")] * 2, behaviors=[Asking(show)])

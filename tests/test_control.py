@@ -70,7 +70,7 @@ async def test_no_run_ends_over_words_that_come_while_its_end_is_made(path: Path
     model, ends = GatedModel(), anyio.Event()
 
     class Speaking(Asking):
-        async def run_end(self, context: Context) -> None:  # type: ignore[override]
+        async def run_end(self, context: Context) -> None:
             if not ends.is_set():
                 ends.set()
                 await other.steer(context.run_id, "Be brief")
@@ -154,7 +154,7 @@ async def test_the_same_words_with_the_same_id_count_once(path: Path) -> None:
         first = await model.asked()
         for each in (runtime, other, runtime):
             await each.steer(run.run_id, "Be brief", id="s1")
-            with pytest.raises(RunError, match="'s1' is taken"):
+            with pytest.raises(RunError, match="'s1' already exists"):
                 await each.steer(run.run_id, "Be long", id="s1")
         first.answer(ADD)
         second = await model.asked()

@@ -10,14 +10,14 @@ from typing import Any
 import anyio
 from control_fold import Fold, Folded
 from control_world import Host, World
+from drawn_actions import fresh_path
 from gated import assert_controlled, planner
 from hypothesis import example, given
 from hypothesis import strategies as st
-from runs import fresh_path
 
 from threadlog.engine import Decision, Runtime, ToolCall
 from threadlog.reducers import replay
-from threadlog.reducers.tool_call import pending
+from threadlog.reducers.tool_call import pending_calls
 from threadlog.store.errors import RunError, RunOver, ThreadAlreadyRunning
 
 ERASE = [ToolCall("erase", {}, id) for id in ("c1", "c2")]
@@ -189,7 +189,7 @@ def folded(world: World, fold: Fold) -> Views:
         {(id, run.thread, run.status, run.epoch, run.agent) for id, run in runs if run.is_active},
         fold.queue(),
         fold.threads,
-        {id: pending(states[run.thread]) if run.is_active else [] for id, run in runs},
+        {id: pending_calls(states[run.thread]) if run.is_active else [] for id, run in runs},
     )
 
 

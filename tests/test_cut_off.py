@@ -11,7 +11,7 @@ from runs import PHASES, agent, asking, history, reasons, state, statuses
 
 from threadlog.engine import Agent, Behavior, Context, Runtime, ScriptedModel, State, ToolCall
 from threadlog.reducers import Set
-from threadlog.store.changeset import Changeset, EffectRecord, RunFacts, Termination
+from threadlog.store.changeset import Changeset, EffectRecord, Interruption, RunFacts, Termination
 
 pytestmark = pytest.mark.anyio
 
@@ -108,9 +108,13 @@ async def test_a_runtime_is_left_whatever_a_behavior_waits_for(
     asked = EffectRecord(name="hanging:ask", answer=42)
     unanswered = [EffectRecord(name="hanging:hang", cancelled=True)] if hang is in_effect else []
     where = next(one for one in history(path) if one.cut_off)
-    assert where.cut_off == (f"behavior 'hanging' in {phase}",)
+    assert where.cut_off == (interruption(phase),)
     assert list(where.effects) == [asked, *unanswered]
     assert "dropped" not in state(path)
+
+
+def interruption(phase: str) -> Interruption:
+    return Interruption(kind="behavior", name="hanging", phase=phase)
 
 
 @pytest.mark.parametrize("phase", [phase for phase in PHASES if phase not in TOLD])
@@ -121,11 +125,11 @@ async def test_cancelling_reaches_a_behavior_that_waits(path: Path, phase: str) 
         async with running(path, planner(hanging)) as runtime, anyio.create_task_group() as tasks:
             tasks.start_soon(started, runtime)
             await hanging.waits.wait()
-            (active,) = runtime._launcher.active.values()
-            assert await runtime.cancel(active.run.run_id)
-            result = await active.run.result()
+            (active,) = runtime._parts.environment.executions.active()
+            assert await runtime.cancel(active.run_id)
+            result = await runtime.run(active.run_id).result()
 
-    assert result.termination == Termination(type="cancelled", detail=f"behavior 'hanging' in {phase}")
+    assert result.termination == Termination(type="cancelled", interrupted=interruption(phase))
     assert [one.role for one in history(path)[-1].messages if one.role == "user"] == []
     answered = phase in ("after_inference", "step_end")
     assert [one.content for one in history(path)[-1].messages] == [""] * answered

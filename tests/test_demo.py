@@ -9,7 +9,7 @@ from calls import Called, assert_refused, bytes_of, call, run
 
 from threadlog.store import Log
 from threadlog.tools.demo.filing import file_expenses
-from threadlog.tools.demo.telling import silent
+from threadlog.tools.demo.narration import silent
 
 OWN = """date,merchant,amount
 2026-03-01,Flight Oslo-Rome,"1200.05"
@@ -89,7 +89,7 @@ def test_the_log_of_the_demo_is_intact_and_reduced_again_it_is_the_same(
     shown: Called, folder: Path, tmp_path: Path
 ) -> None:
     agents = tmp_path / "agents.py"
-    agents.write_text("from threadlog.tools.demo.expenses import ledger")
+    agents.write_text("from threadlog.tools.demo.bookkeeper import ledger")
 
     assert call("verify --db", folder / "demo.db").code == 0
     assert call("replay expenses --level reducers --agents", agents, "--db", folder / "demo.db").code == 0

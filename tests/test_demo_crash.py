@@ -8,7 +8,7 @@ import pytest
 from calls import run
 
 from threadlog.store import Log
-from threadlog.tools.demo.payments import listed
+from threadlog.tools.demo.payments import read_merchants
 
 BILLS = ["Hotel Kamogawa", "Taxi MK", "Museum of Kyoto"]
 
@@ -39,8 +39,8 @@ def test_the_evidence_is_what_the_log_keeps_of_it(results: Any, folder: Path) ->
 def test_each_bill_is_paid_once_and_the_one_that_was_cut_off_has_no_receipt(
     results: Any, folder: Path
 ) -> None:
-    assert listed(folder / "payments.csv") == results["payments"] == BILLS
-    assert listed(folder / "receipts.csv") == results["receipts"] == [BILLS[0], BILLS[2]]
+    assert read_merchants(folder / "payments.csv") == results["payments"] == BILLS
+    assert read_merchants(folder / "receipts.csv") == results["receipts"] == [BILLS[0], BILLS[2]]
 
 
 def test_the_person_who_has_looked_says_what_the_lists_say(results: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from calls import PROGRAM, call, run
 
 from threadlog.store import Log
-from threadlog.tools.demo.expenses import expenses
+from threadlog.tools.demo.expenses import read_csv
 
 ROOT = Path(__file__).parent.parent
 Killer = Callable[[int, signal.Signals], None]
@@ -48,7 +48,7 @@ def test_the_log_says_the_same_of_them(results: Any, folder: Path) -> None:
 
 
 def test_what_they_answer_is_in_the_files(results: Any, folder: Path) -> None:
-    cents = sum(row["cents"] for row in expenses(folder / "last-trip.csv"))
+    cents = sum(row["cents"] for row in read_csv(folder / "last-trip.csv"))
 
     assert (folder / "expenses.csv").read_text().count("Hotel Kamogawa,212.00") == 2
     assert "Hotel Kamogawa (2 times 212.00)" in results["output"]

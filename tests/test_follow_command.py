@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from calls import Called, assert_refused, bytes_of, call, ended, start
+from hostile_text import plain
 from terminals import TRAVELLER, asked, followed_until, held, make_evil, queue_behind, row
-from test_command import plain
 
 from threadlog.engine.events.facts import facts
 from threadlog.store import Log

@@ -4,9 +4,9 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from drawn_actions import generic_actions
 from hypothesis import example, given
 from hypothesis import strategies as st
-from runs import generic_actions
 from strategies import documents, json
 
 from threadlog.reducers import Append, Decrement, Delete, Increment, Insert, Merge, Reducers, Remove, Set

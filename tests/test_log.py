@@ -1,35 +1,19 @@
-import threading
-from _thread import interrupt_main
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import partial
-from itertools import chain, repeat
+from contextlib import suppress
 from pathlib import Path
-from signal import SIGINT
 from typing import Any
 
 import pytest
-from examples import append_all, by_thread, changeset, dump, fresh_log, patched, raw, setting
+from examples import append_all, by_thread, changeset, dump, fresh_log, numbered, patched, setting
 from hypothesis import given
 from strategies import histories
 
 from threadlog.store import ANY, Changeset, Log, VersionConflict
-from threadlog.store.database import sqlite3
-from threadlog.store.document import depth
-from threadlog.store.errors import ChangesetExists, ContentError, PatchError, ThreadlogError
-from threadlog.store.writer import request
-
-
-def numbered(count: int, thread_id: str = "t1") -> list[Changeset]:
-    return [changeset(f"{thread_id} {n}", thread_id, at=n) for n in range(1, count + 1)]
+from threadlog.store.errors import ChangesetExists, ContentError, PatchError
 
 
 def ids(changesets: Any) -> list[str]:
     return [item.id for item in changesets]
-
-
-# Appending
 
 
 @given(histories())
@@ -220,171 +204,3 @@ def test_appends_from_many_threads_at_once_are_gapless(log: Log) -> None:
 
     assert sorted(answers) == list(range(1, 201))
     assert {int(item.id): item.version for item in log.read("t1")} == dict(enumerate(answers))
-
-
-FAILING: list[tuple[Any, Any, type[ThreadlogError]]] = [
-    (changeset("c9"), 0, VersionConflict),
-    (changeset("c1", at=9), 1, ChangesetExists),
-    (patched({"op": "remove", "path": "/nowhere"}, id="c9"), 1, PatchError),
-    ([changeset("c9", "t9"), patched({"op": "test", "path": "/a"}, id="c8", thread_id="t9")], 0, PatchError),
-    (setting("/a", 2**64, id="c9"), 1, ContentError),
-]
-
-
-@pytest.mark.parametrize(("item", "expected", "error"), FAILING)
-def test_a_failed_append_leaves_no_trace(
-    log: Log, path: Path, item: Any, expected: Any, error: type[ThreadlogError]
-) -> None:
-    log.append(setting("/a", 1), 0)
-    before = dump(path)
-
-    with pytest.raises(error):
-        log.append(item, expected)
-
-    assert dump(path) == before
-    assert log.append(changeset("c2"), 1) == 2
-    assert log.verify() == []
-
-
-@contextmanager
-def interrupted_after(log: Log, steps: int) -> Iterator[None]:
-    """A Ctrl-C that comes once, when SQLite has taken so many steps."""
-    connection = log.writable()._connection
-    # Nothing but C: what is raised in a function of Python would be lost in SQLite.
-    strokes = chain(repeat(0, steps), map(interrupt_main, [SIGINT]))
-    connection.set_progress_handler(partial(next, strokes, 0), 1)
-    with suppress(KeyboardInterrupt):
-        yield
-    connection.set_progress_handler(None, 1)
-
-
-@pytest.mark.parametrize("steps", [*range(8), *range(8, 230, 11)])
-def test_an_interrupted_append_is_there_whole_or_not_at_all_and_the_log_goes_on(log: Log, steps: int) -> None:
-    log.append(changeset("c1"), 0)
-    notified = threading.Event()
-    waiting = request(changeset("c2", "t2"), 0)
-    waiting.notify = notified.set
-    log.writable().submit(waiting)
-
-    with interrupted_after(log, steps):
-        log.append([changeset("c3", "t3"), changeset("c4", "t3")], 0)
-
-    assert log.head("t3") in (0, 2)
-    assert notified.is_set()
-    assert log.append(changeset("c5"), 1) == 2
-    assert log.verify() == []
-
-
-# The bounds of the state
-
-
-def test_a_state_that_would_be_too_large_is_refused(
-    log: Log, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("threadlog.store.state.MAX_BYTES", 1000)
-    for n in range(8):
-        log.append(setting(f"/{n}", "x" * 100, id=f"c{n}"), n)
-    before = dump(path)
-
-    with pytest.raises(ContentError, match="more than the limit of 1000"):
-        log.append(setting("/8", "x" * 200, id="c8"), 8)
-
-    assert dump(path) == before
-    assert log.append(patched({"op": "remove", "path": "/0"}, id="c8"), 8) == 9
-    assert log.append(setting("/8", "x" * 200, id="c9"), 9) == 10
-
-
-def test_a_state_may_be_rewritten_for_ever_within_its_bounds(
-    log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("threadlog.store.state.MAX_BYTES", 1000)
-
-    for n in range(20):
-        log.append(setting("/a", "x" * 900, id=f"c{n}"), n)
-
-    assert log.head("t1") == 20
-
-
-def test_a_state_that_would_be_too_deep_is_refused(log: Log, path: Path) -> None:
-    document: Any = {}
-    for _ in range(100):
-        document = {"a": document}
-    log.append(setting("/a", document), 0)
-    before = dump(path)
-
-    with pytest.raises(ContentError, match="nested deeper than 128"):
-        log.append(setting("/a" * 100, document, id="c2"), 1)
-
-    assert dump(path) == before
-
-
-def test_copies_that_would_make_the_state_too_deep_are_refused(log: Log) -> None:
-    deeper = [{"op": "copy", "from": "/a", "path": "/b"}, {"op": "move", "from": "/b", "path": "/a/a"}]
-    log.append(setting("/a", {}), 0)
-    log.append([patched(*deeper, id=f"d{n}") for n in range(126)], 1)
-    assert depth(log.state("t1")) == 128
-
-    with pytest.raises(ContentError, match="nested deeper than 128"):
-        log.append(patched(*deeper, id="c2"), 127)
-
-    assert log.head("t1") == 127
-
-
-def test_copies_that_would_make_the_state_too_large_are_refused(
-    log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("threadlog.store.state.MAX_BYTES", 1000)
-    log.append(setting("/0", "x" * 400), 0)
-    log.append(patched({"op": "copy", "from": "/0", "path": "/1"}, id="c2"), 1)
-
-    with pytest.raises(ContentError, match="more than the limit of 1000"):
-        log.append(patched({"op": "copy", "from": "/0", "path": "/2"}, id="c3"), 2)
-
-    assert log.head("t1") == 2
-
-
-# The database itself refuses
-
-
-INSERT = (
-    "insert into changeset select {}, format, content, digest, file_digest from changeset where id = 'c1'"
-)
-PUT = INSERT.replace("insert", "insert or replace")
-TAMPERING = [
-    "update changeset set content = x'00'",
-    "update changeset set position = position + 10",
-    "update thread set name = 'other'",
-    "update or replace thread set name = 't2' where name = 't1'",
-    "delete from changeset",
-    "delete from changeset where position = (select max(position) from changeset)",
-    "delete from thread",
-    INSERT.format("9, thread, 3, 'c9'"),
-    INSERT.format("4, thread, 9, 'c9'"),
-    INSERT.format("0, thread, 3, 'c9'"),
-    INSERT.format("4, 2, 3, 'c9'"),
-    PUT.format("position, thread, version, id"),
-    PUT.format("4, thread, 1, 'c9'"),
-    PUT.format("1, thread, 3, 'c9'"),
-    PUT.format("4, thread, 3, id"),
-    "insert or replace into thread values (1, 't9')",
-    "insert or replace into thread values (3, 't1')",
-    "insert into thread values (9, 't9')",
-]
-
-
-@pytest.mark.parametrize("statement", TAMPERING)
-def test_no_row_is_changed_deleted_or_put_in_between(log: Log, path: Path, statement: str) -> None:
-    append_all(log, [changeset("c1"), changeset("c2", "t2"), changeset("c3")])
-    before = dump(path)
-
-    with raw(path) as connection, pytest.raises(sqlite3.DatabaseError):
-        connection.execute(statement)
-
-    assert dump(path) == before
-
-
-def test_an_append_to_no_thread_is_refused_by_the_database(log: Log, path: Path) -> None:
-    with raw(path) as connection:
-        connection.execute("pragma foreign_keys = on")
-        with pytest.raises(sqlite3.IntegrityError):
-            connection.execute("insert into changeset values (1, 9, 1, 'c1', 1, x'', x'', x'')")

@@ -10,7 +10,7 @@ from examples import changeset
 from gated import GatedModel, entries, opened, planner
 from test_control import waiting
 
-from threadlog.engine import Decision, Effects, Runtime
+from threadlog.engine import Decision, Runtime, SystemEffects
 from threadlog.store import ANY, Changeset, Log
 from threadlog.store.changeset import ControlEntry
 from threadlog.store.errors import RunError
@@ -18,7 +18,7 @@ from threadlog.store.errors import RunError
 pytestmark = pytest.mark.anyio
 
 
-class Meanwhile(Effects):
+class Meanwhile(SystemEffects):
     """Lets something happen once, when a changeset is made: all that it is made from has been read then."""
 
     def __init__(self) -> None:

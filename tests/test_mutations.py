@@ -15,7 +15,7 @@ HARMLESS = Mutant(
     "store/patch.py",
     "if index >= end:",
     "if not index < end:",
-    ["test_patch.py::test_what_the_rfc_does_not_allow_is_refused"],
+    ["test_rfc_6902.py::test_what_the_rfc_does_not_allow_is_refused"],
 )
 
 

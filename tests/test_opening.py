@@ -17,7 +17,7 @@ from processes import together
 from threadlog.store import Log
 from threadlog.store.codec import FORMAT
 from threadlog.store.database import Connection, sqlite3
-from threadlog.store.errors import LogNotFound, LogUnavailable, NewerFormat, NotALog
+from threadlog.store.errors import LogNotFound, LogUnavailable, NewerFormat, NotALog, OlderFormat
 
 TEXTS = [b"hello", b"hello\n" * 1000, b"\x89PNG\r\n\x1a\n" + bytes(600), b"SQLite format 3\x00", bytes(5000)]
 
@@ -81,6 +81,19 @@ def test_a_log_of_a_later_format_is_refused_with_advice(path: Path, readonly: bo
     content = path.read_bytes()
 
     with pytest.raises(NewerFormat, match="upgrade"):
+        Log.open(path, readonly=readonly)
+
+    assert path.read_bytes() == content
+
+
+@both
+def test_a_log_of_a_format_before_the_first_release_is_refused(path: Path, readonly: bool) -> None:
+    Log.open(path).close()
+    with raw(path) as connection:
+        connection.execute(f"pragma user_version = {FORMAT - 1}")
+    content = path.read_bytes()
+
+    with pytest.raises(OlderFormat, match=f"format {FORMAT - 1}.*reads format {FORMAT}"):
         Log.open(path, readonly=readonly)
 
     assert path.read_bytes() == content

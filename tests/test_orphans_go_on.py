@@ -15,11 +15,11 @@ from processes import started
 from replayed import assert_replays, listening
 
 from threadlog.engine import Agent, Decision, Runtime, Tool, ToolContext
-from threadlog.engine.agents.agent import ToolExecution
 from threadlog.engine.runs.recovery import Orphans
 from threadlog.reducers.open_calls import TOLD
 from threadlog.reducers.run import CANCELLED, ENDS, QUESTION
 from threadlog.store import Log
+from threadlog.store.changeset import ToolExecution
 
 pytestmark = pytest.mark.anyio
 

@@ -6,10 +6,10 @@ import anyio
 import pytest
 from replayed import assert_replays
 from runs import Asking, agent, erase, hearing, run, running, said, statuses
-from test_suspension import ADD, AWAITING, ERASE, decided, eraser
+from waiting_calls import ADD, AWAITING, ERASE, decided, eraser
 
 from threadlog.engine import Context, Decision, ModelRequest, Terminate, ToolCall
-from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.agents.behavior import PhaseActions
 from threadlog.engine.events.event import ToolDecided, ToolStarted
 from threadlog.store.changeset import Termination
 
@@ -79,7 +79,7 @@ async def test_a_run_resumed_without_a_decision_waits_on(path: Path) -> None:
 
 @pytest.mark.parametrize("phase", ["before_inference", "after_inference"])
 async def test_a_run_that_would_be_ended_by_a_behavior_waits_instead(path: Path, phase: str) -> None:
-    def end(context: Context) -> Wanted:
+    def end(context: Context) -> PhaseActions:
         return Terminate() if context.phase == phase and context.step == 1 else None
 
     result = await run(path, eraser([ERASE, ADD], "text", behaviors=[Asking(end)]))

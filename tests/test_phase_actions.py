@@ -6,7 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import PHASES, Asking, add, agent, asking, hearing, history, reasons, run, said, state, wanting
+from runs import (
+    PHASES,
+    Asking,
+    add,
+    agent,
+    asking,
+    before,
+    hearing,
+    history,
+    reasons,
+    run,
+    said,
+    state,
+    wanting,
+)
 
 from threadlog.engine import (
     AddContextMessage,
@@ -28,7 +42,7 @@ from threadlog.engine import (
     Turn,
 )
 from threadlog.engine.agents.actions import LEGAL, PhaseAction
-from threadlog.engine.agents.behavior import Wanted
+from threadlog.engine.agents.behavior import PhaseActions
 from threadlog.reducers import Delete, Set
 from threadlog.reducers.phase import Phase
 from threadlog.store.changeset import Message, Termination
@@ -36,10 +50,6 @@ from threadlog.store.changeset import Message, Termination
 pytestmark = pytest.mark.anyio
 
 CALL = ToolCall("add", {"a": 1, "b": 2}, "c1")
-
-
-def before(*actions: PhaseAction, name: str = "before") -> Asking:
-    return wanting("before_inference", *actions, name=name)
 
 
 async def asked(path: Path, *behaviors: Asking, rounds: int = 1, **fields: Any) -> list[ModelRequest]:
@@ -127,7 +137,7 @@ async def test_nothing_brings_a_tool_back(path: Path, actions: list[PhaseAction]
 
 
 async def test_a_filter_is_for_one_step_only(path: Path) -> None:
-    def first(context: Context) -> Wanted:
+    def first(context: Context) -> PhaseActions:
         once = context.phase == "before_inference" and context.step == 0
         return IncludeOnlyTools(["add"]) if once else None
 
@@ -189,62 +199,6 @@ async def test_a_transform_runs_again_for_every_attempt(path: Path) -> None:
     assert seen == [1, 1]
 
 
-async def test_an_overriding_model_answers_instead_and_is_in_the_log(path: Path) -> None:
-    other = ScriptedModel("from the other", name="other")
-
-    result = await run(path, agent("from the agent's", behaviors=[before(OverrideModel(other))]))
-
-    inference = history(path)[1].inference
-    assert inference is not None
-    assert (result.output, inference.model) == ("from the other", "other")
-
-
-def failing_model(name: str) -> ScriptedModel:
-    return ScriptedModel(ValueError(name), ValueError(name), name=name)
-
-
-async def test_an_overriding_model_has_fallbacks_of_its_own_only(path: Path) -> None:
-    fields = {"fallbacks": [ScriptedModel("the agent's fallback")]}
-
-    result = await run(path, agent(behaviors=[before(OverrideModel(failing_model("other")))], **fields))
-
-    assert result.termination.detail == "model='other' attempt=1/2: unknown: other"
-
-
-async def test_earlier_fallbacks_survive_a_later_model_without_any(path: Path) -> None:
-    fallback = ScriptedModel("from the fallback")
-    actions = [OverrideModel(failing_model("a"), [fallback]), OverrideModel(failing_model("b"))]
-
-    result = await run(path, agent(behaviors=[before(*actions)]))
-
-    assert result.output == "from the fallback"
-
-
-async def test_each_model_is_asked_once_and_one_without_a_name_not_at_all(path: Path) -> None:
-    """the agent's own fallbacks too"""
-    other, fallback = failing_model("other"), failing_model("fallback")
-    actions = [before(OverrideModel(other, ["", fallback, other, fallback]))]
-
-    result = await run(path, agent(behaviors=actions))
-    again = await run(path, agent(model=other, fallbacks=[fallback, other]), "again")
-
-    for ended in (result, again):
-        assert ended.termination.detail == "model='fallback' attempt=1/2: unknown: fallback"
-    inferences = [one.inference for one in history(path) if one.inference]
-    assert [[one.model for one in inference.attempts] for inference in inferences] == [
-        ["other", "fallback"],
-        ["other", "fallback"],
-    ]
-
-
-async def test_fallbacks_without_a_model_are_ignored(path: Path) -> None:
-    override = OverrideInference(fallbacks=[ScriptedModel("never")])
-
-    result = await run(path, agent(ValueError("no"), behaviors=[before(override)]))
-
-    assert result.termination.type == "error"
-
-
 async def test_settings_are_overridden_one_by_one_and_the_last_counts(path: Path) -> None:
     actions = [
         OverrideInference(temperature=0.1, max_tokens=5),
@@ -263,7 +217,7 @@ async def test_settings_are_overridden_one_by_one_and_the_last_counts(path: Path
 async def test_a_run_ended_before_inference_asks_no_model(path: Path) -> None:
     seen: list[str] = []
 
-    def note(context: Context) -> Wanted:
+    def note(context: Context) -> PhaseActions:
         seen.append(context.phase)
         return Terminate() if context.phase == "before_inference" else None
 
@@ -287,7 +241,7 @@ async def test_the_output_of_a_run_that_is_ended_is_what_it_has_said_itself(
 ) -> None:
     """An end that was asked for is as good as one that came by itself: it has an output. Others have none."""
 
-    def stop(context: Context) -> Wanted:
+    def stop(context: Context) -> PhaseActions:
         return Terminate(end) if context.phase == "before_inference" and context.step == 1 else None
 
     await run(path, agent("of an earlier run"))
@@ -328,7 +282,7 @@ async def test_a_message_behind_a_tool_is_the_models_alone_and_a_blank_one_is_sk
 
 
 async def test_what_a_step_shows_once_may_be_taken_away_when_it_is_shown(path: Path) -> None:
-    def remind(context: Context) -> Wanted:
+    def remind(context: Context) -> PhaseActions:
         shown = context.read("/reminder")
         if context.phase != "before_inference" or not shown:
             return None

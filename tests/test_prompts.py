@@ -165,7 +165,7 @@ async def test_a_reminder_behind_a_tool_is_in_the_conversation(path: Path) -> No
         """Fail."""
         raise ValueError("no luck")
 
-    reminder = Reminder("check it", behind=["a*"])
+    reminder = Reminder("check it", after_tools=["a*"])
     model, _ = listening([ADD, ToolCall("fail")], "done")
 
     await run(path, Agent("planner", model, tools=[add, fail], behaviors=[reminder]))
@@ -204,7 +204,7 @@ async def test_nothing_is_said_behind_a_call_that_waits(path: Path) -> None:
         def before_tool_execute(self, context: Context) -> Suspend:
             return Suspend("approve")
 
-    behaviors = [Asks(), Reminder("check it", behind=["*"])]
+    behaviors = [Asks(), Reminder("check it", after_tools=["*"])]
 
     result = await run(path, Agent("planner", listening(ADD)[0], tools=[add], behaviors=behaviors))
 

@@ -10,7 +10,7 @@ from replayed import assert_replays, conversation
 from threadlog.engine import Agent, RetryPolicy, Runtime, tool
 from threadlog.engine.events.event import RunResult, TextDelta
 from threadlog.store import Log
-from threadlog.store.changeset import Inference
+from threadlog.store.changeset import Inference, Interruption, Termination
 
 pytestmark = MARKS
 
@@ -118,7 +118,7 @@ async def test_a_hanging_answer_can_be_cancelled(path: Path, provider: FakeProvi
                 await runtime.cancel(run.run_id)
         result = await run.result()
 
-    assert (result.termination.type, result.termination.detail) == ("cancelled", "inference")
+    assert result.termination == Termination(type="cancelled", interrupted=Interruption(kind="inference"))
     assert inferences(path)[-1].attempts[-1].text == "Warm "
     await assert_replays(path, asked)
 

@@ -11,9 +11,9 @@ from replayed import listening
 from runs import Asking, said
 from test_control import ERASE, waiting
 
-from threadlog.engine import Context, Decision, Effects, Runtime
+from threadlog.engine import Context, Decision, Runtime, SystemEffects
 from threadlog.store import ANY, Log
-from threadlog.store.async_log import AsyncLog
+from threadlog.store.appender import changes
 from threadlog.store.changeset import control_stream
 from threadlog.store.errors import NotFound, RunError, ThreadAlreadyRunning
 
@@ -233,7 +233,7 @@ async def test_a_queued_run_that_is_told_something_as_it_begins_begins_with_that
     model, requests = listening(*["gone on"] * 9)
 
     class Telling(Asking):
-        async def run_start(self, context: Context) -> None:  # type: ignore[override]
+        async def run_start(self, context: Context) -> None:
             with Log.open(path, durability="normal") as log:
                 if log.head(control_stream(context.run_id)) == 1:
                     await other.steer(context.run_id, "Be brief")
@@ -251,7 +251,7 @@ async def test_a_queued_run_that_is_told_something_as_it_begins_begins_with_that
 
 async def test_a_queued_run_that_is_cancelled_as_it_begins_does_not_begin(path: Path) -> None:
     class Cancelling(Asking):
-        async def run_start(self, context: Context) -> None:  # type: ignore[override]
+        async def run_start(self, context: Context) -> None:
             await other.cancel(context.run_id)
 
     agent = planner(behaviors=[Cancelling(lambda context: None)])
@@ -270,7 +270,7 @@ async def test_a_queued_run_that_is_slow_to_begin_holds_up_no_other(path: Path) 
     begun, model = anyio.Event(), GatedModel()
 
     class Slow(Asking):
-        async def run_start(self, context: Context) -> None:  # type: ignore[override]
+        async def run_start(self, context: Context) -> None:
             begun.set()
             await anyio.sleep_forever()
 
@@ -300,7 +300,7 @@ async def test_a_queued_run_that_cannot_begin_is_not_tried_without_end(path: Pat
             with Log.open(path, durability="normal") as log:
                 log.append(changeset(f"other{tried}", "t1"), ANY)
 
-    class OneByOne(Effects):
+    class OneByOne(SystemEffects):
         """Of its pauses no two end between two looks at the log."""
 
         async def sleep(self, seconds: float) -> None:
@@ -319,9 +319,9 @@ async def test_a_queued_run_that_cannot_begin_is_not_tried_without_end(path: Pat
             assert await runtime.cancel(queued.run_id)
 
 
-async def seen(log: Log, changes: int) -> None:
+async def seen(log: Log, times: int) -> None:
     """Return when somebody who follows the log has seen so many changes."""
     with anyio.fail_after(30):
-        async with aclosing(AsyncLog(log).changes()) as following:
-            for _ in range(changes):
+        async with aclosing(changes(log)) as following:
+            for _ in range(times):
                 await anext(following)

@@ -187,7 +187,7 @@ def test_a_follower_waits_for_appends_of_other_threads_without_gap_or_repeat(log
 
 
 def test_a_follower_is_woken_by_an_append_of_this_process(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threadlog.store.log.POLL_SECONDS", 60)
+    monkeypatch.setattr("threadlog.store.following.POLL_SECONDS", 60)
     following = log.follow()
     with ThreadPoolExecutor(1) as pool:
         for n in range(50):

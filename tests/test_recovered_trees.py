@@ -8,7 +8,7 @@ from mortal_tree import tree
 from processes import started
 from replayed import assert_replays, conversation
 from served import WORKING
-from test_sub_agents import answers
+from sub_agents import answers
 
 from threadlog.engine import Runtime
 from threadlog.engine.runs.sub_agents import sub_agent

@@ -14,7 +14,7 @@ from processes import together
 from replayed import assert_replays, listening
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.runs.commands import IfActive
+from threadlog.engine.runs.placement import IfActive
 from threadlog.reducers.open_calls import TOLD
 from threadlog.reducers.run import CANCELLED, ENDS
 from threadlog.reducers.tool_call import calls
@@ -171,7 +171,7 @@ async def test_a_run_on_a_thread_that_was_an_orphans_gets_its_turn(path: Path) -
     crashed(path, "parallel", "pay")
     model = GatedModel()
     async with Runtime.open(path, agents=[], orphans="leave") as runtime:
-        runtime.registry = await runtime.replace([planner(model)])
+        await runtime.replace([planner(model)])
         run = await runtime.start("planner", "go", thread="t1", if_active="queue")
     async with opened(path, [planner(model)], later=[mortal("parallel", "pay")]) as (runtime,):
         (await model.asked()).answer("done")

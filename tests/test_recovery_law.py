@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
+from drawn_actions import fresh_path
 from replayed import assert_replays
-from runs import fresh_path, history
+from runs import history
 
 from threadlog.engine import Agent, Decision, Runtime, ScriptedModel, ToolCall, Turn, tool
-from threadlog.engine.agents.agent import ToolExecution
 from threadlog.engine.runs.recovery import Orphans
 from threadlog.reducers.run import ENDS
-from threadlog.reducers.usage import spent, summed
+from threadlog.reducers.usage import add_usage, changeset_usage
 from threadlog.store import Changeset, Log
-from threadlog.store.changeset import Usage
+from threadlog.store.changeset import ToolExecution, Usage
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ async def recorded(path: Path, execution: ToolExecution) -> list[Changeset]:
 def cost(changesets: list[Changeset]) -> Usage:
     total = Usage()
     for changeset in changesets:
-        total = summed(total, spent(changeset))
+        total = add_usage(total, changeset_usage(changeset))
     return total
 
 

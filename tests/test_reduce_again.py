@@ -1,9 +1,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from drawn_actions import reduced_histories
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import REDUCERS, Budget, Spend, budget, counter, reduced_histories
+from runs import REDUCERS, Budget, Spend, budget, counter
 
 from threadlog.reducers import (
     Divergence,

@@ -3,16 +3,17 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from drawn_actions import user_actions
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
-from runs import Budget, Count, Spend, budget, counter, user_actions
+from runs import Budget, Count, Spend, budget, counter
 from strategies import documents
 
 from threadlog.reducers import Action, Append, Increment, Reducer, Reducers, Set, StateAction, reducer
 from threadlog.store.changeset import ActionRecord
 from threadlog.store.document import same
-from threadlog.store.errors import ActionError, DefinitionError
+from threadlog.store.errors import ActionError
 from threadlog.store.patch import Operation, apply
 
 REDUCERS = Reducers([budget, counter])
@@ -266,84 +267,6 @@ def test_the_record_of_an_action_says_all_that_is_needed_to_reduce_it_again() ->
     assert REDUCERS.record(Spend(amount=1), source="me") == ActionRecord(
         reducer="budget", action="Spend", payload={"amount": 1, "item": "something"}, source="me"
     )
-
-
-def named(name: str, *actions: type[Action]) -> Reducer:
-    return Reducer(name, Budget, actions, "/x", "thread", lambda slice, action: slice)
-
-
-@pytest.mark.parametrize("name", ["budget", "generic", "run", "tool_call", "tool_calls"])
-def test_two_reducers_of_one_name_are_refused(name: str) -> None:
-    with pytest.raises(DefinitionError, match=f"two reducers are called '{name}'"):
-        Reducers([budget, named(name, Count)])
-
-
-def test_two_reducers_of_one_action_are_refused() -> None:
-    with pytest.raises(DefinitionError, match="two reducers want Spend"):
-        Reducers([budget, named("other", Spend)])
-
-
-def test_the_same_reducer_given_twice_is_one() -> None:
-    assert Reducers([budget, budget]).names() == Reducers([budget]).names()
-
-
-def test_the_decorator_reads_the_types_and_takes_the_name_of_the_function() -> None:
-    @reducer("/x", scope="run")
-    def both(slice: Budget, action: Spend | Count) -> Budget:
-        return slice
-
-    assert (both.name, both.slice, both.actions) == ("both", Budget, (Spend, Count))
-    assert (both.path, both.scope, counter.name) == ("/x", "run", "run counter")
-
-
-def unannotated(slice, action):  # type: ignore[no-untyped-def]
-    return slice
-
-
-def one_annotation(slice: Budget, action) -> Budget:  # type: ignore[no-untyped-def]
-    return slice
-
-
-def one_parameter(slice: Budget) -> Budget:
-    return slice
-
-
-def three_parameters(slice: Budget, action: Spend, more: int) -> Budget:
-    return slice
-
-
-def no_model(slice: dict[str, Any], action: Spend) -> Budget:
-    return Budget()
-
-
-def another_model(slice: int, action: Spend) -> Budget:
-    return Budget()
-
-
-def no_action(slice: Budget, action: Budget) -> Budget:
-    return slice
-
-
-def partly_an_action(slice: Budget, action: Spend | None) -> Budget:
-    return slice
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        unannotated,
-        one_annotation,
-        one_parameter,
-        three_parameters,
-        no_model,
-        another_model,
-        no_action,
-        partly_an_action,
-    ],
-)
-def test_the_decorator_refuses_a_function_that_does_not_say_what_it_is_for(function: Any) -> None:
-    with pytest.raises(DefinitionError, match=function.__name__):
-        reducer("/x")(function)
 
 
 def test_a_patch_that_a_reducer_made_applies_to_what_it_was_made_for() -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from followed import adopt, helper, remote_history, said
 from processes import go, ready, started
-from remote_agent import RemoteServer
+from remote_host import RemoteHost, RemoteServer
 from runs import assert_sound, reasons
 
 from threadlog.engine import Runtime
-from threadlog.engine.remote.extension import IDEMPOTENT
+from threadlog.engine.remote import IDEMPOTENT
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +31,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=[True, False], ids=["streamed", "polled"])
-def server(request: pytest.FixtureRequest) -> Iterator[RemoteServer]:
-    with RemoteServer(streaming=request.param) as server:
+def server(request: pytest.FixtureRequest, remote_host: RemoteHost) -> Iterator[RemoteServer]:
+    with remote_host.serve(streaming=request.param) as server:
         yield server
 
 
@@ -40,15 +40,11 @@ def follow_until(path: Path, server: RemoteServer, prompt: str, moment: int) -> 
     """A process that goes on with the run, and is killed at a moment of the server: a half request."""
     with started(path, server.url, prompt, script="remote_follower.py") as process:
         ready(process)
-        begun = server.moments
-
-        def kill(now: int) -> None:
-            if now == begun + moment:
-                process.kill()
-
-        server.happens = kill
-        go(process)
-        process.wait()
+        with server.killing(process.pid, after=moment):
+            go(process)
+            # Its output ends when it does. Not reaped yet, its id belongs to no other process.
+            assert process.stdout
+            assert process.stdout.read() == ""
     sys.stdout.write("1 kills\n")
 
 
@@ -78,8 +74,10 @@ async def test_killed_again_and_again_it_submits_once(path: Path, server: Remote
     assert_sound(path, [])
 
 
-async def test_where_messages_are_known_by_their_ids_none_is_looked_for(path: Path) -> None:
-    with RemoteServer(extensions=(IDEMPOTENT,)) as server:
+async def test_where_messages_are_known_by_their_ids_none_is_looked_for(
+    path: Path, remote_host: RemoteHost
+) -> None:
+    with remote_host.serve(extensions=(IDEMPOTENT,)) as server:
         follow_until(path, server, "echo hello", 3)
         async with Runtime.open(path, agents=[helper(server)]) as runtime:
             await adopt(runtime, "run")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from followed import follow, helper, remote_history, said
 from gated import until
-from remote_agent import RemoteServer
+from remote_host import RemoteHost, RemoteServer
 from replayed import running
 from runs import history
 
@@ -38,8 +38,8 @@ FAULTS = [
 
 
 @pytest.fixture
-def server() -> Iterator[RemoteServer]:
-    with RemoteServer() as server:
+def server(remote_host: RemoteHost) -> Iterator[RemoteServer]:
+    with remote_host.serve() as server:
         yield server
 
 
@@ -132,7 +132,7 @@ async def test_a_run_in_flight_goes_on_with_the_card_that_there_is(path: Path, s
 
     cards = [each.agent.specification["card"] for each in history(path) if each.agent]
     assert result.output == "this"
-    assert [card and card["description"] for card in cards] == [  # type: ignore[index, call-overload]
+    assert [card["description"] if isinstance(card, dict) else card for card in cards] == [
         None,
         "does as it is told",
         None,
@@ -159,10 +159,10 @@ async def test_a_message_that_the_server_files_elsewhere_is_found(path: Path, se
 
 
 async def test_a_token_goes_to_no_other_host(
-    path: Path, server: RemoteServer, monkeypatch: pytest.MonkeyPatch
+    path: Path, server: RemoteServer, remote_host: RemoteHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HELPER_TOKEN", "s3cret")
-    with RemoteServer() as other:
+    with remote_host.serve() as other:
         server.describe("sends you elsewhere", at=other.url)
         result = await follow(path, helper(server, token_env="HELPER_TOKEN"), "echo hello")
 

@@ -1,18 +1,18 @@
 """What of a remote task is mirrored, whatever of it was seen, in whatever pieces."""
 
 from itertools import pairwise
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadlog.engine.remote.mirror import Task, fresh, mirrored, output
+from threadlog.engine.remote.mirror import drop_known_messages, mirror_messages, output
+from threadlog.engine.remote.protocol import Artifact, Task, TaskMessage
 from threadlog.store import Message
 
 texts = st.text("abc ", min_size=1, max_size=4)
 
 
-def said(number: int, text: str) -> dict[str, Any]:
+def said(number: int, text: str) -> TaskMessage:
     role = "ROLE_USER" if number % 3 == 0 else "ROLE_AGENT"
     return {"messageId": f"m{number}", "role": role, "parts": [{"text": text}]}
 
@@ -21,7 +21,7 @@ def said(number: int, text: str) -> dict[str, Any]:
 def lives(draw: st.DrawFn) -> list[Task]:
     """A task from its first message to its end: what its status says is in its history later."""
     messages = [said(n, text) for n, text in enumerate(draw(st.lists(texts, min_size=1, max_size=6)))]
-    artifacts = [
+    artifacts: list[Artifact] = [
         {"artifactId": f"a{n}", "parts": [{"text": text}]}
         for n, text in enumerate(draw(st.lists(texts, max_size=2)))
     ]
@@ -29,15 +29,20 @@ def lives(draw: st.DrawFn) -> list[Task]:
         {"id": "t", "status": {"state": "TASK_STATE_WORKING", "message": last}, "history": messages[:n]}
         for n, last in enumerate(messages)
     ]
-    over = {"state": "TASK_STATE_COMPLETED"}
-    return [*grown, {"id": "t", "status": over, "history": messages, "artifacts": artifacts}]
+    over: Task = {
+        "id": "t",
+        "status": {"state": "TASK_STATE_COMPLETED"},
+        "history": messages,
+        "artifacts": artifacts,
+    }
+    return [*grown, over]
 
 
 def thread(seen: list[Task]) -> list[Message]:
     """The thread of a run that has seen these, one after the other."""
     found: dict[str, Message] = {}
     for task in seen:
-        for message in mirrored(fresh(task, "run", found), "run", ["m0"]):
+        for message in mirror_messages(drop_known_messages(task, "run", found), "run", ["m0"]):
             found.setdefault(message.id, message)
     return list(found.values())
 
@@ -71,8 +76,11 @@ def test_a_mirror_only_grows(life: list[Task]) -> None:
 
 
 def test_the_output_is_the_text_of_the_artifacts_before_that_of_the_last_message() -> None:
-    artifacts = [{"parts": [{"text": "one"}, {"data": {"two": 2}}]}, {"parts": [{"text": "three"}]}]
-    task = {"id": "t", "history": [said(1, "said")]}
+    artifacts: list[Artifact] = [
+        {"parts": [{"text": "one"}, {"data": {"two": 2}}]},
+        {"parts": [{"text": "three"}]},
+    ]
+    task: Task = {"id": "t", "history": [said(1, "said")]}
 
     assert output({**task, "artifacts": artifacts}) == 'one\n{"two":2}\n\nthree'
     assert output(task) == "said"

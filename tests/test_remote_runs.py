@@ -9,7 +9,7 @@ import pytest
 from a2a.types import Role, TaskState
 from followed import follow, helper, remote_history, said
 from gated import until
-from remote_agent import RemoteServer
+from remote_host import RemoteHost, RemoteServer
 from replayed import running
 from runs import history, reasons
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(params=[True, False], ids=["streamed", "polled"])
-def server(request: pytest.FixtureRequest) -> Iterator[RemoteServer]:
-    with RemoteServer(streaming=request.param) as server:
+def server(request: pytest.FixtureRequest, remote_host: RemoteHost) -> Iterator[RemoteServer]:
+    with remote_host.serve(streaming=request.param) as server:
         yield server
 
 
@@ -191,7 +191,7 @@ async def test_a_steered_run_takes_one_more_task_of_the_conversation(
     async with running(path, helper(server)) as runtime:
         run_id = await begun(runtime, server, "wait")
         await runtime.steer(run_id, "echo and this")
-        server.ends.set()
+        server.release()
         result = await runtime.run(run_id).result()
 
     texts = [

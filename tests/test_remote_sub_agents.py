@@ -9,10 +9,10 @@ from calls import run
 from followed import helper as followed
 from gated import until
 from pydantic import JsonValue
-from remote_agent import RemoteServer
+from remote_host import RemoteHost
 from replayed import conversation, running
 from served import AGENTS, serving
-from test_sub_agents import answers, of_run, planner
+from sub_agents import answers, of_run, planner
 
 from threadlog.engine import Decision, Permission, RemoteAgent, Runtime, ToolCall
 from threadlog.engine.runs.sub_agents import SubAgent
@@ -217,9 +217,11 @@ async def test_a_remote_agent_that_fails_is_a_failed_one_with_its_words(path: Pa
     assert str(sub.error).endswith("no such key")
 
 
-async def test_where_nobody_knows_whether_a_job_has_arrived_the_owner_sees_the_question(path: Path) -> None:
+async def test_where_nobody_knows_whether_a_job_has_arrived_the_owner_sees_the_question(
+    path: Path, remote_host: RemoteHost
+) -> None:
     owner = planner(delegate("echo hello"), "it waits", agents=["helper"])
-    with RemoteServer() as server:
+    with remote_host.serve() as server:
         server.will("SendMessage", "drop", "none")
         server.will("ListTasks", "404")
         async with running(path, owner, followed(server)) as runtime:

@@ -1,47 +1,30 @@
-"""A recorded run executed again: today's agent does the same, or the first difference says what it does."""
+"""A recorded run executed again: nothing is called, and the log answers instead of the world."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from runs import (
-    Asking,
-    CountedEffects,
-    add,
-    agent,
-    asking,
-    erase,
-    fail,
-    history,
-    run,
-    running,
-    spend,
-    wanting,
-)
-from test_round import Relay, calls
-from test_suspension import ERASE, eraser
+from executed_again import TURNS, base, compared, replayed
+from rounds import Relay, calls
+from runs import Asking, CountedEffects, add, agent, asking, erase, history, run, running, wanting
+from waiting_calls import ERASE, eraser
 
 from threadlog.engine import (
-    AddContextMessage,
-    Agent,
     Block,
     Context,
     Decision,
-    Effects,
-    Paid,
+    ModelAnswer,
     RetryPolicy,
     ScriptedModel,
     State,
-    Terminate,
+    SystemEffects,
     Tool,
     ToolCall,
     ToolResult,
-    Turn,
 )
-from threadlog.engine.agents.stop_policy import StopOnTool
 from threadlog.engine.replay.divergence import Diverged
 from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import Append, Set
@@ -51,143 +34,6 @@ from threadlog.store.changeset import Usage
 from threadlog.store.errors import EffectError, NotFound
 
 pytestmark = pytest.mark.anyio
-
-CALLS = [ToolCall("add", {"a": 1, "b": 2}, "c1"), ToolCall("spend", {"amount": 3}, "c2")]
-TURNS = [Turn(text="I add", tool_calls=CALLS, usage=Usage(input_tokens=5)), "hello"]
-
-
-async def replayed(path: Path, planner: Agent) -> Diverged | NotChecked | None:
-    """The one run of the log, executed again by this agent."""
-    with Log.open(path, readonly=True) as log:
-        return await replay_run(log, history(path)[0].run_id or "", [planner])
-
-
-async def compared(path: Path, then: Agent, today: Agent) -> Diverged:
-    """What is found when one agent has run and another one is here today."""
-    await run(path, then)
-    assert await replayed(path, then) is None
-    found = await replayed(path, today)
-    assert isinstance(found, Diverged)
-    return found
-
-
-def base(**fields: Any) -> Agent:
-    return agent(*TURNS, **fields)
-
-
-def asks(number: int, action: Any) -> list[Any]:
-    return [
-        Asking(lambda context: action if context.phase == "step_start" and context.step == number else None)
-    ]
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where a change is found, and what was there."""
-
-    then: dict[str, Any]
-    today: dict[str, Any]
-    version: int
-    pointer: str
-    logged: Any
-    now: Any
-
-
-def described(a: int, b: int) -> int:
-    """Add two numbers, quickly."""
-    return a + b
-
-
-described.__name__ = "add"
-SPECIFICATION = "/agent/specification"
-CHANGES = {
-    "instructions": Found(
-        {"instructions": "Be kind."},
-        {"instructions": "Be brief."},
-        1,
-        f"{SPECIFICATION}/instructions",
-        "Be kind.",
-        "Be brief.",
-    ),
-    "tool schema": Found(
-        {},
-        {"tools": [described, fail, spend]},
-        1,
-        f"{SPECIFICATION}/tools/0/description",
-        "Add two numbers.",
-        "Add two numbers, quickly.",
-    ),
-    "stop policy": Found(
-        {},
-        {"stop_when": [StopOnTool("never")]},
-        1,
-        f"{SPECIFICATION}/stop_when/1",
-        None,
-        "StopOnTool(tool_name='never')",
-    ),
-    "rounds": Found(
-        {},
-        {"max_rounds": 5},
-        1,
-        f"{SPECIFICATION}/stop_when/0",
-        "MaxRounds(rounds=10)",
-        "MaxRounds(rounds=5)",
-    ),
-    "execution": Found(
-        {},
-        {"tool_execution": "sequential"},
-        1,
-        f"{SPECIFICATION}/tool_execution",
-        "parallel",
-        "sequential",
-    ),
-    "settings": Found({}, {"settings": {"top_p": 1}}, 1, f"{SPECIFICATION}/settings/top_p", None, 1),
-    "retry": Found({}, {"retry": RetryPolicy(attempts=3)}, 1, f"{SPECIFICATION}/retry/attempts", 2, 3),
-    "behavior": Found(
-        {"behaviors": asks(0, State(Set("/a", 1)))},
-        {"behaviors": asks(0, State(Set("/a", 2)))},
-        2,
-        "/actions/0/payload/value",
-        1,
-        2,
-    ),
-    "context": Found(
-        {"behaviors": [wanting("before_inference")]},
-        {"behaviors": [wanting("before_inference", AddContextMessage("k", "new"))]},
-        2,
-        "/inference/request_digest",
-        ...,
-        ...,
-    ),
-    "no block": Found(
-        {"behaviors": [wanting("before_tool_execute", Block("no"))]},
-        {"behaviors": [wanting("before_tool_execute")]},
-        3,
-        "/reason",
-        "tool_results",
-        "a call of 'add'",
-    ),
-    "end": Found(
-        {"behaviors": [wanting("before_inference")]},
-        {"behaviors": [wanting("before_inference", Terminate())]},
-        2,
-        "/reason",
-        "assistant_turn",
-        "run_finished",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-async def test_a_changed_agent_is_found_where_it_first_does_something_else(path: Path, name: str) -> None:
-    """which version, where in it, what the log has there and what today's code gives"""
-    change = CHANGES[name]
-
-    found = await compared(path, base(**change.then), base(**change.today))
-
-    assert (found.thread_id, found.version, found.pointer) == ("t1", change.version, change.pointer)
-    assert change.logged is ... or (found.logged, found.now) == (change.logged, change.now)
-    assert f"version {change.version}: at '{change.pointer}' the log has" in str(found)
 
 
 async def test_nothing_is_called_again(path: Path) -> None:
@@ -214,7 +60,7 @@ async def test_no_time_passes_and_no_id_is_made(path: Path) -> None:
     """a run of the real world, with waits between its attempts, is executed again from the log alone"""
     planner = agent(TimeoutError("late"), *TURNS, retry=RetryPolicy(backoff=0))
 
-    await run(path, planner, effects=Effects())
+    await run(path, planner, effects=SystemEffects())
 
     assert await replayed(path, planner) is None
 
@@ -320,18 +166,18 @@ class Weather(Asking):
             raise answer
         return answer
 
-    async def step_start(self, context: Context) -> State:  # type: ignore[override]
+    async def step_start(self, context: Context) -> State:
         try:
             return State(Set("/weather", await context.effect("weather", self._look)))
         except EffectError as err:
             return State(Set("/weather", f"unknown: {err}"))
 
 
-PAID = Paid("rain", Usage(input_tokens=3))
+MODEL_ANSWER = ModelAnswer("rain", Usage(input_tokens=3))
 
 
 @pytest.mark.parametrize(
-    "answer", ["rain", {"b": 1, "a": [1.5]}, None, ValueError("no luck"), math.nan, PAID]
+    "answer", ["rain", {"b": 1, "a": [1.5]}, None, ValueError("no luck"), math.nan, MODEL_ANSWER]
 )
 async def test_what_a_behavior_asked_the_world_is_served_from_the_log(path: Path, answer: Any) -> None:
     weather = Weather(answer, "sun")
@@ -347,7 +193,7 @@ async def test_what_a_behavior_asked_the_world_is_served_from_the_log(path: Path
 
 async def test_two_questions_before_one_commit_are_answered_in_their_order(path: Path) -> None:
     class Twice(Weather):
-        async def step_start(self, context: Context) -> State:  # type: ignore[override]
+        async def step_start(self, context: Context) -> State:
             return State(Set("/weather", [await context.effect("weather", self._look) for _ in range(2)]))
 
     planner = base(behaviors=[Twice("rain", "sun", "snow", "fog")])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from threadlog.engine.models.history import INTERRUPTED, LATER, awaiting, repaired
+from threadlog.engine.models.history import INTERRUPTED, LATER, approval_notice, repair_history
 from threadlog.store import Message
 from threadlog.store.changeset import ToolCall
 
@@ -61,7 +61,7 @@ REPAIRS: dict[str, tuple[list[Message], list[str], list[Said]]] = {
     "a call that waits": (
         [turn("t", "a", "b"), result("b", "2")],
         ["a"],
-        [("assistant", "t"), ("tool", awaiting("add")), ("tool", "2")],
+        [("assistant", "t"), ("tool", approval_notice("add")), ("tool", "2")],
     ),
     "a result that came later": (
         [turn("t", "a"), turn("waiting"), result("a", "3")],
@@ -84,9 +84,9 @@ REPAIRS: dict[str, tuple[list[Message], list[str], list[Said]]] = {
         [("assistant", "t"), ("tool", "1"), ("tool", "2"), ("user", "note")],
     ),
     "a text that only sounds like a placeholder": (
-        [turn("t", "a"), result("a", f"He said: {awaiting('add')}")],
+        [turn("t", "a"), result("a", f"He said: {approval_notice('add')}")],
         [],
-        [("assistant", "t"), ("tool", f"He said: {awaiting('add')}")],
+        [("assistant", "t"), ("tool", f"He said: {approval_notice('add')}")],
     ),
 }
 
@@ -98,7 +98,7 @@ def test_every_call_is_answered_right_behind_it_and_nothing_else_is(name: str) -
     messages, waiting, expected = REPAIRS[name]
     before = list(messages)
 
-    made = repaired(messages, waiting)
+    made = repair_history(messages, waiting)
 
     assert [(message.role, message.content) for message in made] == expected
     assert messages == before
@@ -109,4 +109,4 @@ def test_a_late_result_is_told_with_the_name_of_the_call_it_is_for() -> None:
     other = Message(id="u", role="assistant", tool_calls=(ToolCall("erase", {}, "a"),))
     messages = [turn("t", "a"), user("x"), result("a", "3"), other, result("a", "gone")]
 
-    assert LATE in [message.content for message in repaired(messages)]
+    assert LATE in [message.content for message in repair_history(messages)]

@@ -6,16 +6,17 @@ from typing import Any
 
 import anyio
 import pytest
+from failing_models import Recorded, failing
 from runs import Asking, agent, assert_sound, hearing, history, reasons, running, said, state, statuses
-from test_retries import Recorded, failing
 
 from threadlog.engine import Agent, Context, ModelRequest, Run, Runtime, Tool, ToolCall, ToolResult
+from threadlog.engine.control import INFERENCE, TOOLS
 from threadlog.engine.events.event import RunResult, TextDelta
 from threadlog.engine.models.model import FinishPart, Part, TextPart
 from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import Append
 from threadlog.store import Log
-from threadlog.store.changeset import Termination
+from threadlog.store.changeset import Interruption, Termination
 
 pytestmark = pytest.mark.anyio
 
@@ -48,8 +49,12 @@ class Half:
         return ToolResult("did a", [Append("/did", "a")])
 
 
-def cancelled(where: str | None) -> Termination:
-    return Termination(type="cancelled", detail=where)
+def asking_in(phase: str) -> Interruption:
+    return Interruption(kind="behavior", name="asking", phase=phase)
+
+
+def cancelled(place: Interruption | None) -> Termination:
+    return Termination(type="cancelled", interrupted=place)
 
 
 async def cancel_at(path: Path, planner: Agent, when: Callable[[Run], Any]) -> RunResult:
@@ -82,7 +87,7 @@ async def test_a_run_cancelled_while_the_model_answers(path: Path) -> None:
     """what had come of the answer is in the record of the attempt, not in the conversation"""
     result = await cancel_at(path, agent(model=Hanging()), text_comes)
 
-    assert (result.status, result.termination, result.output) == ("done", cancelled("inference"), None)
+    assert (result.status, result.termination, result.output) == ("done", cancelled(INFERENCE), None)
     assert reasons(path) == ["run_started", "run_finished"]
     inference = history(path)[-1].inference
     assert inference is not None
@@ -101,7 +106,7 @@ async def test_a_run_cancelled_while_tools_work_keeps_what_has_ended(path: Path)
 
     result = await cancel_at(path, agent(CALLS, tools=[tools.act]), stuck)
 
-    assert result.termination == cancelled("tools")
+    assert result.termination == cancelled(TOOLS)
     assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
     assert (state(path), statuses(path)) == ({"did": ["a"]}, {"a": "succeeded", "b": "cancelled"})
     assert await next_request(path) == [
@@ -119,7 +124,7 @@ async def test_what_a_tool_has_done_when_its_run_is_cancelled_is_in_the_log(path
     settling, going_on, done = anyio.Event(), anyio.Event(), anyio.Event()
 
     class Slow(Asking):
-        async def after_tool_execute(self, context: Context) -> None:  # type: ignore[override]
+        async def after_tool_execute(self, context: Context) -> None:
             settling.set()
             await going_on.wait()
 
@@ -150,7 +155,7 @@ async def test_a_run_cancelled_as_it_begins_asks_no_model_and_says_nothing_to_it
         ended.append(await (await runtime.start("planner", "go", thread="t1")).result())
 
     class Slow(Asking):
-        async def run_start(self, context: Context) -> None:  # type: ignore[override]
+        async def run_start(self, context: Context) -> None:
             ids.append(context.run_id)
             begun.set()
             await gone_on.wait()
@@ -164,7 +169,7 @@ async def test_a_run_cancelled_as_it_begins_asks_no_model_and_says_nothing_to_it
             gone_on.set()
         assert await replay_run(runtime.log, ids[0], [planner]) is None
 
-    assert ended[0].termination == cancelled("behavior 'asking' in run_start")
+    assert ended[0].termination == cancelled(asking_in("run_start"))
     assert reasons(path) == ["run_started", "run_finished"]
     assert [m.content for changeset in history(path) for m in changeset.messages] == ["go"]
 
@@ -228,7 +233,7 @@ async def test_a_run_cancelled_while_it_waits_for_the_next_attempt(path: Path) -
 
     inference = history(path)[-1].inference
     assert inference is not None
-    assert result.termination == cancelled("inference")
+    assert result.termination == cancelled(INFERENCE)
     assert [attempt.outcome for attempt in inference.attempts] == ["failed"]
 
 
@@ -247,7 +252,7 @@ async def test_a_run_cancelled_while_a_behavior_asks_the_world(path: Path, phase
     setattr(curious, phase, ask)
     result = await cancel_at(path, agent(CALLS, behaviors=[curious]), lambda _: asks.wait())
 
-    assert result.termination == cancelled(f"behavior 'asking' in {phase}")
+    assert result.termination == cancelled(asking_in(phase))
     assert not any(changeset.tool_calls for changeset in history(path))
 
 
@@ -291,9 +296,10 @@ async def test_a_run_that_is_left_with_its_runtime_ends_as_any_cancelled_one(pat
     await left(path, Half())
 
     assert_sound(path)
-    assert history(path)[-1].run is not None
-    assert history(path)[-1].run.termination == cancelled("tools")  # type: ignore[union-attr]
-    assert history(path)[-1].messages[0].content == IN_TOOLS
+    last = history(path)[-1]
+    assert last.run is not None
+    assert last.run.termination == cancelled(TOOLS)
+    assert last.messages[0].content == IN_TOOLS
     with Log.open(path, readonly=True) as log:
         assert await replay_run(log, history(path)[0].run_id or "", [agent(tools=[Half().act])]) is None
 

@@ -120,7 +120,7 @@ async def test_a_run_that_has_lost_its_thread_waits_for_no_behavior(path: Path) 
     """not even for one that a cancellation would wait for: there is nothing left to be told of"""
 
     class Late(Asking):
-        async def run_end(self, context: Context) -> None:  # type: ignore[override]
+        async def run_end(self, context: Context) -> None:
             await anyio.sleep_forever()
 
     late = Late(lambda context: None)

@@ -1,29 +1,14 @@
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from runs import (
-    Asking,
-    Spend,
-    agent,
-    asking,
-    assert_sound,
-    failing,
-    history,
-    reasons,
-    run,
-    running,
-    state,
-)
+from runs import Asking, Spend, agent, asking, assert_ended, failing, history, reasons, run, running, state
 
-from threadlog.engine import Agent, Context, Runtime, ScriptedModel, State, ToolCall, ToolResult
-from threadlog.engine.events.event import RunResult
+from threadlog.engine import Agent, Context, ScriptedModel, State, ToolCall, ToolResult
 from threadlog.reducers import Action, Set, replay
 from threadlog.reducers.run import RunMoved, RunStarted
-from threadlog.store import Message
 from threadlog.store.changeset import Termination
-from threadlog.store.errors import ContentError, DefinitionError, RunError, ThreadAlreadyRunning
+from threadlog.store.errors import ContentError
 
 pytestmark = pytest.mark.anyio
 
@@ -32,15 +17,6 @@ CALL = ToolCall("add", {"a": 1, "b": 2}, "c1")
 
 def error(detail: str) -> Termination:
     return Termination(type="error", detail=detail)
-
-
-def assert_ended(path: Path, result: RunResult, termination: Termination) -> None:
-    """The result, the log and the state say the same of how the run ended."""
-    last = history(path)[-1]
-    assert result.termination == termination
-    assert last.run is not None
-    assert (last.reason, last.run.status, last.run.termination) == ("run_finished", "done", termination)
-    assert replay(history(path)).state["__run"]["status"] == "done"
 
 
 ENDS = {
@@ -226,165 +202,3 @@ async def test_a_prompt_that_cannot_be_kept_starts_no_run(path: Path, prompt: st
         assert runtime.log.head("t1") == 0
         # The thread is free again.
         assert (await (await runtime.start("planner", "go", thread="t1")).result()).output == "hello"
-
-
-async def waiting(path: Path, *, behaviors: Any = ()) -> tuple[Agent, anyio.Event]:
-    """An agent whose tool waits for ever, and an event that says that it does."""
-    started = anyio.Event()
-
-    async def wait() -> None:
-        started.set()
-        await anyio.sleep_forever()
-
-    return agent(ToolCall("wait", id="c1"), tools=[wait], behaviors=behaviors), started
-
-
-async def test_a_run_that_goes_on_is_cancelled_when_the_runtime_is_left(path: Path) -> None:
-    planner, started = await waiting(path, behaviors=[asking("run_end", Set("/end", 1))])
-    async with running(path, planner) as runtime:
-        going = await runtime.start("planner", "go", thread="t1")
-        await started.wait()
-
-    assert_ended(path, await going.result(), Termination(type="cancelled", detail="tools"))
-    assert state(path) == {"end": 1}
-    call = replay(history(path)).state["__tool_call_scope"]["c1"]["tool_call_state"]
-    assert call["status"] == "cancelled"
-
-
-async def test_a_runtime_that_is_itself_cancelled_cancels_its_runs(path: Path) -> None:
-    planner, started = await waiting(path)
-    with anyio.CancelScope() as scope:
-        async with running(path, planner) as runtime:
-            await runtime.start("planner", "go", thread="t1")
-            await started.wait()
-            scope.cancel()
-            await anyio.sleep_forever()
-
-    assert scope.cancelled_caught
-    assert reasons(path)[-1] == "run_finished"
-    assert_sound(path)
-
-
-async def test_an_error_in_the_block_of_a_runtime_comes_out_as_itself(path: Path) -> None:
-    planner, started = await waiting(path)
-
-    async def block() -> None:
-        async with running(path, planner) as runtime:
-            await runtime.start("planner", "go", thread="t1")
-            await started.wait()
-            raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        await block()
-
-    assert reasons(path)[-1] == "run_finished"
-    assert_sound(path)
-
-
-def test_an_error_in_the_block_of_a_script_comes_out_as_itself(path: Path) -> None:
-    def block() -> None:
-        with Runtime.open(path, agents=[agent("hello")], durability="normal") as runtime:
-            runtime.run_sync("planner", "go", thread="t1")
-            raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        block()
-
-    assert_sound(path)
-
-
-async def test_a_second_run_on_a_busy_thread_is_refused_and_writes_nothing(path: Path) -> None:
-    planner, started = await waiting(path)
-    async with running(path, planner) as runtime:
-        going = await runtime.start("planner", "go", thread="t1")
-        await started.wait()
-
-        with pytest.raises(
-            RunError, match=f"run '{going.run_id}' is running on thread 't1': wait for its end"
-        ):
-            await runtime.start("planner", "again", thread="t1")
-
-        assert runtime.log.position() == 2
-
-
-async def test_a_thread_is_free_when_its_run_has_ended(path: Path) -> None:
-    async with running(path, agent("one", "two")) as runtime:
-        first = await (await runtime.start("planner", "go", thread="t1")).result()
-        second = await (await runtime.start("planner", "go", thread="t1")).result()
-
-    assert (first.output, second.output, second.version) == ("one", "two", 6)
-
-
-async def test_an_agent_that_is_not_there_is_refused_and_nothing_is_written(path: Path) -> None:
-    async with running(path, agent("hello"), agent("hi", name="writer")) as runtime:
-        with pytest.raises(
-            RunError, match=r"there is no agent 'reader' here; there are \['planner', 'writer'\]"
-        ):
-            await runtime.start("reader", "go", thread="t1")
-
-        assert runtime.log.position() == 0
-
-
-def test_a_script_is_told_of_refusals_too(path: Path) -> None:
-    with (
-        Runtime.open(path, agents=[agent("hello")], durability="normal") as runtime,
-        pytest.raises(RunError, match="there is no agent 'reader'"),
-    ):
-        runtime.run_sync("reader", "go")
-
-
-def test_two_agents_of_one_name_are_refused_and_the_file_is_closed(path: Path) -> None:
-    with pytest.raises(DefinitionError, match="two agents have the same name"):
-        Runtime.open(path, agents=[agent("a"), agent("b")])
-
-
-async def test_a_failed_run_leaves_others_alone(path: Path) -> None:
-    meeting = anyio.Event()
-
-    async def meet() -> str:
-        await meeting.wait()
-        return "met"
-
-    good, bad = agent(ToolCall("meet"), tools=[meet]), agent(ValueError("no"), name="bad")
-    async with running(path, good, bad) as runtime:
-        going = await runtime.start("planner", "go", thread="t1")
-        failed = await (await runtime.start("bad", [Message(id="m", role="user")], thread="t2")).result()
-        meeting.set()
-        result = await going.result()
-
-    assert (failed.termination.type, result.output) == ("error", "done")
-
-
-async def test_of_many_that_start_at_the_same_moment_one_does(path: Path) -> None:
-    """in two runtimes, as in two processes: the thread has one active run, and the others are told so"""
-    ready = anyio.Event()
-    outcomes: list[str] = []
-
-    async def hold() -> None:
-        await ready.wait()
-
-    planner = agent(*[ToolCall("hold"), "done"] * 6, tools=[hold])
-
-    async def start(runtime: Runtime) -> None:
-        try:
-            run = await runtime.start("planner", "go", thread="t1")
-            outcomes.append("started")
-            ready.set()
-            await run.result()
-        except ThreadAlreadyRunning as err:
-            outcomes.append(err.status)
-            if len(outcomes) == 5:
-                ready.set()
-
-    async with (
-        running(path, planner) as one,
-        running(path, planner) as other,
-        anyio.create_task_group() as tasks,
-    ):
-        for runtime in (one, other, one, other, one):
-            tasks.start_soon(start, runtime)
-
-    assert outcomes.count("started") >= 1
-    own = reasons(path)
-    starts = [place for place, reason in enumerate(own) if reason == "run_started"]
-    assert all(own[place - 1] == "run_finished" for place in starts[1:])

@@ -10,9 +10,10 @@ from typing import Any
 
 import anyio
 from drawn import Curious, agents, answers, moves
+from drawn_actions import fresh_path
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import CountedEffects, fresh_path, history, running
+from runs import CountedEffects, history, running
 from test_run_record import CALL_MOVES
 
 from threadlog.engine import Agent, Decision, Run, Runtime

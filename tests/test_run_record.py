@@ -1,8 +1,9 @@
 from typing import Any, get_args
 
 import pytest
+from drawn_actions import CALL
 from pydantic import ValidationError
-from runs import CALL, Count, counter
+from runs import Count, counter
 
 from threadlog.reducers import Reducers, Set, StateAction
 from threadlog.reducers.run import ControlTaken, RunMoved, RunStarted, done_reason
@@ -144,10 +145,9 @@ def test_a_call_is_recorded_under_its_id_as_one_token() -> None:
 
 ENDS: set[CallStatus] = {"succeeded", "failed", "cancelled"}
 CALL_MOVES: dict[CallStatus, set[CallStatus]] = {
-    "new": {"new", "running", "suspended", "resuming", *ENDS},
-    "running": {"suspended", *ENDS},
+    "new": {"new", "suspended", "resuming", *ENDS},
     "suspended": {"resuming", "cancelled"},
-    "resuming": {"running", "suspended", *ENDS},
+    "resuming": {"suspended", *ENDS},
     "succeeded": {"new"},
     "failed": {"new"},
     "cancelled": {"new"},

@@ -7,11 +7,13 @@ from threading import Barrier
 from typing import Any
 
 import anyio
+import pytest
 from control_fold import Fold
 from gated import PATIENCE, assert_controlled, planner
 from replayed import listening
 
 from threadlog.engine import Agent, Runtime
+from threadlog.engine.runs.placement import IfActive
 from threadlog.store import Log
 from threadlog.store.errors import ThreadAlreadyRunning
 
@@ -78,3 +80,32 @@ def test_a_run_with_an_id_is_started_once_and_not_queued_beside(path: Path) -> N
     with Log.open(path, readonly=True) as log:
         assert [row.run_id for row in log.runs()] == [f"r{number}" for number in range(REPEATED)]
     anyio.run(assert_controlled, path, agent)
+
+
+@pytest.mark.parametrize("if_active", ["reject", "supersede", "queue"])
+@pytest.mark.anyio
+async def test_callers_that_start_one_run_at_the_same_moment_get_the_same_run(
+    path: Path, if_active: IfActive
+) -> None:
+    """in one runtime, while another run has the thread and while none has it"""
+    agent = planner(listening(*["gone"] * 200)[0])
+    found: list[str | None] = []
+
+    async def start(runtime: Runtime, id: str) -> None:
+        with suppress(ThreadAlreadyRunning):
+            run = await runtime.start("planner", "go", thread="t1", id=id, if_active=if_active)
+            found.append((await run.result()).run_id)
+
+    async with Runtime.open(path, agents=[agent], durability="normal") as runtime:
+        for number in range(20):
+            await runtime.start("planner", "go", thread="t1", if_active="queue")
+            with anyio.fail_after(PATIENCE):
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(5):
+                        tasks.start_soon(start, runtime, f"same{number}")
+        with anyio.fail_after(PATIENCE):
+            while active := runtime.active_runs():
+                await runtime.run(active[0].run_id).result()
+
+    assert set(found) <= {f"same{number}" for number in range(20)}
+    await assert_controlled(path, agent)

@@ -2,9 +2,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from failing_models import failing
 from replayed import run
 from runs import CountedEffects, agent, erase, fail, history, running
-from test_retries import failing
 
 from threadlog.engine import Decision, ToolCall
 from threadlog.reducers import Statistics, statistics

@@ -31,12 +31,12 @@ from threadlog.engine.agents.stop_policy import (
     LoopDetection,
     MaxRounds,
     Progress,
-    Round,
+    RoundSummary,
     StopOnTool,
     StopPolicy,
     Timeout,
     TokenBudget,
-    stopped,
+    check_policies,
 )
 from threadlog.reducers import Set, replay
 from threadlog.store.changeset import RunFacts, Termination, Usage
@@ -214,7 +214,7 @@ async def test_a_behavior_that_ends_a_run_is_heard_in_the_middle_of_an_answer(pa
 
 rounds = st.lists(
     st.builds(
-        Round,
+        RoundSummary,
         st.sampled_from(["", "a"]),
         st.lists(st.sampled_from("ab"), max_size=2).map(tuple),
         st.booleans(),
@@ -236,11 +236,13 @@ some_policies: st.SearchStrategy[StopPolicy] = st.one_of(
 def test_policies_together_say_what_the_first_of_them_says(
     policies: list[StopPolicy], progress: Progress
 ) -> None:
-    """stopped(a + b) == stopped(a) or stopped(b)"""
+    """check(a + b) == check(a) or check(b)"""
     half = len(policies) // 2
-    together = stopped(policies, progress)
+    together = check_policies(policies, progress)
 
-    assert together == (stopped(policies[:half], progress) or stopped(policies[half:], progress))
+    assert together == (
+        check_policies(policies[:half], progress) or check_policies(policies[half:], progress)
+    )
     assert together is None or together.type == "stopped"
 
 

@@ -1,49 +1,21 @@
 """Agents that have others work for them: agent_run, agent_stop and agent_output, here."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from gated import GatedModel, changesets, opened
 from pydantic import JsonValue
 from replayed import conversation, listening, running
 from runs import add, erase, said, state
+from sub_agents import answers, delegate, of_run, planner, researcher
 from test_control import ERASE
 
 from threadlog.engine import Agent, Decision, ModelRequest, Permission, ScriptedModel, ToolCall, ToolContext
 from threadlog.engine.events.event import ToolProgress
-from threadlog.engine.models.scripted import Script
 from threadlog.store import Message
-from threadlog.store.document import loads
 
 pytestmark = pytest.mark.anyio
-
-
-def planner(*turns: Script, agents: Any = ("researcher",), **fields: Any) -> Agent:
-    return Agent("planner", fields.pop("model", None) or ScriptedModel(*turns), agents=agents, **fields)
-
-
-def researcher(*turns: Script, **fields: Any) -> Agent:
-    model = fields.pop("model", None) or ScriptedModel(*turns)
-    return Agent("researcher", model, **{"description": "Finds things.", **fields})
-
-
-def delegate(prompt: str = "Find inns", **arguments: Any) -> ToolCall:
-    return ToolCall("agent_run", {"agent_id": "researcher", "prompt": prompt, **arguments})
-
-
-def answers(messages: Any) -> list[Any]:
-    """What the tools have answered, as JSON."""
-    return [loads(m.content.encode()) for m in messages if m.role == "tool"]
-
-
-def of_run(tool: str) -> Script:
-    """A call of a tool with the run that the last answer told of."""
-
-    def call(request: ModelRequest) -> ToolCall:
-        return ToolCall(tool, {"run_id": answers(request.messages)[-1]["run_id"]})
-
-    return call
 
 
 async def test_a_sub_agent_works_on_a_thread_of_its_own_and_its_answer_is_read_from_there(path: Path) -> None:
@@ -170,61 +142,6 @@ async def test_a_run_of_another_thread_is_unknown(path: Path, tool: str) -> None
         await runtime.cancel(sub.run_id)
 
 
-def chain(gate: GatedModel) -> list[Agent]:
-    """A planner, who has a researcher in the background, who has a reader in the background."""
-    reader = Agent("reader", gate)
-    read = ToolCall("agent_run", {"agent_id": "reader", "prompt": "read", "background": True})
-    return [researcher(read, "on it", agents=["reader"]), reader]
-
-
-async def test_to_stop_a_sub_agent_stops_all_that_it_has_started_and_keeps_the_reason(path: Path) -> None:
-    gate = GatedModel()
-
-    def stop(request: ModelRequest) -> ToolCall:
-        return ToolCall("agent_stop", {"run_id": runtime.sub_agents("t1")[0].run_id})
-
-    async with running(path, planner(delegate(), stop, "done"), *chain(gate)) as runtime:
-        await (await runtime.start("planner", "go", thread="t1")).result()
-        (sub,) = runtime.sub_agents("t1")
-        (below,) = runtime.sub_agents(sub.thread_id)
-
-    assert (sub.status, below.status, below.error) == ("completed", "stopped", "stopped by owner request")
-    assert [answer["status"] for answer in answers(conversation(path))] == ["completed", "completed"]
-
-
-async def test_what_is_over_is_not_stopped(path: Path) -> None:
-    agents = planner(delegate(), of_run("agent_stop")), researcher("done")
-    async with running(path, *agents) as runtime:
-        await (await runtime.start("planner", "go", thread="t1")).result()
-        (sub,) = runtime.sub_agents("t1")
-
-    refusal = f"[invalid_state] Run '{sub.run_id}' is not running (current status: completed)"
-    assert answers(conversation(path))[-1] == {"error": refusal}
-
-
-async def test_a_stopped_sub_agent_goes_on_in_its_next_epoch_and_under_its_next_owner(path: Path) -> None:
-    gate = GatedModel()
-    turns = delegate(background=True), of_run("agent_stop"), "stopped"
-
-    def again(request: ModelRequest) -> ToolCall:
-        run_id = runtime.sub_agents("t1")[0].run_id
-        return ToolCall("agent_run", {"run_id": run_id, "prompt": "go on", "agent_id": "nobody"})
-
-    async with running(path, planner(*turns, again, "done"), researcher(model=gate)) as runtime:
-        await (await runtime.start("planner", "go", thread="t1")).result()
-        (stopped,) = runtime.sub_agents("t1")
-        second = await runtime.start("planner", "again", thread="t1")
-        asked = await gate.asked()
-        asked.answer("Three inns")
-        await second.result()
-        (sub,) = runtime.sub_agents("t1")
-
-    assert (stopped.status, stopped.error) == ("stopped", "stopped by owner request")
-    assert (sub.status, sub.epoch, sub.parent_run_id) == ("completed", 2, second.run_id)
-    users = [text for role, text in said(asked.request) if role == "user"]
-    assert (users[0], users[-1]) == ("Find inns", "go on")
-
-
 async def test_a_sub_agent_that_waits_shows_its_tickets_to_its_owner_who_may_decide_for_it(
     path: Path,
 ) -> None:
@@ -271,22 +188,6 @@ async def test_a_fork_knows_the_conversation_and_the_state_of_its_caller(path: P
     assert (given["budget"], "sub_agents" in given) == (9, False)
 
 
-async def test_to_cancel_a_run_cancels_what_it_waits_for_and_what_it_has_in_the_background(
-    path: Path,
-) -> None:
-    gate = GatedModel()
-    two = [delegate("inns", background=True), delegate("trains")]
-    async with opened(path, [planner(two), researcher(model=gate)]) as (runtime,):
-        run = await runtime.start("planner", "go", thread="t1")
-        for _ in range(2):
-            await gate.asked()
-        assert await runtime.stop(run.run_id, reason="enough")
-        assert runtime.active_runs() == []
-        subs = runtime.sub_agents("t1")
-
-    assert [(sub.status, sub.error) for sub in subs] == [("stopped", "enough")] * 2
-
-
 async def test_a_sub_agent_is_of_the_agents_with_which_its_owner_began(path: Path) -> None:
     gate = GatedModel()
     old, new = researcher("old"), researcher("new")
@@ -307,16 +208,17 @@ async def test_a_sub_agent_is_of_the_agents_with_which_its_owner_began(path: Pat
 async def test_agents_with_tools_of_one_name_work_for_each_other(path: Path) -> None:
     """Only to hand over is not offered: the tool of both could not be told apart."""
 
-    def search() -> str:
-        return "here"
+    def search_in(place: str) -> Callable[[], str]:
+        def search() -> str:
+            return place
 
-    mine = search
-
-    def search() -> str:  # type: ignore[no-redef]
-        return "there"
+        return search
 
     model, requests = listening(delegate(), "done")
-    agents = planner(model=model, tools=[mine]), researcher(ToolCall("search"), "found", tools=[search])
+    agents = (
+        planner(model=model, tools=[search_in("here")]),
+        researcher(ToolCall("search"), "found", tools=[search_in("there")]),
+    )
     async with running(path, *agents) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")

@@ -35,7 +35,7 @@ from threadlog.engine.events.event import (
 from threadlog.engine.events.facts import facts
 from threadlog.engine.models.model import FinishPart, Part, TextPart
 from threadlog.store import ANY, Log, Message
-from threadlog.store.changeset import RunFacts, Termination, steering_id
+from threadlog.store.changeset import RunFacts, Termination
 from threadlog.store.errors import NotFound
 
 pytestmark = pytest.mark.anyio
@@ -171,7 +171,7 @@ async def test_a_listener_may_leave_at_any_place_and_nothing_is_kept_for_it(path
             if isinstance(event, ToolSuspended):
                 break
 
-        assert list(runtime._streams._broadcasts) == []
+        assert list(runtime._parts.environment.streams._broadcasts) == []
 
 
 async def test_another_runtime_listens_to_a_run_that_goes_on(path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_what_is_done_elsewhere_is_heard_within_a_tenth_of_a_second(path: 
             while not isinstance(await anext(events), RunFinished):
                 pass
             for n in range(5):
-                message = Message(id=steering_id(run.run_id, f"{n}"), role="user")
+                message = Message(id=f"m{n}", role="user", origin="steer")
                 said = changeset(f"c{n}", run_id=run.run_id, reason="user_message", messages=(message,))
                 version = log.append(said, ANY)
                 appended = time.monotonic()
@@ -220,7 +220,8 @@ async def test_a_run_is_listened_to_wherever_its_epochs_are_executed(path: Path)
             first = [event async for event in run]
             resumed = await decided(there, run.run_id)
             second = [event async for event in run]
-            assert (await run.result(), await resumed.result()) == (second[-1].result, second[-1].result)  # type: ignore[union-attr]
+            assert isinstance(end := second[-1], RunFinished)
+            assert (await run.result(), await resumed.result()) == (end.result, end.result)
 
     assert told(ear.heard) == [*told(first), *second] == logged(path)
 

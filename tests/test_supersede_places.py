@@ -47,11 +47,11 @@ def asking_the_world(phase: str) -> Callable[[anyio.Event], Agent]:
             await anyio.sleep_forever()
 
         class Curious(Asking):
-            async def before_inference(self, context: Context) -> None:  # type: ignore[override]
+            async def before_inference(self, context: Context) -> None:
                 if context.phase == phase:
                     await context.effect("hangs", hang)
 
-            run_start = after_inference = after_tool_execute = run_end = before_inference  # type: ignore[assignment]
+            run_start = after_inference = after_tool_execute = run_end = before_inference
 
         return planner(listening(ADD)[0], behaviors=[Curious(lambda context: None)])
 

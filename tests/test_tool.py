@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 
 from threadlog.engine import Tool, ToolContext, ToolError, ToolResult, tool
 from threadlog.reducers import Set
-from threadlog.store.errors import DefinitionError
 
 pytestmark = pytest.mark.anyio
 
@@ -189,57 +188,6 @@ def test_the_decorator_works_with_and_without_parentheses() -> None:
     def called() -> None: ...
 
     assert (bare.name, called.name, repr(bare)) == ("bare", "called", "<Tool bare>")
-
-
-def unannotated(city) -> None:  # type: ignore[no-untyped-def]
-    ...
-
-
-def variadic(*cities: str) -> None: ...
-
-
-def variadic_by_name(**cities: str) -> None: ...
-
-
-def positional(city: str, /) -> None: ...
-
-
-def context_later(city: str, context: ToolContext) -> None: ...
-
-
-def field_as_default(city: str = Field("Kyoto")) -> None: ...
-
-
-def unknown_name(city: "Nowhere") -> None:  # type: ignore[name-defined]  # noqa: F821
-    ...
-
-
-def no_schema(callback: Callable[[], None]) -> None: ...
-
-
-class Unknown: ...
-
-
-def no_type(thing: Unknown) -> None: ...
-
-
-REFUSED: list[tuple[Any, str]] = [
-    (unannotated, "annotate the parameter 'city'"),
-    (variadic, r"takes \*cities: str: give every argument a name"),
-    (variadic_by_name, r"takes \*\*cities: str: give every argument a name"),
-    (positional, "takes city: str: give every argument a name"),
-    (context_later, "make the context the first parameter"),
-    (field_as_default, r"as Annotated\[..., Field\(...\)\]"),
-    (unknown_name, "a type hint without a schema: name 'Nowhere' is not defined"),
-    (no_schema, "a type hint without a schema"),
-    (no_type, "a type hint without a schema"),
-]
-
-
-@pytest.mark.parametrize(("function", "text"), REFUSED)
-def test_a_function_that_cannot_be_a_tool_is_refused_when_it_is_defined(function: Any, text: str) -> None:
-    with pytest.raises(DefinitionError, match=text):
-        tool(function)
 
 
 WRONG: list[tuple[Any, str]] = [

@@ -1,14 +1,13 @@
 """What becomes of a tool call before its tool is called, and what the tool is given."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.from_thread
 import pytest
-from runs import Asking, CountedEffects, agent, erase, history, run, running, statuses, told, wanting
-from test_suspension import decided
+from runs import Asking, CountedEffects, agent, erase, history, run, statuses, told, wanting
+from waiting_calls import decided
 
 from threadlog.engine import (
     AddMessage,
@@ -24,7 +23,6 @@ from threadlog.engine import (
     ToolResult,
     tool,
 )
-from threadlog.engine.events.event import ToolProgress
 from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import Set, replay
 from threadlog.store import Log
@@ -276,66 +274,6 @@ async def test_a_tool_is_told_whose_call_it_serves(path: Path) -> None:
     await run(path, agent(ToolCall("which", id="c1"), tools=[which]))
 
     assert told(path) == ['["t1","c1","planner"]']
-
-
-async def test_progress_is_told_from_either_kind_of_tool_and_is_not_kept(path: Path) -> None:
-    async def quick(context: ToolContext) -> None:
-        context.progress({"percent": 50})
-
-    def blocking(context: ToolContext) -> None:
-        context.progress("half")
-
-    calls = [ToolCall("quick", id="c1"), ToolCall("blocking", id="c2")]
-    async with running(path, agent(calls, tools=[quick, blocking], tool_execution="sequential")) as runtime:
-        events = [event async for event in await runtime.start("planner", "go", thread="t1")]
-
-    assert [event for event in events if isinstance(event, ToolProgress)] == [
-        ToolProgress("c1", "quick", {"percent": 50}),
-        ToolProgress("c2", "blocking", "half"),
-    ]
-    assert "half" not in str(history(path))
-
-
-async def test_cancelling_reaches_a_tool_that_waits(path: Path) -> None:
-    """a tool that is never told cannot give back what it holds"""
-    started, ended = anyio.Event(), anyio.Event()
-
-    async def wait() -> None:
-        started.set()
-        try:
-            await anyio.sleep_forever()
-        finally:
-            ended.set()
-
-    async with running(path, agent(ToolCall("wait"), tools=[wait])) as runtime:
-        going = await runtime.start("planner", "go", thread="t1")
-        await started.wait()
-        assert await runtime.cancel(going.run_id)
-        result = await going.result()
-
-    assert result.termination.type == "cancelled"
-    assert ended.is_set()
-
-
-async def test_cancelling_reaches_a_tool_that_blocks_and_looks(path: Path) -> None:
-    started, ended = anyio.Event(), threading.Event()
-
-    def block() -> None:
-        anyio.from_thread.run_sync(started.set)
-        try:
-            while True:
-                anyio.from_thread.check_cancelled()
-        finally:
-            ended.set()
-
-    async with running(path, agent(ToolCall("block"), tools=[block])) as runtime:
-        going = await runtime.start("planner", "go", thread="t1")
-        await started.wait()
-        await runtime.cancel(going.run_id)
-        result = await going.result()
-
-    assert result.termination.type == "cancelled"
-    assert await anyio.to_thread.run_sync(ended.wait, 10)
 
 
 async def test_an_error_that_has_no_utf_8_is_told_with_a_question_mark(path: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 from control_world import Host, comes
+from drawn_actions import fresh_path
 from gated import Asked, GatedModel, assert_controlled
 from hypothesis import example, given
 from hypothesis import strategies as st
-from runs import erase, fresh_path
+from runs import erase
 from tree_fold import Tree
 
 from threadlog.engine import Agent, Decision, ModelError, Runtime, ToolCall
@@ -150,7 +151,11 @@ class World:
             return True
         going = [row.run_id for row in self.log.open_runs() if row.status == "running"]
         asked = {asking(each) for each in self.host.model.waiting}
-        here = [run_id for run_id in going if run_id in runtime._launcher.active]
+        here = [
+            run_id
+            for run_id in going
+            if run_id in {each.run_id for each in runtime._parts.environment.executions.active()}
+        ]
         return all(run_id in asked or set(self._children(run_id)) & set(here) for run_id in here)
 
     def _children(self, run_id: str) -> Sequence[str]:

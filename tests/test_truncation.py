@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from long_conversations import LONG, answered, conversations, dump, read, reading
 from replayed import conversation, listening, run, running
 from runs import said
-from test_compaction import LONG, answered, conversations, dump, read, reading
 
 from threadlog.engine import (
     Agent,
@@ -22,9 +22,9 @@ from threadlog.engine import (
     ToolResult,
     Truncation,
 )
-from threadlog.engine.behaviors.excerpt import estimated_tokens, spoken
-from threadlog.engine.behaviors.truncation import LEFT_OUT, truncated
-from threadlog.engine.models.history import repaired
+from threadlog.engine.behaviors.excerpt import conversation_ids, estimate_tokens
+from threadlog.engine.behaviors.truncation import LEFT_OUT, truncate
+from threadlog.engine.models.history import repair_history
 from threadlog.store import Message
 
 anyio = pytest.mark.anyio
@@ -132,7 +132,7 @@ def test_what_is_left_begins_with_a_whole_round_and_fits_if_it_can(
 ) -> None:
     """each call of what is left is answered right behind it, and only what does not fit is cut"""
     messages, waiting = made
-    request = ModelRequest(repaired(messages, waiting))
+    request = ModelRequest(repair_history(messages, waiting))
 
     result = cut(request, messages, max_tokens, keep)
 
@@ -140,14 +140,14 @@ def test_what_is_left_begins_with_a_whole_round_and_fits_if_it_can(
     assert answered(result.messages)
     assert left == whole[len(whole) - len(left) :]
     assert len(left) >= min(keep, len(whole))
-    if estimated_tokens(request.messages) <= max_tokens:
+    if estimate_tokens(request.messages) <= max_tokens:
         assert result is request
-    elif estimated_tokens(result.messages) > max_tokens:
+    elif estimate_tokens(result.messages) > max_tokens:
         assert left == ids(cut(request, messages, 0, keep))
 
 
 def cut(request: ModelRequest, messages: list[Message], max_tokens: int, keep: int) -> ModelRequest:
-    return truncated(request, history=spoken(messages), max_tokens=max_tokens, keep=keep)
+    return truncate(request, history=conversation_ids(messages), max_tokens=max_tokens, keep=keep)
 
 
 def ids(request: ModelRequest) -> list[str]:

@@ -190,6 +190,20 @@ def test_a_finding_says_what_is_wrong_and_where() -> None:
     ]
 
 
+def test_content_that_is_as_good_as_the_old_is_found_by_its_digest() -> None:
+    """a row whose content is another canonical changeset of the same id, thread and version"""
+
+    def change(connection: Connection) -> None:
+        (content,) = connection.execute("select content from changeset where position = 2").fetchone()
+        later = content.replace(b'"at":2', b'"at":9')
+        connection.execute("update changeset set content = ? where position = 2", (later,))
+
+    kinds = {(finding.kind, finding.position) for finding in found(change)}
+
+    assert ("digest", 2) in kinds
+    assert "content" not in {kind for kind, _ in kinds}
+
+
 # What only heads that were kept elsewhere can show
 
 
@@ -252,7 +266,7 @@ def test_a_changed_cell_of_a_derived_table_is_found(table: str, data: st.DataObj
 @given(st.integers(0, 30))
 def test_a_removed_row_of_a_derived_table_is_found(table: str, which: int) -> None:
     """a derived row removed => a finding names the table"""
-    first = {"run": "id", "queued": "run"}.get(table, "thread")
+    first = {"run": "id", "queued": "run", "cancelled": "run"}.get(table, "thread")
 
     def remove(connection: Connection) -> None:
         keys = connection.execute(f"select {first} from {table}").fetchall()
@@ -263,7 +277,8 @@ def test_a_removed_row_of_a_derived_table_is_found(table: str, which: int) -> No
 
 ADDED = {
     "run": "insert into run values ('r9', 1, null, null, 1, 'done', null, 0, 0, 1, 1, 1, 1, null, 0)",
-    "queued": "insert into queued values ('r8', 1, 't1', 'planner', null, 0)",
+    "cancelled": "insert into cancelled values ('r8', 1)",
+    "queued": "insert into queued values ('r8', 1, 't1', 'planner', null)",
     "message": "insert into message values (1, 'm99', 1)",
     "thread_facts": "insert into thread_facts values (9, null, 'ann', '{}')",
     "snapshot": "insert into snapshot values (1, 1, x'7b7d')",

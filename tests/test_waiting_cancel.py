@@ -8,7 +8,7 @@ import anyio
 import pytest
 from replayed import assert_replays
 from runs import Asking, asking, history, reasons, run, running, state, statuses
-from test_suspension import ERASE, eraser
+from waiting_calls import ERASE, eraser
 
 from threadlog.engine import Context, Decision, Runtime, Turn
 from threadlog.reducers import Append, Set, replay
@@ -62,7 +62,7 @@ async def test_a_cancellation_that_comes_when_a_run_is_about_to_wait_is_not_lost
     at_the_end, cancelled = anyio.Event(), anyio.Event()
 
     class Slow(Asking):
-        async def run_end(self, context: Context) -> None:  # type: ignore[override]
+        async def run_end(self, context: Context) -> None:
             at_the_end.set()
             await cancelled.wait()
 

@@ -1,22 +1,28 @@
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from runs import CountedEffects, assert_sound, history
+from drawn_actions import any_actions
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import REDUCERS, CountedEffects, assert_sound, history
 
-from threadlog.engine.commit.journal import LogJournal
-from threadlog.engine.commit.workspace import RunIdentity, Workspace
+from threadlog.engine.commit import Collected, RunIdentity, Workspace
 from threadlog.reducers import Increment, Reducers, Set, Thread
-from threadlog.store import AsyncLog, Log, Message
+from threadlog.store import Appender, Log, Message
+from threadlog.store.document import depth, dumps, same
 from threadlog.store.errors import ActionError, ContentError
+from threadlog.store.patch import apply
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def work(log: Log) -> AsyncIterator[Workspace]:
-    async with AsyncLog(log) as queue:
-        yield Workspace(LogJournal(queue), CountedEffects(), Reducers(), RunIdentity("r1", "t1", 1), Thread())
+    async with Appender(log) as queue:
+        yield Workspace(queue, CountedEffects(), Reducers(), RunIdentity("r1", "t1", 1), Thread())
 
 
 def message(id: str, content: str = "") -> Message:
@@ -80,3 +86,23 @@ async def test_commits_are_written_in_the_order_they_were_queued(work: Workspace
 
 async def test_ids_are_counted_for_each_start_of_a_run(work: Workspace) -> None:
     assert [work.new_id(), work.new_id()] == ["r1:1:1", "r1:1:2"]
+
+
+@given(st.data())
+def test_the_state_that_goes_with_a_changeset_is_the_fold_of_its_patches(data: st.DataObject) -> None:
+    """carried state == fold of the patches, within its bounds, so the writer need not fold again"""
+    journal = Collected()
+    work = Workspace(journal, CountedEffects(), Reducers(REDUCERS), RunIdentity("r1", "t1", 1), Thread())
+    document: Any = {}
+    for _ in range(data.draw(st.integers(1, 4))):
+        with suppress(ActionError):
+            work.act(data.draw(st.lists(any_actions(work.state), max_size=3)), source="test")
+        work.commit("edited")
+        written = journal.encoded[-1]
+        for patch in written.changeset.patches:
+            document = apply(document, patch.operations)
+
+        assert written.state
+        assert same(written.state.document, document)
+        assert written.state.size >= len(dumps(document))
+        assert written.state.depth >= depth(document)

@@ -1,10 +1,11 @@
-"""A user's file of agents and reducers, brought to a log by `--agents FILE.py`."""
+"""Load the agents and reducers that a user's Python file defines."""
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -20,7 +21,7 @@ from ..reducers.reduce import Reducers
 from ..reducers.reducer import Reducer
 from ..reducers.sub_agent import SUB_AGENT_REDUCER
 
-_OF_BEHAVIORS = (
+READY_MADE = (
     COMPACTION_REDUCER,
     HANDOFF_REDUCER,
     OVERRIDE_REDUCER,
@@ -28,61 +29,64 @@ _OF_BEHAVIORS = (
     PROMPT_REDUCER,
     SUB_AGENT_REDUCER,
 )
-"""Of the behaviors that threadlog itself has."""
+"""The reducers of the ready-made behaviors."""
 
 
-class Brought(NamedTuple):
-    """What a user's file has for a log."""
+class Definitions(NamedTuple):
+    """What a user's file defines."""
 
     agents: list[Agent | RemoteAgent]
     reducers: Reducers
     """Threadlog's own, those of the agents, and those of the module."""
 
 
-def brought(path: str | None) -> Brought:
-    """The agents and reducers in a file; threadlog's own reducers if there is none.
+def load_definitions(path: str | None) -> Definitions:
+    """Load the agents and reducers of a file. Without a file there are threadlog's own reducers only.
 
     Raises:
         click.UsageError: the file cannot be run.
         DefinitionError: two reducers in it have the same name.
     """
-    values = _values(_module(Path(path))) if path else []
+    values = list(_values(_module(Path(path)))) if path else []
     agents = [value for value in values if isinstance(value, Agent | RemoteAgent)]
     loose = [value for value in values if isinstance(value, Reducer)]
     reducers = [*loose, *(reducer for agent in agents for reducer in agent.all_reducers())]
     names = {reducer.name for reducer in reducers}
-    reducers += [reducer for reducer in _OF_BEHAVIORS if reducer.name not in names]
-    return Brought(agents, Reducers(dict.fromkeys(reducers)))
+    reducers += [reducer for reducer in READY_MADE if reducer.name not in names]
+    return Definitions(agents, Reducers(dict.fromkeys(reducers)))
 
 
-def agents_at(place: str) -> tuple[list[Agent | RemoteAgent], Agent | None]:
-    """All agents of `FILE.py:NAME`, of one name the first; and the one that NAME names, or the only one.
+def load_agents(place: str) -> tuple[list[Agent | RemoteAgent], Agent | None]:
+    """Load the agents of `FILE.py:NAME`, and the one that NAME names; without NAME, the only one if so.
 
-    Those that run elsewhere come last, and are not named: they work for the others.
+    Of several agents with one name the first counts. Remote agents come last and cannot be named: they
+    are there for the others to delegate to.
 
     Raises:
         click.UsageError: there is no such file, or no such agent in it.
     """
     path, _, name = place.partition(":")
     module = _module(Path(path))
-    found = [value for value in _values(module) if isinstance(value, Agent)]
+    local = [value for value in _values(module) if isinstance(value, Agent)]
+    remote = [value for value in _values(module) if isinstance(value, RemoteAgent)]
     named = vars(module).get(name) if name else None
-    if not found or (name and not isinstance(named, Agent)):
-        raise click.UsageError(f"{path!r} has no agent {name!r}: it has {[agent.name for agent in found]}")
-    elsewhere = [value for value in _values(module) if isinstance(value, RemoteAgent)]
+    if not local or (name and not isinstance(named, Agent)):
+        raise click.UsageError(f"{path!r} has no agent {name!r}: it has {[agent.name for agent in local]}")
     agents: dict[str, Agent | RemoteAgent] = {}
-    for agent in [named or found[0], *found, *elsewhere]:
-        # One agent may have several names in the file, and stand in lists.
+    for agent in [named or local[0], *local, *remote]:
+        # A file may have one agent under several names, and again in lists.
         agents.setdefault(agent.name, agent)
-    is_only_one = len({agent.name for agent in found}) == 1
-    return list(agents.values()), named or (found[0] if is_only_one else None)
+    is_only_one = len({agent.name for agent in local}) == 1
+    return list(agents.values()), named or (local[0] if is_only_one else None)
 
 
-def _values(module: ModuleType) -> list[Any]:
-    values: list[Any] = []
+def _values(module: ModuleType) -> Iterator[object]:
+    """Yield the module's values, and those in its lists and tuples."""
     for value in vars(module).values():
-        values += value if isinstance(value, list | tuple) else [value]
-    return values
+        if isinstance(value, list | tuple):
+            yield from value
+        else:
+            yield value
 
 
 def _module(path: Path) -> ModuleType:
@@ -92,7 +96,7 @@ def _module(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise click.UsageError(f"{str(path)!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    # Where get_type_hints and pickle look for it.
+    # get_type_hints and pickle look for it there.
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)

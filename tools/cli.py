@@ -1,4 +1,4 @@
-"""The command `threadlog`: its commands, and what its exit codes mean.
+"""The command `threadlog`: its subcommands and their exit codes.
 
 0    fine
 1    a check found something
@@ -17,16 +17,10 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from ..store import errors
-from .act.control import cancel, decide, steer
-from .act.recover import recover
-from .act.run import run
-from .act.serve import serve
-from .check.audit import rebuild, replay, stats, verify
-from .demo.command import demo
-from .look.browse import diff, log, show, state, threads
-from .look.follow import follow
-from .look.pending import pending
-from .look.runs import runs
+from .act import cancel, decide, recover, run, serve, steer
+from .check import rebuild, replay, stats, verify
+from .demo import demo
+from .look import diff, follow, log, pending, runs, show, state, threads
 from .terminal import line
 
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -45,7 +39,7 @@ _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.pass_context
 def cli(context: click.Context, as_json: bool) -> None:
-    """Replayable agent runs in one SQLite file: see, check and replay what happened.
+    """Replayable agent runs in one SQLite file: run agents, see what happened, check and replay it.
 
     Exit codes: 0 fine, 1 a check found something, 2 wrong usage or refused input, 3 no such file,
     thread, run or version, 4 the file cannot be read, written or understood, 5 conflict, 130 Ctrl-C.
@@ -53,19 +47,19 @@ def cli(context: click.Context, as_json: bool) -> None:
     context.obj = as_json
 
 
-LOOKING = (threads, runs, show, log, state, diff)
-CONTROLLING = (follow, pending, decide, steer, cancel, recover)
-CHECKING = (verify, replay, rebuild, stats)
+LOOK = (threads, runs, show, log, state, diff, pending, follow)
+ACT = (run, serve, decide, steer, cancel, recover)
+CHECK = (verify, replay, rebuild, stats)
 
-for command in (demo, run, serve, *LOOKING, *CONTROLLING, *CHECKING):
+for command in (demo, *LOOK, *ACT, *CHECK):
     cli.add_command(command)
 
 
 def main() -> None:
-    """Run the command and exit with its code. No error is shown as a traceback."""
+    """Run the command and exit with its code. Known errors are printed without a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # What the terminal's encoding lacks is written as an escape.
+            # Escape characters that the terminal's encoding lacks.
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
@@ -79,17 +73,17 @@ def main() -> None:
     except BrokenPipeError:
         code = 0
     except Exception as err:
-        code = _explained(err)
-    _drop_what_cannot_be_written()
+        code = _explain(err)
+    _discard_unwritable_output()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _explained(err: Exception) -> int:
-    """Say what failed, and what to do next; the exit code."""
+def _explain(err: Exception) -> int:
+    """Print what failed and what to do next; return the exit code."""
     match err:
         case click.UsageError(ctx=click.Context() as context):
             _say(err.format_message())
-            _say(f"`{context.command_path} --help` says how it is used")
+            _say(f"`{context.command_path} --help` shows how to use it")
             return err.exit_code
         case click.ClickException():
             _say(err.format_message())
@@ -107,8 +101,8 @@ def _say(text: object) -> None:
     click.echo(f"threadlog: {line(text)}", err=True)
 
 
-def _drop_what_cannot_be_written() -> None:
-    # Python flushes again at exit, and would report what is known already.
+def _discard_unwritable_output() -> None:
+    # Python flushes again at exit, and would report the same error once more.
     try:
         if sys.stdout:
             sys.stdout.flush()

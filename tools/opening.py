@@ -1,4 +1,4 @@
-"""What every command on a file has in common: the file, `--json`, and how it is opened."""
+"""The options that every command on a log shares, and how a command opens the log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +13,11 @@ from .terminal import visible
 Decorated = Callable[..., Any]
 
 
-def on_a_log(function: Decorated) -> Decorated:
-    """Adds `--db` and `--json` to a command; they come as `db` and `as_json`."""
+def log_options(function: Decorated) -> Decorated:
+    """Add `--db` and `--json` to a command, which receives them as `db` and `as_json`."""
 
     def either(context: click.Context, _: click.Parameter, value: bool) -> bool:
+        # --json may also stand before the command's name.
         return value or bool(context.obj)
 
     flag = click.option(
@@ -29,23 +30,30 @@ def on_a_log(function: Decorated) -> Decorated:
 
 
 @contextmanager
-def reading(db: str) -> Iterator[Log]:
-    """The log, opened to be read only."""
+def open_readonly(db: str) -> Iterator[Log]:
+    """Open the log for reading only.
+
+    Commands that write open it like this first: opening for writing would create a missing file.
+
+    Raises:
+        LogNotFound: there is no such file.
+        CorruptLog: something that was read is damaged.
+    """
     with Log.open(db, readonly=True) as log:
         if log.notice:
             click.echo(f"threadlog: {visible(log.notice)}", err=True)
         try:
             yield log
         except (ContentError, PatchError) as err:
-            # No append takes in what a reader then refuses.
+            # A writer refuses such content, so the file was changed afterwards.
             raise CorruptLog(f"{db!r} is damaged ({err}): copy it, then run `threadlog verify`") from err
 
 
-def version_in(log: Log, thread: str, version: int | None) -> int:
-    """The version asked for, or the thread's last.
+def resolve_version(log: Log, thread: str, version: int | None) -> int:
+    """Return the given version of a thread, or its last one.
 
     Raises:
-        NotFound: no such thread, or it has no such version.
+        NotFound: there is no such thread, or it has no such version.
     """
     head = log.head(thread) if is_text(thread) else 0
     if not head:
@@ -56,5 +64,5 @@ def version_in(log: Log, thread: str, version: int | None) -> int:
 
 
 def is_text(name: str) -> bool:
-    """Whether a word of the command line is one: stray bytes are no text, and the name of nothing."""
+    """Whether a command line argument is valid text. Stray bytes are not, and nothing has such a name."""
     return name.encode(errors="replace").decode() == name

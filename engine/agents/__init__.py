@@ -19,9 +19,9 @@ from .actions import (
     refuse_illegal,
 )
 from .agent import Agent
-from .behavior import Behavior, Context, Returned, Wanted
-from .behavior_order import ordered
-from .output import FINAL_OUTPUT, MAX_REMINDERS, NOT_GIVEN, REMINDER, given_output, restored
+from .behavior import Behavior, Context, PhaseActions, PhaseResult
+from .behavior_order import order_behaviors
+from .output import FINAL_OUTPUT, MAX_REMINDERS, NOT_GIVEN, REMINDER, find_output, restore_output
 from .registry import Registered, Registry
 from .remote_agent import RemoteAgent
 from .stop_policy import (
@@ -30,14 +30,17 @@ from .stop_policy import (
     LoopDetection,
     MaxRounds,
     Progress,
-    Round,
+    RoundSummary,
     StopOnTool,
     Timeout,
     TokenBudget,
-    rounds,
-    stopped,
+    check_policies,
+    past_rounds,
 )
-from .tool import Tool, ToolAnswer, ToolContext, ToolError, ToolResult, brief, tool
+from .tool import Tool, tool
+from .tool_context import ToolContext
+from .tool_parameters import summarize_errors
+from .tool_result import ToolAnswer, ToolError, ToolResult
 
 __all__ = [
     "AddContextMessage",
@@ -64,9 +67,9 @@ __all__ = [
     "Registered",
     "Registry",
     "RemoteAgent",
-    "Returned",
+    "PhaseResult",
     "Role",
-    "Round",
+    "RoundSummary",
     "SetToolResult",
     "State",
     "StopOnTool",
@@ -80,13 +83,13 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "ToolResult",
-    "Wanted",
-    "brief",
-    "given_output",
-    "ordered",
+    "PhaseActions",
+    "check_policies",
+    "find_output",
+    "order_behaviors",
+    "past_rounds",
     "refuse_illegal",
-    "restored",
-    "rounds",
-    "stopped",
+    "restore_output",
+    "summarize_errors",
     "tool",
 ]

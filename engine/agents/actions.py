@@ -1,4 +1,4 @@
-"""What a behavior may return, and in which phase. Data; applied by the loop in the order returned.
+"""The actions that a behavior may return, and in which phases. The loop applies them in the order returned.
 
     State                                                     every phase
     AddContextMessage ExcludeTool IncludeOnlyTools            before_inference
@@ -7,12 +7,12 @@
     Block Suspend SetToolResult                               before_tool_execute
     AddMessage                                                after_tool_execute
 
-An action returned where it is not legal raises `PhaseError`, and nothing of the phase is kept.
+An action that is not legal in its phase raises `PhaseError`, and the run keeps nothing of the phase.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ...reducers.phase import Phase
 from ...reducers.reduce import StateAction
@@ -28,54 +28,55 @@ Effort = Literal["none", "low", "medium", "high", "max"] | int
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Change state."""
+    """Change the state of the thread."""
 
     action: StateAction
 
 
 @dataclass(frozen=True, slots=True)
 class AddContextMessage:
-    """Show the model a message in this request only; it is not part of the conversation.
+    """Show the model a message in this request only, without adding it to the conversation.
 
-    Of one `key` the last one stands, except in the conversation. An unchanged message is shown again only
-    when more than `cooldown` steps have passed since it was shown last.
+    The last message with a `key` replaces the earlier ones, unless the target is the conversation. An
+    unchanged message is shown again only after more than `cooldown` steps.
     """
 
     key: str
     content: str
     target: Target = "system"
-    """Behind the instructions; behind all system messages; before the conversation; at the very end."""
+    """Where the message goes: after the instructions (`system`), after all system messages (`session`),
+    before the conversation (`conversation`), or at the end of the request (`suffix_system`)."""
 
     role: Role = "system"
     cooldown: int = 0
     on_emit: StateAction | None = None
-    """Reduced when the message is really shown: so that what is shown once can be taken away."""
+    """An action to reduce when the message is shown, for example to remove a message after one use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExcludeTool:
-    """Do not offer a tool in this step."""
+    """Do not offer this tool to the model in this step."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class IncludeOnlyTools:
-    """Offer none but these tools in this step."""
+    """Offer only these tools to the model in this step."""
 
     names: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class AddRequestTransform:
-    """Change the request when it is complete. Transforms are applied in order, again for every attempt."""
+    """Change the complete request. Transforms run in order, and again for every attempt."""
 
     transform: Callable[[ModelRequest], ModelRequest]
 
 
 @dataclass(frozen=True, slots=True)
 class OverrideModel:
-    """Ask another model in this step; its fallbacks replace the earlier ones only if there are any."""
+    """Ask another model in this step. An empty `fallbacks` keeps the fallbacks of earlier overrides."""
 
     model: Model | str
     fallbacks: Sequence[Model | str] = ()
@@ -83,7 +84,7 @@ class OverrideModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideInference:
-    """Other settings in this step: what is given replaces, what is not given stays."""
+    """Override settings in this step. A setting that is None stays as it is."""
 
     model: Model | str | None = None
     fallbacks: Sequence[Model | str] | None = None
@@ -95,54 +96,55 @@ class OverrideInference:
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """End the run: at once before an inference, after one when the turn is in the log. The last counts."""
+    """End the run. After an inference, the log gets the turn first. The last `Terminate` wins."""
 
     termination: Termination = Termination(type="behavior_requested")  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Refuse the tool call; the model is told why. Of `Block` and `Suspend` the last one counts."""
+    """Refuse the tool call. The model reads the reason. The last `Block` or `Suspend` of a call wins."""
 
     reason: str = "Blocked by a behavior"
 
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """Put the tool call before a person; the run waits when nothing else is left to do."""
+    """Ask a person to decide about the tool call. The run waits when nothing else is left to do."""
 
     action: str = ""
-    """What is asked for, for whoever shows it: `approve`, `tool:PermissionConfirm`, …; without it `tool:`
-    and the tool's name."""
+    """The kind of the question, for user interfaces: `approve`, `tool:PermissionConfirm`, … The default is
+    `tool:` and the name of the tool."""
 
     message: str = ""
-    """What the person reads."""
+    """The question that the person reads."""
 
     parameters: Any = None
-    """What the question is about, as JSON; the call's arguments if it is None."""
+    """The subject of the question, as JSON. The default is the arguments of the call."""
 
     resume_mode: ResumeMode = "replay_tool_call"
+    """How the call continues after approval."""
 
     response_schema: Any = None
-    """Of which form the answer's result is to be, as JSON schema, for whoever shows the question. The
-    result is not checked against it: what becomes arguments of the tool is checked like all arguments."""
+    """The JSON schema of the answer's result, for user interfaces. threadlog does not check the result. If it
+    becomes the arguments of the tool, it is checked as all arguments are."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetToolResult:
-    """Answer the tool call with this; the tool does not run."""
+    """Answer the tool call with this output. The tool does not run."""
 
     output: Any
 
 
 @dataclass(frozen=True, slots=True)
 class AddMessage:
-    """Put a message into the conversation, behind the tool's."""
+    """Add a message to the conversation, after the answer of the tool."""
 
     content: str
     role: Role = "system"
     visibility: Literal["all", "internal"] = "internal"
-    """Internal messages go to the model and are hidden from people by default."""
+    """The model reads internal messages; user interfaces hide them by default."""
 
 
 InferenceAction = (
@@ -157,16 +159,7 @@ PhaseAction = State | InferenceAction | Terminate | Block | Suspend | SetToolRes
 
 LEGAL: dict[Phase, tuple[type[PhaseAction], ...]] = {
     **dict.fromkeys(Phase, (State,)),
-    Phase.BEFORE_INFERENCE: (
-        State,
-        AddContextMessage,
-        ExcludeTool,
-        IncludeOnlyTools,
-        AddRequestTransform,
-        OverrideModel,
-        OverrideInference,
-        Terminate,
-    ),
+    Phase.BEFORE_INFERENCE: (State, *get_args(InferenceAction), Terminate),
     Phase.AFTER_INFERENCE: (State, Terminate),
     Phase.BEFORE_TOOL_EXECUTE: (State, Block, Suspend, SetToolResult),
     Phase.AFTER_TOOL_EXECUTE: (State, AddMessage),
@@ -174,10 +167,10 @@ LEGAL: dict[Phase, tuple[type[PhaseAction], ...]] = {
 
 
 def refuse_illegal(phase: Phase, actions: Sequence[object]) -> None:
-    """Pass if all of the actions are legal in the phase.
+    """Raise if one of the actions is not legal in the phase.
 
     Raises:
-        PhaseError: naming the first that is not.
+        PhaseError: names the first illegal action.
     """
     for action in actions:
         if not isinstance(action, LEGAL[phase]):

@@ -1,72 +1,70 @@
-"""Agents: values that say how a run goes. Running one is the runtime's work."""
+"""Agents: declarations of what a run does. The runtime executes them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel
 
 from ...reducers.reduce import Reducers
 from ...reducers.reducer import Reducer
-from ...store.changeset import AgentFacts
+from ...store.changeset import AgentFacts, ToolExecution
 from ...store.document import dumps
 from ...store.errors import DefinitionError
 from ..models import Model, ProviderModel, RetryPolicy
 from .behavior import Behavior
-from .behavior_order import ordered
-from .output import OutputTool
+from .behavior_order import order_behaviors
+from .output import output_tool
 from .stop_policy import MaxRounds, StopPolicy
 from .tool import Tool
-
-ToolExecution = Literal["sequential", "parallel", "parallel_batch_approval"]
 
 
 @dataclass(frozen=True)
 class Agent:
-    """A name, a model, and what the model may do. Plain functions among the tools become tools.
+    """A name, a model, and what the model may do. Plain functions in `tools` become tools.
 
     Raises:
-        DefinitionError: two tools, behaviors or reducers have the same name, or the model is none.
+        DefinitionError: two tools, behaviors or reducers have the same name, or a value is invalid.
     """
 
     name: str
     model: Model | str
-    """A model, or the name of one: `openai:gpt-5`, `anthropic:claude-…`."""
+    """A model or its name: `openai:gpt-5`, `anthropic:claude-…`."""
 
     instructions: str = ""
     tools: Sequence[Tool | Callable[..., Any]] = ()
     behaviors: Sequence[Behavior] = ()
     reducers: Sequence[Reducer] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """For the model: `temperature`, `max_tokens`, `top_p`, `reasoning_effort`."""
+    """Settings of the model: `temperature`, `max_tokens`, `top_p`, `reasoning_effort`."""
 
     fallbacks: Sequence[Model | str] = ()
-    """Models to ask when the first does not answer."""
+    """Models to ask, in order, if the first does not answer."""
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     tool_execution: ToolExecution = "parallel"
-    """How the calls of one turn are made: see `round.py`."""
+    """How the tool calls of one turn are executed: see `engine/loop/tool_round.py`."""
 
     max_rounds: int = 10
-    """Of model and tools in one run; 0 is no limit."""
+    """How many rounds of model and tools a run may take; 0 means no limit."""
 
     stop_when: Sequence[StopPolicy] = ()
-    """Asked in order when a round is complete, behind `max_rounds`."""
+    """Policies to check in order after each complete round, after `max_rounds`."""
 
     output_type: type[BaseModel] | None = None
-    """What a run's output is an instance of; without it the output is the text of the last answer."""
+    """The type of a run's output. Without it, the output is the text of the last answer."""
 
     agents: Sequence[str] = ()
-    """Names of agents that may work for it, or take over: of those that are there when a run starts."""
+    """Names of agents to delegate to or hand over to, if they are registered when a run starts."""
 
     description: str = ""
-    """What it is good for, as other agents read it."""
+    """What the agent is good for, as other agents read it."""
 
     adopts_orphans: ClassVar[bool] = False
-    """Whether its runs are executed elsewhere and only followed here: one whose process died is never
-    stopped, but followed on by the next runtime that has the agent."""
+    """Whether runs are executed on another machine and only followed here. Such a run never becomes an
+    orphan: if its process dies, the next runtime that has the agent follows it."""
 
     _providers: dict[str, ProviderModel] = field(default_factory=dict, repr=False, compare=False)
 
@@ -80,9 +78,9 @@ class Agent:
                 f"the tool execution of agent {self.name!r} is one of {get_args(ToolExecution)}, "
                 f"not {self.tool_execution!r}"
             )
-        _unique("tools", self.name, [tool.name for tool in self._tools])
-        _unique("behaviors", self.name, [behavior.name for behavior in self.behaviors])
-        ordered(self.behaviors)
+        _refuse_duplicates("tools", self.name, [tool.name for tool in self._tools])
+        _refuse_duplicates("behaviors", self.name, [behavior.name for behavior in self.behaviors])
+        order_behaviors(self.behaviors)
         Reducers(self.all_reducers())
 
     @cached_property
@@ -93,17 +91,17 @@ class Agent:
     def _tools(self) -> tuple[Tool, ...]:
         made = list(self._own_tools)
         for tool in (tool for behavior in self.behaviors for tool in behavior.tools):
-            # The same function may come from several sides: the agent's own comes first.
+            # Several behaviors may bring the same function, and the agent may have it too: keep the first.
             if all(tool.function is not known.function for known in made):
                 made.append(tool)
-        return (*made, OutputTool(self.output_type)) if self.output_type else tuple(made)
+        return (*made, output_tool(self.output_type)) if self.output_type else tuple(made)
 
     def own_tools(self) -> tuple[Tool, ...]:
-        """The tools it was given itself, those aside that its behaviors bring."""
+        """Return the agent's own tools, without those that its behaviors bring."""
         return self._own_tools
 
-    def model_named(self, model: Model | str) -> Model:
-        """A model as it is; a name as the provider's model, the same one whenever it is asked for."""
+    def resolve_model(self, model: Model | str) -> Model:
+        """Return a model as it is, and a name as a provider's model: the same object each time."""
         if not isinstance(model, str):
             return model
         if model not in self._providers:
@@ -111,36 +109,35 @@ class Agent:
         return self._providers[model]
 
     def models(self) -> list[Model]:
-        """The agent's model, and its fallbacks.
+        """Return the agent's model and its fallbacks.
 
         Raises:
-            DefinitionError: a name is not a provider's, or its extra is not installed.
+            DefinitionError: a name is not that of a provider's model, or its extra is not installed.
         """
-        return [self.model_named(model) for model in (self.model, *self.fallbacks)]
+        return [self.resolve_model(model) for model in (self.model, *self.fallbacks)]
 
     def toolbox(self) -> dict[str, Tool]:
-        """The tools by name: a dictionary of the caller's own."""
+        """Return all tools by name, in a new dictionary."""
         return {tool.name: tool for tool in self._tools}
 
     def policies(self) -> tuple[StopPolicy, ...]:
-        """What may stop a run of this agent, in the order of asking."""
+        """Return the stop policies of a run, in the order in which they are checked."""
         own = (MaxRounds(self.max_rounds),) if self.max_rounds else ()
         return (*own, *self.stop_when)
 
     def all_reducers(self) -> tuple[Reducer, ...]:
-        """The agent's own reducers, and those that its behaviors bring."""
+        """Return the agent's own reducers and those that its behaviors bring."""
         brought = [reducer for behavior in self.behaviors for reducer in behavior.reducers]
         return tuple(dict.fromkeys((*self.reducers, *brought)))
 
     def facts(self) -> AgentFacts:
-        """The specification in force, with its fingerprint: equal specifications have equal ones."""
+        """Return the specification and its fingerprint. Equal specifications have equal fingerprints."""
         specification: dict[str, Any] = {
-            "model": _named(self.model),
-            "fallbacks": [_named(model) for model in self.fallbacks],
+            "model": _model_name(self.model),
+            "fallbacks": [_model_name(model) for model in self.fallbacks],
             "instructions": self.instructions,
             "settings": dict(self.settings),
             "tools": [asdict(tool.spec()) for tool in self._tools],
-            "tool_execution": self.tool_execution,
             "behaviors": [
                 {"name": behavior.name, "settings": dict(behavior.settings)} for behavior in self.behaviors
             ],
@@ -150,16 +147,20 @@ class Agent:
             "agents": list(self.agents),
             "description": self.description,
         }
-        if self.adopts_orphans:
-            specification["adopts_orphans"] = True
-        fingerprint = sha256(dumps(specification)).hexdigest()
-        return AgentFacts(name=self.name, fingerprint=fingerprint, specification=specification)
+        fingerprint = sha256(dumps([specification, self.tool_execution])).hexdigest()
+        return AgentFacts(
+            name=self.name,
+            fingerprint=fingerprint,
+            specification=specification,
+            tool_execution=self.tool_execution,
+            adopts_orphans=self.adopts_orphans,
+        )
 
 
-def _named(model: Model | str) -> str:
+def _model_name(model: Model | str) -> str:
     return model if isinstance(model, str) else model.name
 
 
-def _unique(what: str, agent: str, names: list[str]) -> None:
+def _refuse_duplicates(what: str, agent: str, names: list[str]) -> None:
     if len(set(names)) < len(names):
         raise DefinitionError(f"two {what} of agent {agent!r} have the same name: {sorted(names)}")

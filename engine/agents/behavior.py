@@ -1,13 +1,13 @@
-"""Behaviors: how a user takes part in a run. A method per phase, each given a context, returning actions.
+"""Behaviors: user code that runs in the phases of a run. Each phase has a method, which returns actions.
 
-A behavior acts through the actions it returns and in no other way. Behaviors of an agent are asked in
-order, and each sees the state as the one before it left it.
+The returned actions are the only way in which a behavior changes a run. The behaviors of an agent run in
+order, and each sees the state that the one before it has left.
 
-Methods are plain functions. One that must ask the world is an `async def` and does so through
-`await context.effect(name, call)`: the answer is in the log, and is served from there in a replay.
+A method is a plain function. A method that needs something from outside of the run is an `async def` and
+calls `await context.effect(name, call)`. The log keeps the answer, and a replay reads it from there.
 
-A run that is cancelled cuts off the behavior that it waits for. One that is told of an end, a call's or the
-run's, may finish, unless the run is cancelled twice or its runtime is left.
+Cancelling a run interrupts the behavior that the run waits for. Only `after_tool_execute` and `run_end` may
+finish, unless the run is cancelled twice or its runtime is closed.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -24,43 +24,47 @@ from ...reducers.tool_call import DecisionRecord
 from ...store.changeset import Message, Scope, ToolCall, ToolOutcome
 from ..models import Turn
 from .actions import PhaseAction
-from .tool import Tool, copied
+from .tool import Tool
+from .tool_context import read_copy
 
-Wanted = PhaseAction | Iterable[PhaseAction] | None
-Returned = Wanted | Awaitable[Wanted]
+PhaseActions = PhaseAction | Iterable[PhaseAction] | None
+"""The actions that a behavior asks for in a phase: one, several or none."""
+
+PhaseResult = PhaseActions | Awaitable[PhaseActions]
+"""What the method of a phase returns: a plain method the actions, an `async def` an awaitable of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a behavior may know. Nothing in it can be changed through it."""
+    """The run as a behavior sees it: read-only."""
 
     phase: Phase
     run_id: str
     thread_id: str
     agent: str
     step: int
-    """0 for the first inference of the run."""
+    """The number of the inference in the run, from 0."""
 
     messages: Sequence[Message]
-    """The conversation so far, this run's own messages included."""
+    """The conversation so far, including the messages of this run."""
 
     tools: Collection[str]
-    """Names of the tools that the agent itself was given, those aside that its behaviors bring."""
+    """Names of the agent's own tools, without those that its behaviors bring."""
 
     turn: Turn | None = None
-    """The model's answer: from `after_inference` to `step_end`."""
+    """The answer of the model, from `after_inference` to `step_end`."""
 
     error: str | None = None
-    """Why no model answered, in the same phases."""
+    """Why no model answered, from `after_inference` to `step_end`."""
 
     call: ToolCall | None = None
-    """The tool call: in its two phases."""
+    """The tool call, in `before_tool_execute` and `after_tool_execute`."""
 
     outcome: ToolOutcome | None = None
-    """What the call gave: in `after_tool_execute`."""
+    """The outcome of the call, in `after_tool_execute`."""
 
     decision: DecisionRecord | None = None
-    """What a person decided about this very call: in `before_tool_execute`, when it goes on."""
+    """A person's decision about the call, in `before_tool_execute` when the call resumes."""
 
     _state: Any = field(default=None, repr=False)
     _ask: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None = field(
@@ -68,53 +72,57 @@ class Context:
     )
 
     def read(self, path: str = "", default: Any = None, *, scope: Scope = "thread") -> Any:
-        """The value at a JSON pointer of the state, where an action of the scope writes it: a copy.
+        """Return a copy of the value at a JSON pointer of the state, in the scope of an action.
 
         Raises:
-            ActionError: the scope is `tool_call`, and this is no phase of a tool call.
+            ActionError: the scope is `tool_call`, but this is not a phase of a tool call.
         """
-        return copied(self._state, place(scope, path, self.call.id if self.call else None), default)
+        return read_copy(self._state, place(scope, path, self.call.id if self.call else None), default)
 
     async def effect(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Ask the world: what `call` gives, as JSON. It is in the log under the name; a replay serves it.
+        """Await `call` and return its answer as JSON. The log keeps it under the name, for replays.
 
-        A `call` that asks a model gives `Paid(answer, usage)`: the tokens are counted as the run's.
+        A `call` that asks a model returns `ModelAnswer(answer, usage)`, so that the run counts the tokens.
 
         Raises:
-            EffectError: `call` raised, or gave what is not JSON.
+            EffectError: `call` raised, or its answer is not JSON.
         """
         assert self._ask
         return await self._ask(name, call)
 
 
 class Behavior:
-    """Subclass it, and write the methods of the phases you want to take part in."""
+    """The extension point for users: subclass it and write the methods of the phases you need.
+
+    threadlog otherwise prefers composition. A base class fits here: a behavior has eight methods and five
+    attributes, and most behaviors need one or two of them. The class supplies the rest.
+    """
 
     after: Sequence[str] = ()
-    """Names of behaviors that are asked before this one, wherever they stand."""
+    """Names of behaviors that run before this one, wherever the agent lists them."""
 
     before: Sequence[str] = ()
-    """Names of behaviors that are asked after this one, wherever they stand."""
+    """Names of behaviors that run after this one, wherever the agent lists them."""
 
     reducers: Sequence[Reducer] = ()
-    """Reducers of the state it keeps: an agent that has the behavior has them too."""
+    """Reducers for the state that the behavior keeps. They are added to those of the agent."""
 
     tools: Sequence[Tool] = ()
-    """Tools it brings: an agent that has the behavior has them too, behind its own."""
+    """Tools that the behavior brings. They are added after those of the agent."""
 
     settings: Mapping[str, JsonValue] = MappingProxyType({})
-    """What it was made with and goes by: in the log with the agent, and in its fingerprint."""
+    """How the behavior is configured. The log keeps it, and the fingerprint of the agent includes it."""
 
     @property
     def name(self) -> str:
-        """Unique among the behaviors of an agent; in the log with every action it asks for."""
+        """The name, unique within an agent. The log keeps it with every action of the behavior."""
         return type(self).__name__
 
-    def run_start(self, context: Context) -> Returned: ...
-    def step_start(self, context: Context) -> Returned: ...
-    def before_inference(self, context: Context) -> Returned: ...
-    def after_inference(self, context: Context) -> Returned: ...
-    def before_tool_execute(self, context: Context) -> Returned: ...
-    def after_tool_execute(self, context: Context) -> Returned: ...
-    def step_end(self, context: Context) -> Returned: ...
-    def run_end(self, context: Context) -> Returned: ...
+    def run_start(self, context: Context) -> PhaseResult: ...
+    def step_start(self, context: Context) -> PhaseResult: ...
+    def before_inference(self, context: Context) -> PhaseResult: ...
+    def after_inference(self, context: Context) -> PhaseResult: ...
+    def before_tool_execute(self, context: Context) -> PhaseResult: ...
+    def after_tool_execute(self, context: Context) -> PhaseResult: ...
+    def step_end(self, context: Context) -> PhaseResult: ...
+    def run_end(self, context: Context) -> PhaseResult: ...

@@ -1,11 +1,10 @@
-"""Structured output: the output of a run is an instance of a pydantic model, whoever the provider is.
+"""Structured output: the output of a run is an instance of a pydantic model, with every provider.
 
-The model is offered one more tool, `final_output`, whose parameters are the fields of the output. A call
-that fits ends the run; one that does not is answered with what is wrong in it. A text is no output: the
-model is asked for the call, a few times, and then the run fails.
+The model gets an additional tool, `final_output`, whose parameters are the fields of the output. A valid call
+ends the run. An invalid call is answered with the validation errors. A text is not an output: the loop asks
+the model to call the tool, a few times, and then the run fails.
 
-What the call gives is the output as JSON, under the names of its fields: that is the run's output in the
-log. Whoever asks the run for its result gets an instance made of it.
+The log keeps the output as JSON, by field name. The result of the run has an instance made from it.
 """
 
 from collections.abc import Iterable
@@ -16,12 +15,13 @@ from pydantic import BaseModel, JsonValue, PydanticUserError, ValidationError
 from ...store.changeset import ToolOutcome
 from ...store.document import dumps
 from ...store.errors import DefinitionError
-from ..models import ToolSpec
-from .tool import Tool, ToolError, brief
+from .tool import Tool
+from .tool_parameters import ToolParameters, summarize_errors
 
 FINAL_OUTPUT = "final_output"
+DESCRIPTION = "Give the answer of this run, and end it. Its arguments are the answer."
 MAX_REMINDERS = 3
-"""How often in one epoch of a run the model is asked for the call that it did not make."""
+"""How often the model is reminded in one epoch of a run."""
 
 REMINDER = f"A text is not the answer of this run. Give the answer by calling the tool {FINAL_OUTPUT!r}."
 NOT_GIVEN = (
@@ -30,56 +30,50 @@ NOT_GIVEN = (
 )
 
 
-async def final_output(output: BaseModel) -> Any:
-    """Give the answer of this run, and end it. Its arguments are the answer."""
+async def final_output(output: BaseModel) -> dict[str, Any]:
+    """Return the output as JSON, by field name."""
     return output.model_dump(mode="json", by_alias=False, round_trip=True)
 
 
-class OutputTool(Tool):
-    """The tool that a run's output is given to: its arguments are the output itself.
+def output_tool(output_type: type[BaseModel]) -> Tool:
+    """Return the tool that receives the output of a run: its arguments are the fields of the output.
 
     Raises:
-        DefinitionError: the output's type is no model of an object.
+        DefinitionError: the output type is not a pydantic model with fields.
     """
+    schema = _schema(output_type)
+    description = "\n\n".join(filter(None, [DESCRIPTION, schema.pop("description", "")]))
 
-    def __init__(self, output_type: type[BaseModel]) -> None:
-        super().__init__(final_output)
-        self._output_type = output_type
-        schema = _schema(output_type)
-        description = "\n\n".join(filter(None, [self.description, schema.pop("description", "")]))
-        self._spec = ToolSpec(self.name, description, schema)
+    def validate(arguments: JsonValue) -> dict[str, Any]:
+        return {"output": output_type.model_validate_json(dumps(arguments))}
 
-    def _validated(self, arguments: Any) -> dict[str, Any]:
-        try:
-            return {"output": self._output_type.model_validate_json(dumps(arguments))}
-        except ValidationError as err:
-            raise ToolError(f"Invalid arguments: {brief(err)}") from err
+    return Tool(final_output, description=description, parameters=ToolParameters(schema, validate))
 
 
-def given_output(output_type: type[BaseModel], outcomes: Iterable[ToolOutcome]) -> JsonValue:
-    """The output that the first call for it has given, as JSON; None if none has.
+def find_output(output_type: type[BaseModel], outcomes: Iterable[ToolOutcome]) -> JsonValue:
+    """Return the output of the first successful call of `final_output` as JSON, or None.
 
     Raises:
-        DefinitionError: what is in the log does not make an output again.
+        DefinitionError: the JSON is not a valid output.
     """
     for outcome in outcomes:
         if outcome.name == FINAL_OUTPUT and outcome.outcome == "succeeded":
-            restored(output_type, outcome.result)
+            restore_output(output_type, outcome.result)
             return outcome.result
     return None
 
 
-def restored(output_type: type[BaseModel], result: JsonValue) -> BaseModel:
-    """An output that was given as JSON.
+def restore_output(output_type: type[BaseModel], result: JsonValue) -> BaseModel:
+    """Return the output that the log keeps as JSON.
 
     Raises:
-        DefinitionError: it makes none.
+        DefinitionError: the JSON is not a valid output.
     """
     try:
         return output_type.model_validate_json(dumps(result), by_alias=False, by_name=True)
     except ValidationError as err:
         name = output_type.__name__
-        raise DefinitionError(f"the output as JSON makes no {name} again: {brief(err)}") from err
+        raise DefinitionError(f"the output as JSON makes no {name} again: {summarize_errors(err)}") from err
 
 
 def _schema(output_type: type[BaseModel]) -> dict[str, Any]:
@@ -90,7 +84,7 @@ def _schema(output_type: type[BaseModel]) -> dict[str, Any]:
     except PydanticUserError as err:
         raise DefinitionError(f"the output type {output_type.__name__} has no JSON schema: {err}") from err
     if "$ref" in schema:
-        # A model that contains itself stands among its own definitions.
+        # The schema of a model that contains itself is one of its own definitions.
         schema = schema["$defs"][schema["$ref"].rpartition("/")[2]] | {"$defs": schema["$defs"]}
     if schema.get("type") != "object":
         raise DefinitionError(f"the output type {output_type.__name__} is no object: give it fields")

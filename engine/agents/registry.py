@@ -1,4 +1,4 @@
-"""What may run: agents with their tools, models and behaviors, as one immutable snapshot."""
+"""The registry: the agents of a runtime, as one immutable snapshot."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel
 
@@ -19,39 +19,39 @@ from .tool import Tool
 
 
 class Registered(Protocol):
-    """What a registry has agents of: those that run here, and those that run elsewhere."""
+    """An agent in a registry: one that runs here, or a remote one."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def description(self) -> str:
-        """What it is good for, as other agents read it."""
+        """What the agent is good for, as other agents read it."""
         ...
 
     @property
     def output_type(self) -> type[BaseModel] | None: ...
 
     def models(self) -> list[Model]:
-        """Those it asks here."""
+        """Return the models that the agent asks from this process."""
         ...
 
     def toolbox(self) -> dict[str, Tool]:
-        """The tools that are called here, by name."""
+        """Return the tools that are called in this process, by name."""
         ...
 
     def all_reducers(self) -> tuple[Reducer, ...]:
-        """Those of its runs, apart from threadlog's own."""
+        """Return the reducers of the agent's runs, without those of threadlog itself."""
         ...
 
     def facts(self) -> AgentFacts:
-        """The specification in force, with its fingerprint."""
+        """Return the specification and its fingerprint."""
         ...
 
 
 @dataclass(frozen=True)
 class Registry:
-    """A snapshot. A run keeps the one it started with, whatever replaces it meanwhile.
+    """A snapshot of agents. A run keeps the snapshot it started with, even if the agents are replaced.
 
     Raises:
         DefinitionError: two agents have the same name.
@@ -60,7 +60,7 @@ class Registry:
     agents: Sequence[Registered]
 
     version: int = 1
-    """Of this runtime: one more whenever the agents are replaced."""
+    """The version within this runtime. It grows by one when the agents are replaced."""
 
     def __post_init__(self) -> None:
         if len(self._by_name) < len(self.agents):
@@ -74,10 +74,10 @@ class Registry:
         return name in self._by_name
 
     def agent(self, name: str) -> Registered:
-        """The agent of a name.
+        """Return the agent with this name.
 
         Raises:
-            RunError: there is none.
+            RunError: the registry has no such agent.
         """
         if name not in self._by_name:
             raise RunError(f"there is no agent {name!r} here; there are {sorted(self._by_name)}")
@@ -85,14 +85,10 @@ class Registry:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all specifications: equal registries have equal ones, whatever their versions."""
+        """Return the SHA-256 of all specifications. It does not depend on the version."""
         return sha256(dumps({agent.name: agent.facts().fingerprint for agent in self.agents})).hexdigest()
 
-    def facts(self, name: str) -> AgentFacts:
-        """What the log keeps of an agent when it starts to run from here."""
-        return self.agent(name).facts().model_copy(update={"registry": self.fingerprint})
-
-    def connections(self) -> Iterator[AbstractAsyncContextManager[Any]]:
-        """The models that keep connections, each once."""
+    def connections(self) -> Iterator[AbstractAsyncContextManager[object]]:
+        """Return the models that keep connections open, each of them once."""
         models = {id(model): model for agent in self.agents for model in agent.models()}
         return (model for model in models.values() if isinstance(model, AbstractAsyncContextManager))

@@ -1,4 +1,4 @@
-"""Remote agents: what the registry has of an agent that runs on another machine."""
+"""Remote agents: agents that run on another machine, as the registry knows them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,32 +19,32 @@ from .tool import Tool
 
 @dataclass(frozen=True)
 class RemoteAgent:
-    """An agent behind an A2A server. A run of it follows a task there, on a thread that mirrors the task.
+    """An agent of an A2A server. A run follows a task of the server, on a thread that mirrors the task.
 
     Raises:
-        DefinitionError: the address is none for HTTP or holds a password, or the extra is not installed.
+        DefinitionError: the address is not HTTP or contains a password, or the extra is not installed.
     """
 
     name: str
     url: str
-    """Where its agent card is: the server's own address, or that of the card if it ends with `.json`."""
+    """The address of the server, or of the agent card if it ends with `.json`."""
 
     token_env: str | None = None
-    """The environment variable with the bearer token that is sent. The log never has the token."""
+    """The environment variable that has the bearer token. The log never contains the token."""
 
     patience: float = 3600.0
-    """Seconds for which a server that does not answer is tried again, before the run ends as an error."""
+    """Seconds to retry while the server does not answer. Then the run ends with an error."""
 
     card: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The agent card, if it was read; else it is read when a run begins."""
+    """The agent card, if it was already read. Otherwise it is read when a run begins."""
 
     adopts_orphans: ClassVar[bool] = True
-    """Its runs go on where they are, whatever becomes of the process that follows them."""
+    """The remote run continues even if the process that follows it dies."""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise DefinitionError(f"the address of agent {self.name!r} is none for HTTP: {self.url!r}")
+            raise DefinitionError(f"the address of agent {self.name!r} is not an HTTP URL: {self.url!r}")
         if parts.username or parts.password:
             raise DefinitionError(
                 f"the address of agent {self.name!r} holds a password, which the log would keep: "
@@ -57,35 +57,36 @@ class RemoteAgent:
 
     @property
     def description(self) -> str:
-        """What the agent says of itself, once its card was read."""
+        """The description in the agent card, if the card was read."""
         return str(self.card.get("description", "")) if self.card else ""
 
     @property
     def output_type(self) -> type[BaseModel] | None:
-        """None: an output is what the task gives."""
+        """None: the output is that of the task."""
         return None
 
     def models(self) -> list[Model]:
-        """None: it asks them where it is."""
+        """Return no models: the remote agent asks its own."""
         return []
 
     def toolbox(self) -> dict[str, Tool]:
-        """None that are called here."""
+        """Return no tools: the remote agent calls its own."""
         return {}
 
     def all_reducers(self) -> tuple[Reducer, ...]:
-        """None of its own."""
+        """Return no reducers."""
         return ()
 
     def facts(self) -> AgentFacts:
-        """The address and the card in force. The fingerprint is theirs."""
+        """Return the specification, with the fingerprint of the address and the card."""
         given = {"url": self.url, "card": dict(self.card) if self.card else None}
         specification: dict[str, Any] = {
             "kind": "a2a",
             **given,
             "token_env": self.token_env,
             "patience": self.patience,
-            "adopts_orphans": self.adopts_orphans,
         }
         fingerprint = sha256(dumps(given)).hexdigest()
-        return AgentFacts(name=self.name, fingerprint=fingerprint, specification=specification)
+        return AgentFacts(
+            name=self.name, fingerprint=fingerprint, specification=specification, adopts_orphans=True
+        )

@@ -1,7 +1,7 @@
-"""Stop policies: when a run that would go on is stopped. Pure: each reads the progress of the run.
+"""Stop policies: conditions that stop a run that would otherwise continue. Pure.
 
-They are asked when a round is complete, its tools included. A run that ends naturally is never stopped.
-Time is read from the changesets of the run alone, so a replay decides the same.
+The loop checks the policies after each complete round, tool calls included. A run that ends naturally is
+never stopped. Policies read time only from the changesets of the run, so a replay stops at the same round.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,126 +14,128 @@ from ...store.changeset import Message, Termination
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One inference, and the tools it called."""
+class RoundSummary:
+    """One inference and the tools it called, as stop policies see them."""
 
     text: str
     tools: tuple[str, ...]
-    """Their names, in call order."""
+    """The names of the tools, in call order."""
 
     failed: bool
-    """Whether it called tools and every one of them failed."""
+    """Whether every tool call of the round failed. False for a round without tool calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run so far."""
+    """The progress of a run so far."""
 
-    rounds: Sequence[Round]
+    rounds: Sequence[RoundSummary]
     tokens: int
-    """Sent and received together."""
+    """Input and output tokens together."""
 
     elapsed: int
-    """Microseconds from the first changeset since the run was started, or resumed, to its last."""
+    """Microseconds from the first changeset since the run was started or resumed to the last one."""
 
 
 class StopPolicy(Protocol):
-    """Anything that looks at the progress of a run and may say stop."""
+    """Decides from the progress of a run whether to stop it."""
 
     def check(self, progress: Progress) -> Termination | None:
-        """Why the run stops here, or None."""
+        """Return why the run stops here, or None to let it continue."""
         raise NotImplementedError
 
 
-def _stopped(code: str, detail: str | None = None) -> Termination:
+def _stop(code: str, detail: str | None = None) -> Termination:
     return Termination(type="stopped", code=code, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)
 class MaxRounds:
-    """Stop after so many rounds."""
+    """Stop after this many rounds."""
 
     rounds: int
 
     def check(self, progress: Progress) -> Termination | None:
-        return _stopped("max_rounds_reached") if len(progress.rounds) >= self.rounds else None
+        return _stop("max_rounds_reached") if len(progress.rounds) >= self.rounds else None
 
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """Stop when so many seconds have passed since the run started, or was resumed.
+    """Stop when this many seconds have passed since the run was started or resumed.
 
-    What goes on is not interrupted: a tool has a `timeout` of its own, and so has a provider.
+    A running tool or model call is not interrupted: tools and providers have their own timeouts.
     """
 
     seconds: float
 
     def check(self, progress: Progress) -> Termination | None:
-        return _stopped("timeout_reached") if progress.elapsed >= self.seconds * 1_000_000 else None
+        return _stop("timeout_reached") if progress.elapsed >= self.seconds * 1_000_000 else None
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBudget:
-    """Stop when so many tokens were sent and received; 0 is no limit."""
+    """Stop when input and output tokens together reach a limit; 0 means no limit."""
 
     max_total: int
 
     def check(self, progress: Progress) -> Termination | None:
         spent = self.max_total and progress.tokens >= self.max_total
-        return _stopped("token_budget_exceeded") if spent else None
+        return _stop("token_budget_exceeded") if spent else None
 
 
 @dataclass(frozen=True, slots=True)
 class ConsecutiveErrors:
-    """Stop when in so many rounds on end every tool failed; 0 is no limit."""
+    """Stop when every tool call failed in this many consecutive rounds; 0 means no limit."""
 
     max: int
 
     def check(self, progress: Progress) -> Termination | None:
         last = progress.rounds[-self.max :] if self.max else ()
         enough = len(last) == self.max and all(round.failed for round in last)
-        return _stopped("consecutive_errors_exceeded") if self.max and enough else None
+        return _stop("consecutive_errors_exceeded") if self.max and enough else None
 
 
 @dataclass(frozen=True, slots=True)
 class StopOnTool:
-    """Stop when a tool was called."""
+    """Stop after a round that called this tool."""
 
     tool_name: str
 
     def check(self, progress: Progress) -> Termination | None:
         called = bool(progress.rounds) and self.tool_name in progress.rounds[-1].tools
-        return _stopped("tool_called", self.tool_name) if called else None
+        return _stop("tool_called", self.tool_name) if called else None
 
 
 @dataclass(frozen=True, slots=True)
 class ContentMatch:
-    """Stop when the model's text holds a pattern (plain text); an empty one never matches."""
+    """Stop when the model's text contains a pattern (plain text). An empty pattern never matches."""
 
     pattern: str
 
     def check(self, progress: Progress) -> Termination | None:
         matched = self.pattern and progress.rounds and self.pattern in progress.rounds[-1].text
-        return _stopped("content_matched", self.pattern) if matched else None
+        return _stop("content_matched", self.pattern) if matched else None
 
 
 @dataclass(frozen=True, slots=True)
 class LoopDetection:
-    """Stop when two rounds next to each other, among the last `window`, called the same tools."""
+    """Stop when two consecutive rounds among the last `window` called the same tools."""
 
     window: int = 2
 
     def check(self, progress: Progress) -> Termination | None:
         last = [sorted(round.tools) for round in progress.rounds[-max(self.window, 2) :]]
         again = any(a and a == b for a, b in pairwise(last))
-        return _stopped("loop_detected") if again else None
+        return _stop("loop_detected") if again else None
 
 
-def rounds(messages: Iterable[Message], calls: Iterable[ToolCallState], run_id: str) -> list[Round]:
-    """The rounds of a run that the conversation holds: a run that is resumed has gone on for as many."""
+def past_rounds(
+    messages: Iterable[Message], calls: Iterable[ToolCallState], run_id: str
+) -> list[RoundSummary]:
+    """Return the rounds that the conversation contains of a run. A resumed run starts with them."""
     failed = {call.call_id for call in calls if call.status == "failed"}
     return [
-        Round(
+        RoundSummary(
             text=message.content,
             tools=tuple(call.name for call in message.tool_calls),
             failed=all(call.id in failed for call in message.tool_calls),
@@ -143,6 +145,6 @@ def rounds(messages: Iterable[Message], calls: Iterable[ToolCallState], run_id: 
     ]
 
 
-def stopped(policies: Sequence[StopPolicy], progress: Progress) -> Termination | None:
-    """What the first policy says that says stop."""
+def check_policies(policies: Sequence[StopPolicy], progress: Progress) -> Termination | None:
+    """Return the termination of the first policy that stops the run."""
     return next(filter(None, (policy.check(progress) for policy in policies)), None)

@@ -1,11 +1,11 @@
-"""Compaction: the model is told of a long conversation's older part by a summary. The log keeps it all.
+"""Compaction: a summary replaces the older part of a long conversation in requests. The log keeps everything.
 
-When a conversation is too long, large results of settled calls are shortened first; when that is not enough
-a model is asked for a summary, and the boundary moves. It never parts a tool call from its answer, nor
-covers a call that waits for a person, nor what the model has not answered to yet.
+If a conversation is too long, large results of settled calls become previews. If it is still too long, a
+model writes a summary, and the boundary moves. A summary never separates a tool call from its answer. It
+never covers a call that waits for a person, or a message that the model has not answered yet.
 
-The question and its answer are an effect: a replay serves it. When there is no summary to be had the
-request goes out as it is.
+Writing the summary is an effect, so a replay reads it from the log. If no model writes one, the request is
+sent without it.
 """
 
 from collections.abc import Set
@@ -20,28 +20,36 @@ from ...reducers.tool_call import calls
 from ...store.changeset import Message
 from ...store.errors import EffectError
 from ..agents import AddRequestTransform, Behavior, Context, PhaseAction, State
-from ..models import Collector, Model, ModelRequest, Paid, ProviderModel
-from .excerpt import Boundary, Excerpt, covered, estimated_tokens, previewed, shortened, transcript
+from ..models import Collector, Model, ModelAnswer, ModelRequest, ProviderModel
+from .excerpt import (
+    Boundary,
+    Excerpt,
+    estimate_tokens,
+    insert_summary,
+    shorten_messages,
+    shorten_request,
+    transcript,
+)
 
 COMPACTION = "/__context"
 SUMMARY_TOKENS = 1024
-"""How long a summary may be."""
+"""The maximum length of a summary."""
 
 INSTRUCTIONS = (
-    "Summarize the conversation that you are given, for somebody who has to go on with it and cannot read "
-    "it: what the user wants, what was decided and why, what was found out, with the names, numbers and "
-    "paths that matter, and what is still to be done. Write nothing but the summary."
+    "Summarize the following conversation for someone who continues it without reading it: what the user "
+    "wants, what was decided and why, what was found out, with the names, numbers and paths that matter, "
+    "and what is still to be done. Write only the summary."
 )
 
 
 class Compacted(BaseModel):
-    """How much of a thread's conversation is told by a summary; nothing without a boundary."""
+    """The boundary of a thread: up to where a summary replaces the conversation, if there is one."""
 
     boundary: Boundary | None = None
 
 
 class MoveBoundary(Action):
-    """Tell more of the conversation by a summary."""
+    """Replace more of the conversation by a summary."""
 
     boundary: Boundary
 
@@ -56,12 +64,12 @@ COMPACTION_REDUCER = Reducer(
 
 
 class Compaction(Behavior):
-    """Keeps requests short, by a summary of the conversation's older part that `model` writes.
+    """Keeps requests short. `model` writes a summary of the older part of the conversation.
 
-    Tokens are estimated, of the conversation alone: instructions and tools come on top of `threshold`. The
-    last `keep` messages are shown as they are, and so is the model's last turn with what came of it. A
-    summary that would stand for fewer than `min_gain` tokens is not made. Tool results of `large_result`
-    tokens are large.
+    `threshold` is a number of tokens, estimated for the conversation alone, without instructions and tools.
+    The last `keep` messages stay unchanged, and so does the model's last turn with all that follows it. No
+    summary is written that would replace fewer than `min_gain` tokens. A tool result is large from
+    `large_result` tokens.
     """
 
     reducers = (COMPACTION_REDUCER,)
@@ -92,14 +100,15 @@ class Compaction(Behavior):
         actions: list[PhaseAction] = []
         excerpt, large = self._excerpt(context), frozenset[str]()
         if self._is_too_long(excerpt, large):
-            large = excerpt.large(self._large_result)
-        if self._is_too_long(excerpt, large) and (further := await self._further(context, excerpt, large)):
-            actions.append(State(MoveBoundary(boundary=further)))
-            excerpt = replace(excerpt, boundary=further)
-        if excerpt.boundary and (hidden := excerpt.hidden()):
-            actions.append(AddRequestTransform(partial(covered, hidden=hidden, boundary=excerpt.boundary)))
+            large = excerpt.large_result_ids(self._large_result)
+        if self._is_too_long(excerpt, large) and (moved := await self._move(context, excerpt, large)):
+            actions.append(State(MoveBoundary(boundary=moved)))
+            excerpt = replace(excerpt, boundary=moved)
+        if excerpt.boundary and (hidden := excerpt.hidden_ids()):
+            transform = partial(insert_summary, hidden=hidden, boundary=excerpt.boundary)
+            actions.append(AddRequestTransform(transform))
         if large:
-            actions.append(AddRequestTransform(partial(shortened, large=large)))
+            actions.append(AddRequestTransform(partial(shorten_request, large=large)))
         return actions
 
     def _excerpt(self, context: Context) -> Excerpt:
@@ -110,45 +119,45 @@ class Compaction(Behavior):
         return Excerpt(messages, boundary, settled)
 
     def _is_too_long(self, excerpt: Excerpt, large: Set[str]) -> bool:
-        return estimated_tokens(previewed(excerpt.shown(), large)) > self._threshold
+        return estimate_tokens(shorten_messages(excerpt.visible(), large)) > self._threshold
 
-    async def _further(self, context: Context, excerpt: Excerpt, large: Set[str]) -> Boundary | None:
-        """A boundary further on: if there is a place for it, enough is gained, and a summary is given."""
-        cut = excerpt.frontier(_waiting(context))
-        if estimated_tokens(excerpt.messages[excerpt.covered : cut]) < max(self._min_gain, 1):
+    async def _move(self, context: Context, excerpt: Excerpt, large: Set[str]) -> Boundary | None:
+        """Return a later boundary if there is one, it saves enough tokens, and a model writes the summary."""
+        cut = excerpt.frontier(_waiting_calls(context))
+        if estimate_tokens(excerpt.messages[excerpt.covered_count : cut]) < max(self._min_gain, 1):
             return None
-        told = excerpt.before(cut)
+        summarized = excerpt.visible_before(cut)
         try:
-            answer = await context.effect("summary", partial(self._ask, previewed(told, large)))
+            answer = await context.effect("summary", partial(self._ask, shorten_messages(summarized, large)))
         except EffectError:
-            return None  # the log has it; the run goes on without a summary
+            return None  # the error is in the log, and the run continues without a summary
         if not answer:
             return None
         return Boundary(
             covers_through_message_id=excerpt.messages[cut - 1].id,
             summary=answer,
-            original_tokens=estimated_tokens(told),
+            original_tokens=estimate_tokens(summarized),
         )
 
-    async def _ask(self, told: list[Message]) -> Paid:
-        """The model's summary, and what it cost."""
+    async def _ask(self, messages: list[Message]) -> ModelAnswer:
+        """Return the model's summary and its token usage."""
         model = ProviderModel(self._model) if isinstance(self._model, str) else self._model
         collector = Collector()
-        async for part in model.stream(_request(told)):
+        async for part in model.stream(_request(messages)):
             collector.add(part)
         turn = collector.turn()
-        return Paid(turn.text.strip(), turn.usage)
+        return ModelAnswer(turn.text.strip(), turn.usage)
 
 
-def _waiting(context: Context) -> frozenset[str]:
-    """The calls that a person has to decide about, or that go on because one has."""
+def _waiting_calls(context: Context) -> frozenset[str]:
+    """Return the ids of the calls that wait for a decision, or resume after one."""
     records = calls({TOOL_CALLS.removeprefix("/"): context.read(TOOL_CALLS, {})})
     return frozenset(call.call_id for call in records if call.status in ("suspended", "resuming"))
 
 
-def _request(told: list[Message]) -> ModelRequest:
-    messages = [
+def _request(messages: list[Message]) -> ModelRequest:
+    prompt = [
         Message(id="instructions", role="system", content=INSTRUCTIONS),
-        Message(id="transcript", role="user", content=transcript(told)),
+        Message(id="transcript", role="user", content=transcript(messages)),
     ]
-    return ModelRequest(messages, settings={"max_tokens": SUMMARY_TOKENS})
+    return ModelRequest(prompt, settings={"max_tokens": SUMMARY_TOKENS})

@@ -1,11 +1,11 @@
-"""What a request shows of a long conversation: a summary, previews, and the rest as it is. Pure.
+"""The part of a long conversation that a request shows: a summary, previews, and the rest. Pure.
 
-    older than the boundary      a summary in its place
-    settled                      large tool results as previews
-    the last messages            as they are
+    messages up to the boundary     replaced by a summary
+    settled messages                large tool results become previews
+    the last messages               unchanged
 
-The summary is told as a user's message: providers want one at the beginning, and what tools have said
-must not come back with the authority of a system prompt.
+The summary is a user message. Providers expect one at the beginning, and text from tools must not return with
+the authority of a system prompt.
 """
 
 from collections.abc import Iterator, Sequence, Set
@@ -23,58 +23,58 @@ PREVIEW_LINES = 24
 
 
 class Boundary(BaseModel):
-    """Up to where a summary stands for the conversation."""
+    """A summary, and the last message that it replaces."""
 
     covers_through_message_id: str
     summary: str
     original_tokens: int
-    """Of what this summary took the place of, estimated: messages, and the summary before it."""
+    """The estimated size of what the summary replaced: messages, and the summary before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A conversation, and how much of it is told by a summary."""
+    """A conversation and the summary of its older part."""
 
     messages: Sequence[Message]
     boundary: Boundary | None = None
     settled: int = 0
-    """How many of the messages are older than those that are always shown as they are."""
+    """The number of messages before those that are always shown unchanged."""
 
     @property
-    def covered(self) -> int:
-        """How many messages the summary stands for; none if it is not about this conversation."""
+    def covered_count(self) -> int:
+        """The number of messages that the summary replaces: 0 if it belongs to another conversation."""
         through = self.boundary.covers_through_message_id if self.boundary else None
         return next((n for n, message in enumerate(self.messages, 1) if message.id == through), 0)
 
-    def shown(self) -> list[Message]:
-        """The summary, and the messages that it does not stand for."""
-        said = [summary_message(self.boundary)] if self.boundary and self.covered else []
-        return [*said, *self.messages[self.covered :]]
+    def visible(self) -> list[Message]:
+        """Return the summary and the messages after it."""
+        summary = [summary_message(self.boundary)] if self.boundary and self.covered_count else []
+        return [*summary, *self.messages[self.covered_count :]]
 
-    def before(self, cut: int) -> list[Message]:
-        """What of the shown is from the first `cut` messages: what a summary of these is made of."""
-        return self.shown()[: cut - self.covered + bool(self.covered)]
+    def visible_before(self, cut: int) -> list[Message]:
+        """Return the visible part of the first `cut` messages: the input of their summary."""
+        return self.visible()[: cut - self.covered_count + bool(self.covered_count)]
 
-    def hidden(self) -> frozenset[str]:
-        """Ids of the messages that the summary stands for, and of answers made up for their calls."""
-        return spoken(self.messages[: self.covered])
+    def hidden_ids(self) -> frozenset[str]:
+        """Return the ids of the messages that the summary replaces, and of placeholder answers to calls."""
+        return conversation_ids(self.messages[: self.covered_count])
 
-    def large(self, tokens: int) -> frozenset[str]:
-        """Ids of settled tool results of at least so many tokens."""
+    def large_result_ids(self, tokens: int) -> frozenset[str]:
+        """Return the ids of the settled tool results that have at least this many tokens."""
         results = (message for message in self.messages[: self.settled] if message.role == "tool")
-        return frozenset(message.id for message in results if estimated_tokens([message]) >= tokens)
+        return frozenset(message.id for message in results if estimate_tokens([message]) >= tokens)
 
     def frontier(self, waiting: Set[str]) -> int:
-        """The most settled messages that can be covered without parting a call from its answer.
+        """Return how many settled messages a summary can replace without separating a call from its answer.
 
-        `waiting` are the calls whose answer is yet to come.
+        `waiting` are the calls that have no answer yet.
         """
         rounds = list(self._rounds(waiting))
         cuts = range(self.settled, 0, -1)
         return next((cut for cut in cuts if not any(first < cut <= last for first, last in rounds)), 0)
 
     def _rounds(self, waiting: Set[str]) -> Iterator[tuple[int, int]]:
-        """From where to where each call and its answer stand."""
+        """Yield the places of each call and its answer."""
         issued: dict[str, int] = {}
         for place, message in enumerate(self.messages):
             issued |= {call.id: place for call in message.tool_calls}
@@ -83,29 +83,29 @@ class Excerpt:
         yield from ((issued[call_id], len(self.messages)) for call_id in waiting & issued.keys())
 
 
-def spoken(messages: Sequence[Message]) -> frozenset[str]:
-    """Ids of the messages, and of answers made up for their calls; system messages that lead them aside."""
+def conversation_ids(messages: Sequence[Message]) -> frozenset[str]:
+    """Return the ids of the messages from the first that is not `system`, and of placeholder answers."""
     said = list(dropwhile(lambda message: message.role == "system", messages))
     answers = (f"{message.id}/{call.id}" for message in said for call in message.tool_calls)
     return frozenset([*(message.id for message in said), *answers])
 
 
-def covered(request: ModelRequest, *, hidden: Set[str], boundary: Boundary) -> ModelRequest:
-    """The request with the summary in the place of the messages that it stands for."""
+def insert_summary(request: ModelRequest, *, hidden: Set[str], boundary: Boundary) -> ModelRequest:
+    """Return the request with the summary in place of the hidden messages."""
     first = next((n for n, message in enumerate(request.messages) if message.id in hidden), None)
     if first is None:
         return request
-    behind = [message for message in request.messages[first:] if message.id not in hidden]
-    return replace(request, messages=[*request.messages[:first], summary_message(boundary), *behind])
+    rest = [message for message in request.messages[first:] if message.id not in hidden]
+    return replace(request, messages=[*request.messages[:first], summary_message(boundary), *rest])
 
 
-def shortened(request: ModelRequest, *, large: Set[str]) -> ModelRequest:
-    """The request with previews in the place of large tool results."""
-    return replace(request, messages=previewed(request.messages, large))
+def shorten_request(request: ModelRequest, *, large: Set[str]) -> ModelRequest:
+    """Return the request with previews in place of large tool results."""
+    return replace(request, messages=shorten_messages(request.messages, large))
 
 
-def previewed(messages: Sequence[Message], large: Set[str]) -> list[Message]:
-    """The messages, of some only the beginning of their content."""
+def shorten_messages(messages: Sequence[Message], large: Set[str]) -> list[Message]:
+    """Return the messages with previews in place of the large ones."""
     return [
         message.model_copy(update={"content": preview(message.content)}) if message.id in large else message
         for message in messages
@@ -113,13 +113,13 @@ def previewed(messages: Sequence[Message], large: Set[str]) -> list[Message]:
 
 
 def preview(content: str) -> str:
-    """The beginning of a text, and how much of it is left out."""
+    """Return the beginning of a text, with a note on how much is missing."""
     beginning = "\n".join(content[:PREVIEW_CHARACTERS].splitlines()[:PREVIEW_LINES])
     return f"{beginning}\n[{len(content) - len(beginning)} characters are left out here]"
 
 
 def summary_message(boundary: Boundary) -> Message:
-    """What the model is told in the place of the messages up to the boundary."""
+    """Return the message that replaces all messages up to the boundary."""
     return Message(
         id=f"summary:{boundary.covers_through_message_id}",
         role="user",
@@ -129,15 +129,15 @@ def summary_message(boundary: Boundary) -> Message:
 
 
 def transcript(messages: Sequence[Message]) -> str:
-    """The messages as one text."""
+    """Return the messages as one text."""
     return "\n\n".join(f"{message.role}: {_text(message)}" for message in messages)
 
 
-def estimated_tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens the messages are: one for four characters."""
+def estimate_tokens(messages: Sequence[Message]) -> int:
+    """Estimate the number of tokens: one for four characters."""
     return sum(len(_text(message)) for message in messages) // 4
 
 
 def _text(message: Message) -> str:
-    asked = (f"\n[calls {call.name} {dumps(call.arguments).decode()}]" for call in message.tool_calls)
-    return message.content + "".join(asked)
+    calls = (f"\n[calls {call.name} {dumps(call.arguments).decode()}]" for call in message.tool_calls)
+    return message.content + "".join(calls)

@@ -1,13 +1,13 @@
-"""Handing a conversation over to another agent: same thread, same run, other model, prompt and tools.
+"""Hand-off: another agent takes over the conversation, on the same thread and in the same run.
 
-    agent_handoff -> requested -> at the next inference: active, until the next hand-off
+    the model calls agent_handoff -> requested -> active from the next inference, until the next hand-off
 
-The agent that takes over brings its model, settings, tools and reducers, and its instructions behind those
-of the run's own agent. Its behaviors stay out: those of the run's agent watch over all that happens. What
-was called before the hand-off took effect is held to the tools of the agent that called it.
+The agent that takes over brings its model, settings, tools and reducers. Its instructions follow those of the
+run's own agent. Its behaviors are not used: the behaviors of the run's own agent apply to the whole run.
+Calls made before the hand-off takes effect may only use the tools of the agent that made them.
 
-The thread keeps who is active across runs. Handing over to the run's own agent is the way back; so is a
-run of an agent that knows nobody of that name.
+The thread remembers the active agent across runs. A hand-off to the run's own agent ends the hand-off. So
+does a run of an agent that has no agent of that name to hand over to.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,27 +39,27 @@ from ..models import SETTINGS
 
 HANDOFF = "/agent_handoff"
 HANDOFF_TOOL = "agent_handoff"
-TASK = "What the other agent shall do, in the words of a user."
+TASK = "The task of the other agent, written as a user would."
 
 
 class HandoffState(BaseModel):
-    """Who speaks on a thread."""
+    """The active agent of a thread, and a requested hand-off."""
 
     active_agent: str | None = None
-    """None is the run's own agent."""
+    """The agent that has taken over. None is the run's own agent."""
 
     requested_agent: str | None = None
-    """Who takes over at the next inference, if anybody."""
+    """The agent that takes over at the next inference."""
 
 
 class RequestHandoff(Action):
-    """Let an agent take over at the next inference."""
+    """Request that an agent takes over at the next inference."""
 
     agent: str
 
 
 class ActivateHandoff(Action):
-    """The agent takes over now; None is the run's own."""
+    """Make an agent the active one. None is the run's own agent."""
 
     agent: str | None
 
@@ -76,14 +76,14 @@ HANDOFF_REDUCER = Reducer(
 
 
 class Handoff(Behavior):
-    """Lets the model hand the conversation over to one of the agents, and back.
+    """Lets the model hand the conversation over to other agents and back.
 
     Raises:
         DefinitionError: two of the agents have the same name.
     """
 
     after = ("Permission",)
-    """What the active agent may not call must not be put before a person first."""
+    """A call that the active agent may not make must be blocked, not suspended for approval."""
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         self._agents = {agent.name: agent for agent in agents}
@@ -96,7 +96,7 @@ class Handoff(Behavior):
         self.reducers = (HANDOFF_REDUCER, *(reducer for agent in agents for reducer in agent.reducers))
 
     def before_inference(self, context: Context) -> Iterator[PhaseAction]:
-        state = _state(context)
+        state = _handoff_state(context)
         active = state.requested_agent or state.active_agent
         if state.requested_agent:
             yield State(ActivateHandoff(agent=None if active == context.agent else active))
@@ -109,9 +109,9 @@ class Handoff(Behavior):
     def before_tool_execute(self, context: Context) -> Block | None:
         assert context.call
         if context.decision:
-            return None  # it was held to the agent that made it, when that made it
+            return None  # the call was checked when the model made it
         name = context.call.name
-        agent = self._agent(_state(context).active_agent, context)
+        agent = self._agent(_handoff_state(context).active_agent, context)
         if agent is None:
             is_allowed = name not in self._brought - set(context.tools)
         else:
@@ -120,11 +120,11 @@ class Handoff(Behavior):
         return None if is_allowed else Block(f"The agent {speaker!r} has no tool {name!r}")
 
     def _agent(self, name: str | None, context: Context) -> Agent | None:
-        """The agent that took over; None if it is the run's own."""
+        """Return the agent that has taken over, or None for the run's own agent."""
         return None if name == context.agent else self._agents.get(name or "")
 
 
-def _state(context: Context) -> HandoffState:
+def _handoff_state(context: Context) -> HandoffState:
     return HandoffState.model_validate(context.read(HANDOFF, {}))
 
 
@@ -137,19 +137,19 @@ def _overlay(agent: Agent) -> Iterator[PhaseAction]:
 
 
 def _tools_of(agent: Agent) -> list[str]:
-    """What the agent may call when it has taken over: its own tools, and how to get on from there."""
+    """Return the tools of an agent that has taken over: its own, hand-off, and the structured output."""
     return [*(tool.name for tool in agent.own_tools()), HANDOFF_TOOL, FINAL_OUTPUT]
 
 
 def _handoff_tool(names: Sequence[str]) -> Tool:
-    targets = f"Who takes over: one of {', '.join(names)}, or the agent that the run began with."
+    targets = f"The agent that takes over: one of {', '.join(names)}, or the agent that began the run."
 
     async def agent_handoff(
         context: ToolContext,
         agent_id: Annotated[str, Field(description=targets)],
         message: Annotated[str | None, Field(description=TASK)] = None,
     ) -> ToolResult:
-        """Hand the conversation over to another agent, who goes on from here."""
+        """Hand the conversation over to another agent, which continues it from here."""
         if agent_id != context.agent and agent_id not in names:
             raise ToolError(f"there is no agent {agent_id!r} to hand over to; there are {list(names)}")
         return ToolResult(

@@ -1,12 +1,12 @@
-"""Permission: which calls go on, which are refused, and which a person must be asked about.
+"""Permission: which tool calls may run, which are blocked, and which need a person's approval.
 
     Permission(allow=["Read", "Bash(npm *)"], deny=["Bash(rm *)"], ask=["mcp__*"], default="ask")
 
-A person's answer is for the one call that was asked about, with its arguments, and for one execution of it:
-when the model makes the call again, under whatever id, it is asked about again. An answer with the result
-`{"remember": true}` also stores a rule for the whole tool in the thread's state, where the rules of later
-runs are found, too; a stored rule counts like one of the behavior's own. An override is stored for the run
-alone: to its end it stands in the place of the thread's rule about the same subject.
+An approval is valid for one execution of one call with its arguments. If the model makes the same call again,
+under any id, the person is asked again. An answer with the result `{"remember": true}` also stores a rule for
+the whole tool in the state of the thread. Later runs read stored rules too; they count like the rules that
+the behavior was made with. An override is stored for the current run only, and replaces the stored rule of
+the thread with the same subject until the run ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,36 +20,36 @@ from ...store.changeset import ToolCall
 from ...store.document import pointer
 from ...store.errors import DefinitionError
 from ..agents import FINAL_OUTPUT, Behavior, Block, Context, ExcludeTool, State, Suspend
-from .permission_rule import Rule, Verdict, rule, strongest
+from .permission_rule import Rule, Verdict, parse_rule, strongest_rule
 
 POLICY = "/permission_policy"
 OVERRIDES = "/permission_overrides"
 CONFIRM = "tool:PermissionConfirm"
-"""What a person is asked for."""
+"""The `action` of the questions."""
 
 
 class PermissionPolicy(BaseModel):
-    """The rules that a thread, or a run, has stored."""
+    """The stored rules of a thread, or the overrides of a run."""
 
     rules: dict[str, Verdict] = {}
-    """By subject."""
+    """Verdicts by subject."""
 
 
 class SetPermission(Action):
-    """Store a rule, in the place of one with the same subject."""
+    """Store a rule. It replaces the rule with the same subject."""
 
     subject: str
     verdict: Verdict
 
 
 class RemovePermission(Action):
-    """Forget a stored rule."""
+    """Remove a stored rule."""
 
     subject: str
 
 
 class OverridePermission(Action):
-    """Store a rule for this run only, over what the thread has stored about the subject."""
+    """Store a rule for this run only. It overrides the stored rule of the thread with the same subject."""
 
     subject: str
     verdict: Verdict
@@ -62,7 +62,7 @@ def _reduce(
     kept.pop(action.subject, None)
     if isinstance(action, RemovePermission):
         return PermissionPolicy(rules=kept)
-    rule(action.subject, action.verdict)  # refused here, it cannot break a later run
+    parse_rule(action.subject, action.verdict)  # an invalid rule must not get into the state
     kept[action.subject] = action.verdict
     return PermissionPolicy(rules=kept)
 
@@ -76,13 +76,13 @@ OVERRIDE_REDUCER = Reducer(
 
 
 class Permission(Behavior):
-    """Allows, refuses or asks, by rules; what no rule is about goes by the default.
+    """Allows, denies or asks, by rules. Calls that no rule applies to get the default verdict.
 
-    Of `Block` and `Suspend` the last one counts: put it behind behaviors that suspend calls. Giving the
-    run's structured output is no deed: unless a rule says otherwise it is allowed.
+    The last `Block` or `Suspend` of a call wins, so list this behavior after others that suspend calls.
+    Calls that give the structured output of a run are allowed unless a rule says otherwise.
 
     Raises:
-        DefinitionError: a rule is not written as `rule.py` says.
+        DefinitionError: a rule does not follow the syntax described in `permission_rule`.
     """
 
     reducers = (PERMISSION_REDUCER, OVERRIDE_REDUCER)
@@ -96,7 +96,7 @@ class Permission(Behavior):
         default: Verdict = "ask",
     ) -> None:
         written: list[tuple[Verdict, Sequence[str]]] = [("allow", allow), ("deny", deny), ("ask", ask)]
-        self._rules = [rule(subject, verdict) for verdict, subjects in written for subject in subjects]
+        self._rules = [parse_rule(subject, verdict) for verdict, subjects in written for subject in subjects]
         if default not in ("allow", "deny", "ask"):
             raise DefinitionError(f"the default of a permission is allow, deny or ask, not {default!r}")
         self._default: Verdict = default
@@ -108,26 +108,26 @@ class Permission(Behavior):
         }
 
     def before_inference(self, context: Context) -> Iterator[ExcludeTool]:
-        for one in self._in_force(context):
-            if one.verdict == "deny" and one.tool:
-                yield ExcludeTool(one.tool)
+        for rule in self._rules_in_force(context):
+            if rule.verdict == "deny" and rule.tool:
+                yield ExcludeTool(rule.tool)
 
     def before_tool_execute(self, context: Context) -> Block | Suspend | State | None:
         assert context.call
         if context.decision:
-            return _remembered(context)
-        found = strongest(self._in_force(context), context.call)
-        match found.verdict if found else self._default_for(context.call):
+            return _rule_to_remember(context)
+        rule = strongest_rule(self._rules_in_force(context), context.call)
+        match rule.verdict if rule else self._default_for(context.call):
             case "allow":
                 return None
             case "deny":
-                return Block(_refusal(context.call, found))
+                return Block(_refusal(context.call, rule))
             case "ask":
                 return _question(context.call)
 
-    def _in_force(self, context: Context) -> list[Rule]:
-        stored = _stored(context, POLICY) | _stored(context, RUN + OVERRIDES)
-        return self._rules + [rule(subject, verdict) for subject, verdict in sorted(stored.items())]
+    def _rules_in_force(self, context: Context) -> list[Rule]:
+        stored = _stored_rules(context, POLICY) | _stored_rules(context, RUN + OVERRIDES)
+        return self._rules + [parse_rule(subject, verdict) for subject, verdict in sorted(stored.items())]
 
     def _default_for(self, call: ToolCall) -> Verdict:
         if call.name == FINAL_OUTPUT:
@@ -135,12 +135,12 @@ class Permission(Behavior):
         return self._default
 
 
-def _stored(context: Context, path: str) -> dict[str, Verdict]:
+def _stored_rules(context: Context, path: str) -> dict[str, Verdict]:
     return PermissionPolicy.model_validate(context.read(path, {})).rules
 
 
-def _refusal(call: ToolCall, found: Rule | None) -> str:
-    by = f" by the rule {found.subject!r}" if found else ""
+def _refusal(call: ToolCall, rule: Rule | None) -> str:
+    by = f" by the rule {rule.subject!r}" if rule else ""
     return f"The tool {call.name!r} is denied{by}"
 
 
@@ -149,14 +149,14 @@ def _question(call: ToolCall) -> Suspend:
     return Suspend(CONFIRM, f"Running the tool {call.name!r} needs permission", asked)
 
 
-def _remembered(context: Context) -> State | None:
-    """The rule that the answer wants stored, if the question was one of permission and it wants one."""
+def _rule_to_remember(context: Context) -> State | None:
+    """Store a rule if the answer asks for it, and if the question was about permission."""
     call, decision = context.call, context.decision
     assert call
     assert decision
     asked = context.read(TOOL_CALLS + pointer((call.id,)) + f"{TOOL_CALL_STATE}/suspension/action")
     wants = isinstance(decision.result, dict) and decision.result.get("remember") is True
-    if asked != CONFIRM or not wants or rule(call.name, "ask").tool != call.name:
+    if asked != CONFIRM or not wants or parse_rule(call.name, "ask").tool != call.name:
         return None
     verdict: Literal["allow", "deny"] = "allow" if decision.approved else "deny"
     return State(SetPermission(subject=call.name, verdict=verdict))

@@ -1,29 +1,32 @@
-r"""Permission rules: which calls a rule is about. Pure.
+r"""Permission rules: which tool calls a rule applies to. Pure.
 
-    Bash                         every call of the tool
-    mcp__*                       every call of the tools whose names fit a glob
-    /mcp__(mail|chat)__.+/       of those whose names fit a regular expression
-    Bash(npm *)                  calls whose arguments fit a glob: the same as Bash(* ~ "npm *")
-    Read(path ~ "/tmp/*")        calls in which this argument fits a glob
-    Read(path = "a", n !=~ "1+") = is a text, =~ a regular expression, ! that it does not fit; all must hold
-    Edit(files.*.path ~ "/tmp/*")   a path leads into the arguments: by keys and indices, * for each
+    Bash                         every call of this tool
+    mcp__*                       every call of the tools whose names match a glob
+    /mcp__(mail|chat)__.+/       every call of the tools whose names match a regular expression
+    Bash(npm *)                  calls with an argument that matches a glob: short for Bash(* ~ "npm *")
+    Read(path ~ "/tmp/*")        calls in which this argument matches a glob
+    Read(path = "a", n !=~ "1+") `=` compares text, `=~` is a regular expression, `!` negates; all must hold
+    Edit(files.*.path ~ "/tmp/*")   a path leads into the arguments: keys and indices, `*` for each of them
 
-A pattern is about the whole text of a value: a string as it is, everything else as JSON. In a pattern `"`
-and `\` are written `\"` and `\\`. A value that is not there fits no pattern.
+A pattern must match the whole text of a value: a string as it is, any other value as JSON. Inside a pattern,
+write `"` and `\` as `\"` and `\\`. A missing value matches no pattern.
 
-Where a path names several values a rule that allows wants every one to fit, any other rule wants one: more
-is asked about and denied than was meant, never allowed. A glob is about text, not about what a tool makes
-of it: `npm *` fits `npm test; rm -rf /`, too.
+If a path names several values, an `allow` rule needs all of them to match, other rules need one. So a rule
+may ask or deny more than its author meant, but never allow more. A glob matches text, not what a tool does
+with the text: `npm *` also matches `npm test; rm -rf /`.
 
-Of the rules about a call one that denies counts before one that allows, and that before one that asks.
+If several rules apply to a call, `deny` wins over `allow`, and `allow` wins over `ask`.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
-from typing import Any, Literal
+from shlex import split
+from typing import Literal
+
+from pydantic import JsonValue
 
 from ...store.changeset import ToolCall
 from ...store.document import dumps
@@ -32,118 +35,122 @@ from ...store.errors import DefinitionError
 Verdict = Literal["allow", "deny", "ask"]
 
 _STRENGTH: dict[Verdict, int] = {"ask": 0, "allow": 1, "deny": 2}
-_MISSING = object()
 
-_STEP = r"(?:[\w-]+|\*)"
-_OPERATOR = r"!?=~|!?=|!?~"
-_SUBJECT = re.compile(r"(?:/(?P<regex>.+?)/|(?P<name>[^\s()]+?))(?:\((?P<inside>.*)\))?", re.DOTALL)
-_CONDITION = re.compile(
-    rf'\s*(?P<path>{_STEP}(?:\.{_STEP})*)\s*(?P<operator>{_OPERATOR})\s*"(?P<text>(?:[^"\\]|\\.)*)"\s*(?:,|$)',
-    re.DOTALL,
+_SUBJECT = re.compile(
+    r"""
+    (?: / (?P<regex>.+?) / | (?P<name>[^\s()]+?) )
+    (?: \( (?P<inside>.*) \) )?
+    """,
+    re.VERBOSE | re.DOTALL,
 )
-_LIKE_A_CONDITION = re.compile(rf'\s*{_STEP}(?:\.{_STEP})*(?:\s*(?:{_OPERATOR})\s*"|\s+(?:{_OPERATOR})\s)')
+_CONDITION = re.compile(
+    r"""
+    \s* (?P<path> (?:[\w-]+|\*) (?: \. (?:[\w-]+|\*) )* )
+    (?= \s* !?(?:=~?|~) \s* " | \s+ !?(?:=~?|~) \s )        # otherwise it is a glob, such as `cd ~/*`
+    \s* (?P<negation>!?) (?P<operator>=~?|~) \s*
+    (?: (?P<quoted> "(?:[^"\\]|\\.)*" ) \s* (?:,|$) )?      # without it, the condition is incomplete
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_TO_REGEX: dict[str, Callable[[str], str]] = {"=": re.escape, "~": translate, "=~": str}
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must hold of a value in the arguments."""
+    """A pattern for one or more values in the arguments of a call."""
 
     path: tuple[str, ...]
     pattern: re.Pattern[str]
     negated: bool = False
 
-    def holds(self, arguments: Any, *, everywhere: bool) -> bool:
-        """Whether the values that the path names fit: all of them, or one."""
-        fitting = [self._fits(value) for value in list(_values(arguments, self.path)) or [_MISSING]]
-        return all(fitting) if everywhere else any(fitting)
-
-    def _fits(self, value: Any) -> bool:
-        fits = value is not _MISSING and self.pattern.fullmatch(_text(value)) is not None
-        return fits is not self.negated
+    def holds(self, arguments: JsonValue, *, everywhere: bool) -> bool:
+        """Return whether the values at the path match: all of them, or at least one."""
+        values = list(_values(arguments, self.path))
+        if not values:
+            return self.negated
+        matches = (bool(self.pattern.fullmatch(_text(value))) is not self.negated for value in values)
+        return all(matches) if everywhere else any(matches)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What becomes of the calls that a subject describes."""
+    """The verdict for the calls that a subject describes."""
 
     subject: str
     verdict: Verdict
     name: re.Pattern[str]
     is_exact: bool
-    """Whether it names one tool."""
+    """Whether the subject names one tool."""
 
     conditions: tuple[Condition, ...] = ()
 
     @property
     def tool(self) -> str | None:
-        """The tool, if the rule is about all calls of this one."""
+        """The tool, if the rule applies to every call of one tool."""
         return self.subject if self.is_exact and not self.conditions else None
 
     def matches(self, call: ToolCall) -> bool:
-        """Whether it is about the call."""
+        """Return whether the rule applies to the call."""
         everywhere = self.verdict == "allow"
         return self.name.fullmatch(call.name) is not None and all(
             condition.holds(call.arguments, everywhere=everywhere) for condition in self.conditions
         )
 
     def rank(self) -> tuple[int, bool, int, int]:
-        """The rule with the highest one counts: by verdict, then by how closely it describes the call."""
+        """Return a sort key: the strongest verdict ranks highest, then the most specific subject."""
         return _STRENGTH[self.verdict], self.is_exact, len(self.conditions), len(self.subject)
 
 
 @lru_cache(maxsize=1024)
-def rule(subject: str, verdict: Verdict) -> Rule:
-    """The rule that a subject says.
+def parse_rule(subject: str, verdict: Verdict) -> Rule:
+    """Parse a subject.
 
     Raises:
-        DefinitionError: it is not written as the head of this module says.
+        DefinitionError: the subject does not follow the syntax in this module's docstring.
     """
     found = _SUBJECT.fullmatch(subject.strip())
     if found is None or verdict not in _STRENGTH:
         raise DefinitionError(f"{subject!r} with {verdict!r} is no permission rule")
     regex, name, inside = found["regex"], found["name"], found["inside"]
+    pattern = _compile(regex or translate(name), subject)
     is_exact = regex is None and not set(name) & set("*?[")
-    pattern = _compiled(regex, subject) if regex else re.compile(translate(name))
-    conditions = () if inside is None else tuple(_conditions(inside, subject))
+    conditions = () if inside is None else _parse_conditions(inside, subject)
     return Rule(subject.strip(), verdict, pattern, is_exact, conditions)
 
 
-def strongest(rules: Iterable[Rule], call: ToolCall) -> Rule | None:
-    """Of the rules that are about the call, the one that counts."""
-    return max((one for one in rules if one.matches(call)), key=Rule.rank, default=None)
+def strongest_rule(rules: Iterable[Rule], call: ToolCall) -> Rule | None:
+    """Return the rule that decides about the call, if any rule applies to it."""
+    return max((rule for rule in rules if rule.matches(call)), key=Rule.rank, default=None)
 
 
-def _conditions(inside: str, subject: str) -> Iterator[Condition]:
-    place, found = 0, list[re.Match[str]]()
-    while place < len(inside) and (match := _CONDITION.match(inside, place)):
-        found.append(match)
-        place = match.end()
-    if found and place == len(inside):
-        yield from (_condition(match, subject) for match in found)
-    elif not inside.strip() or _LIKE_A_CONDITION.match(inside):
+def _parse_conditions(inside: str, subject: str) -> tuple[Condition, ...]:
+    if inside.strip() and not _CONDITION.match(inside):
+        return (Condition(("*",), re.compile(translate(inside.strip()))),)
+    conditions, end = list[Condition](), 0
+    while (found := _CONDITION.match(inside, end)) and found["quoted"]:
+        conditions.append(_condition(found, subject))
+        end = found.end()
+    if not conditions or end < len(inside):
         raise DefinitionError(f"the conditions of the permission rule {subject!r} are not complete")
-    else:
-        yield Condition(("*",), re.compile(translate(inside.strip())))
+    return tuple(conditions)
 
 
-def _condition(match: re.Match[str], subject: str) -> Condition:
-    text = re.sub(r'\\(["\\])', r"\1", match["text"])
-    operator = match["operator"].removeprefix("!")
-    if operator == "=~":
-        pattern = _compiled(text, subject)
-    else:
-        pattern = re.compile(re.escape(text) if operator == "=" else translate(text))
-    return Condition(tuple(match["path"].split(".")), pattern, match["operator"].startswith("!"))
+def _condition(found: re.Match[str], subject: str) -> Condition:
+    (text,) = split(found["quoted"])  # `\"` and `\\`, as in a shell's double quotes
+    pattern = _compile(_TO_REGEX[found["operator"]](text), subject)
+    return Condition(tuple(found["path"].split(".")), pattern, negated=bool(found["negation"]))
 
 
-def _compiled(regex: str, subject: str) -> re.Pattern[str]:
+def _compile(regex: str, subject: str) -> re.Pattern[str]:
     try:
         return re.compile(regex)
     except re.error as err:
-        raise DefinitionError(f"the permission rule {subject!r} has no regular expression: {err}") from err
+        raise DefinitionError(
+            f"the permission rule {subject!r} has an invalid regular expression: {err}"
+        ) from err
 
 
-def _values(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
+def _values(value: JsonValue, path: tuple[str, ...]) -> Iterator[JsonValue]:
     if not path:
         yield value
         return
@@ -151,7 +158,7 @@ def _values(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
         yield from _values(child, path[1:])
 
 
-def _children(value: Any, step: str) -> list[Any]:
+def _children(value: JsonValue, step: str) -> list[JsonValue]:
     match value:
         case dict():
             return list(value.values()) if step == "*" else [value[step]] if step in value else []
@@ -162,5 +169,5 @@ def _children(value: Any, step: str) -> list[Any]:
     return []
 
 
-def _text(value: Any) -> str:
+def _text(value: JsonValue) -> str:
     return value if isinstance(value, str) else dumps(value).decode()

@@ -1,9 +1,9 @@
-"""Prompts that outlive a request: segments kept in the state, and reminders.
+"""Prompts: text segments that the state keeps for every request, and reminders.
 
-    PutPrompt -> /__prompt_segments -> shown with every request, as its target and cooldown say
+    PutPrompt -> /__prompt_segments -> shown with every request, at its target, with its cooldown
 
-A segment stays until it is removed; one for `once` goes when it has really been shown. A request that is
-never made, because a behavior ends the run before it, shows nothing and takes nothing away.
+A segment stays until it is removed. A segment with `once` is removed after a request has shown it. If a
+behavior ends the run before the request, the segment was not shown, and it stays.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,47 +19,47 @@ SEGMENTS = "/__prompt_segments"
 
 
 class PromptSegment(BaseModel):
-    """A text that the model is shown in every request."""
+    """A text that every request shows to the model."""
 
     key: str
-    """Names the segment: there is one of each key."""
+    """The unique key of the segment."""
 
     content: str
     target: Target = "system"
     role: Role = "system"
     cooldown: int = 0
-    """Steps for which it is not shown again, unless it has changed."""
+    """How many steps to wait before an unchanged text is shown again."""
 
     once: bool = False
-    """Whether it is removed when it was shown."""
+    """Whether the segment is removed once it was shown."""
 
 
 class PromptSegments(BaseModel):
-    """All segments, in the order in which they are shown."""
+    """The segments of a thread, in the order in which they are shown."""
 
     items: list[PromptSegment] = []
 
 
 class PutPrompt(Action):
-    """Show this text from now on. It takes the place of the segment that has its key."""
+    """Add a segment, or replace the segment with the same key."""
 
     segment: PromptSegment
 
 
 class RemovePrompt(Action):
-    """Show the segment no more."""
+    """Remove the segment with this key."""
 
     key: str
 
 
 class RemovePrompts(Action):
-    """Show none of the segments any more whose keys begin so."""
+    """Remove all segments whose keys begin with this prefix."""
 
     prefix: str
 
 
 class ClearPrompts(Action):
-    """Show no segment any more."""
+    """Remove all segments."""
 
 
 def _reduce(
@@ -92,7 +92,7 @@ PROMPT_REDUCER = Reducer(
 
 
 class Prompts(Behavior):
-    """Shows the segments that behaviors and tools have put into the thread's state."""
+    """Shows the model the segments that behaviors and tools have put into the state."""
 
     reducers = (PROMPT_REDUCER,)
 
@@ -108,32 +108,32 @@ class Prompts(Behavior):
             )
 
 
-Reminded = str | Callable[[Context], str | None]
+ReminderText = str | Callable[[Context], str | None]
 
 
 class Reminder(Behavior):
-    """Reminds the model of something: with its requests, or behind the results of tools.
+    """Reminds the model of something, in its requests or after the results of tools.
 
-    The text may be a function of the context: what it gives, or nothing for None. With `behind` (names of
-    tools, or globs) it stands in the conversation, behind what these tools gave; else in every request at
-    its very end, once in more than `cooldown` steps as long as it stays the same.
+    The text may be a function of the context that returns a text, or None for no reminder. With `after_tools`
+    (names or globs of tools), the reminder joins the conversation after each result of these tools. Otherwise
+    it is shown at the end of each request; an unchanged text again only after more than `cooldown` steps.
     """
 
     def __init__(
         self,
-        text: Reminded,
+        text: ReminderText,
         *,
-        behind: Sequence[str] | None = None,
+        after_tools: Sequence[str] | None = None,
         cooldown: int = 0,
         name: str = "Reminder",
     ) -> None:
         self._text = text
-        self._behind = behind
+        self._after_tools = after_tools
         self._cooldown = cooldown
         self._name = name
         self.settings = {
             "text": text if isinstance(text, str) else None,
-            "behind": None if behind is None else list(behind),
+            "after_tools": None if after_tools is None else list(after_tools),
             "cooldown": cooldown,
         }
 
@@ -142,7 +142,7 @@ class Reminder(Behavior):
         return self._name
 
     def before_inference(self, context: Context) -> AddContextMessage | None:
-        if self._behind is not None or not (text := self._said(context)):
+        if self._after_tools is not None or not (text := self._current_text(context)):
             return None
         key = f"reminder:{self._name}"
         return AddContextMessage(key, system_reminder(text), "suffix_system", cooldown=self._cooldown)
@@ -150,17 +150,17 @@ class Reminder(Behavior):
     def after_tool_execute(self, context: Context) -> AddMessage | None:
         if not (context.outcome and self._follows(context.outcome.name)):
             return None
-        if context.outcome.outcome == "suspended" or not (text := self._said(context)):
+        if context.outcome.outcome == "suspended" or not (text := self._current_text(context)):
             return None
         return AddMessage(system_reminder(text))
 
     def _follows(self, tool: str) -> bool:
-        return any(fnmatchcase(tool, pattern) for pattern in self._behind or ())
+        return any(fnmatchcase(tool, pattern) for pattern in self._after_tools or ())
 
-    def _said(self, context: Context) -> str | None:
+    def _current_text(self, context: Context) -> str | None:
         return self._text(context) if callable(self._text) else self._text
 
 
 def system_reminder(text: str) -> str:
-    """The text, marked as a reminder of the system's and no word of the user's."""
+    """Return the text marked as a reminder of the system, to tell it from the words of the user."""
     return f"<system-reminder>{text}</system-reminder>"

@@ -3,21 +3,27 @@
 `Effects` is everything that a run asks of the world: time, ids, models, tools.
 """
 
-from .effects import Effects, named_id
-from .journal import Behind, Condition, Kept, LogJournal
-from .publisher import Publisher
-from .workspace import GIVEN, LOOP, RunIdentity, Workspace
+from .effects import Effects, SystemEffects, named_id
+from .identity import GIVEN, LOOP, RunIdentity
+from .journal import Collected, Journal, Prelude
+from .opening import Opening
+from .publisher import Channel, Publisher
+from .tool_calls import move_call
+from .workspace import Workspace
 
 __all__ = [
-    "Behind",
-    "Condition",
+    "Channel",
+    "Collected",
     "Effects",
     "GIVEN",
-    "Kept",
+    "Journal",
     "LOOP",
-    "LogJournal",
+    "Opening",
+    "Prelude",
     "Publisher",
     "RunIdentity",
+    "SystemEffects",
     "Workspace",
+    "move_call",
     "named_id",
 ]

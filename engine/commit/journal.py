@@ -1,83 +1,42 @@
-"""Where a run's changesets go: to the log, to somebody who appends them later, to a comparison with a log."""
+"""Where a run's appends go: to the log, to a caller that writes them, or to a comparison with a log."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from ...store.async_log import AsyncLog, Pending
+from ...store.append import ALWAYS, Append, Condition
+from ...store.appender import Receipt
 from ...store.changeset import Changeset
-
-
-class Condition(NamedTuple):
-    """What must hold elsewhere in the log when something is appended."""
-
-    heads: Mapping[str, int] = MappingProxyType({})
-    """The versions that other streams must have."""
-
-    open_run: str | None = None
-    """A run that must not be over."""
-
-    def and_head(self, stream: str, version: int) -> "Condition":
-        """And another stream must have a version, too."""
-        return self._replace(heads={**self.heads, stream: version})
-
-
-class Behind(NamedTuple):
-    """What an append comes behind."""
-
-    version: int
-    """Of its thread."""
-
-    last: Pending | None = None
-    """The append before it, without which it must not be written."""
-
-    condition: Condition | None = None
-    """What must hold elsewhere."""
+from ...store.codec import Encoded
 
 
 class Journal(Protocol):
-    """Takes changesets in order."""
+    """Takes appends in order. `Appender` is one."""
 
-    def submit(self, changeset: Changeset, behind: Behind) -> Pending:
+    def submit(self, append: Append) -> Receipt:
         """Queue an append; the answer is awaited later."""
-        raise NotImplementedError
+        ...
 
 
-class LogJournal:
-    """The log behind `await`. What is to stand `before` the first changeset is appended together with it.
+class Prelude(NamedTuple):
+    """What goes with the first append of an epoch."""
 
-    The first append has the condition that is given here.
-    """
+    before: Sequence[Encoded] = ()
+    """Changesets of the thread that are written together with it, right before it."""
 
-    def __init__(
-        self, log: AsyncLog, before: Sequence[Changeset] = (), condition: Condition | None = None
-    ) -> None:
-        self._log = log
-        self._before = before
-        self._condition = condition
-
-    def submit(self, changeset: Changeset, behind: Behind) -> Pending:
-        before, condition = self._before, behind.condition or self._condition or Condition()
-        self._before, self._condition = (), None
-        return self._log.submit(
-            (*before, changeset),
-            behind.version - len(before),
-            heads=condition.heads,
-            open_run=condition.open_run,
-            behind=behind.last,
-        )
-
-    def head(self, thread_id: str) -> int:
-        """The version that a thread has in the log now."""
-        return self._log.log.head(thread_id)
+    condition: Condition = ALWAYS
+    """What must hold when it is written."""
 
 
-class Kept:
-    """Keeps the changesets, with their versions, for whoever appends them."""
+class Collected:
+    """A journal that keeps the changesets, for a caller that appends them itself."""
 
     def __init__(self) -> None:
-        self.changesets: list[Changeset] = []
+        self.encoded: list[Encoded] = []
 
-    def submit(self, changeset: Changeset, behind: Behind) -> Pending:
-        self.changesets.append(changeset.model_copy(update={"version": behind.version + 1}))
-        return Pending.answered(behind.version + 1)
+    @property
+    def changesets(self) -> list[Changeset]:
+        return [each.changeset for each in self.encoded]
+
+    def submit(self, append: Append) -> Receipt:
+        self.encoded += append.changesets
+        return Receipt.settled(append, append.changesets[-1].changeset.version)

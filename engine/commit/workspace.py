@@ -1,15 +1,15 @@
 """A run's thread as the run works on it: what is queued for the log, and what waits for the next commit.
 
-    act, say -> waiting -> commit -> queued, in order, behind the version before
+    act, say -> waiting -> commit -> queued in order, after the version before
 
 State, messages and version are those after everything queued: a commit that fails ends the run, so no
-one ever sees them otherwise.
+one ever sees them otherwise. Each changeset is encoded once, here; the state after it is the one that its
+actions were reduced to, and goes to the writer with it.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Unpack
 
 from anyio import get_cancelled_exc_class
 from pydantic_core import to_jsonable_python
@@ -17,47 +17,31 @@ from pydantic_core import to_jsonable_python
 from ...reducers.reduce import Reducers, Reduction, StateAction
 from ...reducers.replay import Thread
 from ...reducers.run import control_taken
-from ...reducers.usage import summed
-from ...store.async_log import Pending
+from ...reducers.usage import add_usage
+from ...store.append import Append, Condition
+from ...store.appender import Receipt
 from ...store.changeset import (
     ActionRecord,
     Changeset,
     EffectRecord,
+    Interruption,
     Message,
+    Origin,
     Reason,
     TrackedPatch,
     Usage,
-    control_stream,
 )
-from ...store.codec import encoded
+from ...store.codec import Encoded, encoded
 from ...store.document import dumps, loads
 from ...store.errors import EffectError, in_words
-from ...store.state import Head
-from ..models import Paid
+from ...store.state import State
+from ..models import ModelAnswer
 from .effects import Effects
-from .journal import Behind, Condition, Journal
+from .fields import Facts, MessageFields
+from .identity import RunIdentity
+from .journal import Journal, Prelude
 
-LOOP = "agent_loop"
-"""The source of what the loop itself does."""
-
-GIVEN = "given"
-"""The source of what a run begins with."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunIdentity:
-    """What every changeset of a run carries."""
-
-    run_id: str
-    thread_id: str
-    epoch: int
-
-    parent_run_id: str | None = None
-
-    @property
-    def stream(self) -> str:
-        """Where it is said what is wanted of the run."""
-        return control_stream(self.run_id)
+NOTHING = Prelude()
 
 
 class Workspace:
@@ -70,9 +54,14 @@ class Workspace:
         reducers: Reducers,
         identity: RunIdentity,
         thread: Thread,
+        *,
         author: str | None = None,
+        prelude: Prelude = NOTHING,
     ) -> None:
-        """`author` is who writes, if it is not the run's loop: its ids are no others."""
+        """Work on a thread that includes what the `prelude` puts before the first changeset.
+
+        `author` is who writes, if it is not the run's loop: it becomes part of the ids.
+        """
         self.identity = identity
         self._author = ":".join(filter(None, [identity.run_id, str(identity.epoch), author]))
         self.state: Any = thread.state
@@ -82,21 +71,22 @@ class Workspace:
         """The moment of the last changeset; 0 before the first of this epoch."""
         self.usage = Usage()
         """The tokens that the run has cost so far."""
-        self._committed: Any = thread.state
+        self._committed = State(thread.state).measured()
         self._taken = control_taken(thread.state, identity.run_id)
         """Up to where the control stream was taken in by the changesets so far."""
-        self._head = Head(document=thread.state).measured()
         self._journal = journal
+        self._prelude: Prelude | None = prelude
+        """Until the first append has been made."""
         self._effects = effects
         self._now = effects.clock()
         self._reducers = reducers
         self._known = {message.id for message in thread.messages}
-        self._last: Pending | None = None
+        self._last: Receipt | None = None
         self._ids = 0
         self._actions: list[ActionRecord] = []
         self._patches: list[TrackedPatch] = []
         self._asked: list[EffectRecord] = []
-        self._cut_off: list[str] = []
+        self._cut_off: list[Interruption] = []
         self._said = 0
         """How many of the messages wait for the next commit."""
 
@@ -132,6 +122,20 @@ class Workspace:
         self._patches.extend(reduction.patches)
         return reduction
 
+    def write(
+        self,
+        role: Literal["system", "user", "assistant", "tool"],
+        content: str,
+        origin: Origin,
+        **more: Unpack[MessageFields],
+    ) -> Message:
+        """Put a new message of this run into the conversation."""
+        message = Message(
+            id=self.new_id(), role=role, content=content, origin=origin, run_id=self.identity.run_id, **more
+        )
+        self.say(message)
+        return message
+
     def say(self, message: Message) -> None:
         """Put a message into the conversation; one whose id is there already is skipped."""
         if message.id not in self._known:
@@ -147,25 +151,25 @@ class Workspace:
         """
         try:
             given = await self._effects.ask(name, call)
-            paid = given if isinstance(given, Paid) else Paid(given, Usage())
-            answer = loads(dumps(to_jsonable_python(paid.answer)))
+            reply = given if isinstance(given, ModelAnswer) else ModelAnswer(given, Usage())
+            answer = loads(dumps(to_jsonable_python(reply.answer)))
         except get_cancelled_exc_class():
             self._asked.append(EffectRecord(name=name, cancelled=True))
             raise
         except Exception as err:
             self._asked.append(EffectRecord(name=name, error=in_words(err)))
             raise EffectError(in_words(err)) from err
-        self._asked.append(EffectRecord(name=name, answer=answer, usage=paid.usage))
-        self.pay(paid.usage)
+        self._asked.append(EffectRecord(name=name, answer=answer, usage=reply.usage))
+        self.pay(reply.usage)
         return answer
 
     def pay(self, usage: Usage) -> None:
         """Count tokens as the run's."""
-        self.usage = summed(self.usage, usage)
+        self.usage = add_usage(self.usage, usage)
 
-    def cut_off(self, behavior: str) -> None:
-        """A behavior is not waited for any more: that goes into the log with the next commit."""
-        self._cut_off.append(behavior)
+    def cut_off(self, interruption: Interruption) -> None:
+        """Note for the next commit that a behavior or a request is no longer waited for."""
+        self._cut_off.append(interruption)
 
     @contextmanager
     def attempt(self, *, is_whole: bool = False) -> Iterator[None]:
@@ -189,7 +193,7 @@ class Workspace:
     def discard(self) -> None:
         """Forget all that waits."""
         self._unsay(self._said)
-        self.state = self._committed
+        self.state = self._committed.document
         self._actions, self._patches, self._asked, self._cut_off = [], [], [], []
 
     def _unsay(self, count: int) -> None:
@@ -217,38 +221,42 @@ class Workspace:
         if self._last:
             await self._last.result()
 
-    def commit(self, reason: Reason, **facts: Any) -> Pending:
+    def commit(self, reason: Reason, **facts: Unpack[Facts]) -> Receipt:
         """Queue all that waits as one changeset, with further fields of it.
 
         Raises:
             ContentError: something in it cannot be kept, or the state would be too large. It still waits.
         """
-        changeset, head = self._next(reason, facts)
-        pending = self._journal.submit(changeset, Behind(self.version, self._last))
-        self._advance(changeset, head, pending)
-        return pending
+        encoded = self._next(reason, facts)
+        receipt = self._journal.submit(self._append(encoded, self._condition()))
+        self._advance(encoded, receipt)
+        return receipt
 
-    async def commit_end(self, reason: Reason, **facts: Any) -> None:
+    async def commit_end(self, reason: Reason, **facts: Unpack[Facts]) -> None:
         """Write all that waits as the last changeset of this epoch: durable on return.
 
         Raises:
             ContentError: as `commit`.
-            VersionConflict: of the run's control stream: it holds what the run has not taken in. Nothing
-                was written, and all still waits.
+            VersionConflict: of the run's control stream: it holds commands that the run has not applied.
+                Nothing was written, and all still waits.
             LogError: it cannot be written.
         """
-        changeset, head = self._next(reason, facts)
-        condition = Condition({self.identity.stream: self.control_taken()})
-        pending = self._journal.submit(changeset, Behind(self.version, self._last, condition))
-        await pending.result()
-        self._advance(changeset, head, pending)
+        encoded = self._next(reason, facts)
+        condition = self._condition().and_head(self.identity.stream, self.control_taken())
+        receipt = self._journal.submit(self._append(encoded, condition))
+        await receipt.result()
+        self._advance(encoded, receipt)
 
-    def _next(self, reason: Reason, facts: dict[str, Any]) -> tuple[Changeset, Head]:
-        """The changeset that holds all that waits, and the thread's head behind it."""
+    def _next(self, reason: Reason, facts: Facts) -> Encoded:
+        """The changeset that holds all that waits, with the state after it.
+
+        Checked here and not by the writer: there it would be refused after the run has continued.
+        """
         taken = self.control_taken()
         changeset = Changeset(
             id=self.new_id(),
             thread_id=self.identity.thread_id,
+            version=self.version + 1,
             run_id=self.identity.run_id,
             parent_run_id=self.identity.parent_run_id,
             epoch=self.identity.epoch,
@@ -262,13 +270,22 @@ class Workspace:
             control=None if taken == self._taken else taken,
             **facts,
         )
-        # Here, not by the writer: what is refused there is refused when the run has gone on.
-        return changeset, self._head.advanced(encoded(changeset))
+        coded = encoded(changeset)
+        return coded._replace(state=self._committed.replaced(self.state, coded.patches, len(coded.content)))
 
-    def _advance(self, changeset: Changeset, head: Head, pending: Pending) -> None:
-        self._head, self._last, self.at = head, pending, changeset.at
+    def _condition(self) -> Condition:
+        return (self._prelude or NOTHING).condition
+
+    def _append(self, encoded: Encoded, condition: Condition) -> Append:
+        before = (self._prelude or NOTHING).before
+        last = self._last.append if self._last else None
+        return Append.encoded([*before, encoded], self.version - len(before), condition, last)
+
+    def _advance(self, encoded: Encoded, receipt: Receipt) -> None:
+        assert encoded.state
+        self._prelude = None
+        self._committed, self._last, self.at = encoded.state, receipt, encoded.changeset.at
         self.version += 1
         self._actions, self._patches, self._said = [], [], 0
         self._asked, self._cut_off = [], []
-        self._committed = self.state
         self._taken = self.control_taken()

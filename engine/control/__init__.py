@@ -5,17 +5,20 @@ from .control_stream import ControlStream
 from .crashed import Recovering
 from .decision import Answers, Decision, recorded, refuse_unknown
 from .inbox import Inbox
-from .mailbox import Control, Interrupted, Place
+from .mailbox import INFERENCE, TOOLS, Commands, Interrupted, Mailbox, Place
 
 __all__ = [
     "Answers",
-    "Control",
+    "Commands",
     "ControlStream",
     "Decision",
     "Inbox",
+    "INFERENCE",
     "Interrupted",
+    "Mailbox",
     "Place",
     "Recovering",
+    "TOOLS",
     "cancel_waiting",
     "close_calls",
     "recorded",

@@ -1,57 +1,60 @@
-"""A run's control stream: what is wanted of the run, by whomever, in the order in which it came.
+"""The durable command queue of one run.
 
-decide, cancel, steer -> an entry, durable -> acted on once, by whoever executes the run
+Commands are appended here, then applied once by the executing process.
 """
 
 from collections.abc import Callable, Sequence
 
-from ...store.async_log import AsyncLog
+from ...reducers.run import NEVER_BEGAN
+from ...store.append import Append, Condition
+from ...store.appender import Appender
 from ...store.changeset import Changeset, ControlEntry, control_stream
 from ...store.document import same
 from ...store.errors import ChangesetExists, RunError, RunOver, VersionConflict
-from ..commit import Condition, Effects
+from ...store.log import Log
+from ..commit import Effects
 
 Choice = Callable[[Sequence[ControlEntry]], Sequence[ControlEntry]]
-"""From what the stream holds to what is to be added. Asked again if somebody else was faster."""
+"""Selects the commands to append, given those already queued. Called again after a conflict."""
 
 
 class ControlStream:
     """The control stream of one run."""
 
-    def __init__(self, log: AsyncLog, effects: Effects, run_id: str) -> None:
+    def __init__(self, log: Log, appender: Appender, effects: Effects, run_id: str) -> None:
         self._log = log
+        self._appender = appender
         self._effects = effects
         self._run_id = run_id
         self.name = control_stream(run_id)
 
     def read(self, after: int = 0) -> list[Changeset]:
-        """What stands in it behind a version."""
-        return list(self._log.log.read(self.name, after=after))
+        """The commands after a version."""
+        return list(self._log.read(self.name, after=after))
 
     async def add(self, choice: Choice, condition: Callable[[], Condition] | None = None) -> bool:
-        """Add entries, all or none, durable on return. False if they were all there before.
+        """Append commands atomically; they are durable on return. Return False if all were queued before.
 
-        `condition` is what must hold then: without it, that the run is not over.
+        By default this fails if the run is finished; `condition` replaces that check.
 
         Raises:
-            RunOver: the run is over.
-            RunError: an id is taken by an entry of other content; whatever `choice` raises.
-            ContentError: an entry cannot be kept.
+            RunOver: the run is finished.
+            RunError: an id was used for a different command; whatever `choice` raises.
+            ContentError: a command cannot be stored.
         """
         while True:
             known = [changeset.entry for changeset in self.read() if changeset.entry]
-            new = _unknown(known, choice(known))
+            new = _unknown(known, choice(known), self._run_id)
             if not new:
                 return False
-            if any(entry.kind == "cancel" for entry in known) and not self._log.log.run(self._run_id):
-                raise RunOver(self._run_id, "cancelled before its turn came")
+            if any(entry.kind == "cancel" for entry in known) and not self._log.run(self._run_id):
+                raise RunOver(self._run_id, f"cancelled {NEVER_BEGAN.detail}")
+            holds = condition() if condition else Condition(open_run=self._run_id)
             try:
-                holds = condition() if condition else Condition(open_run=self._run_id)
-                await self._log.append(
-                    map(self._changeset, new), len(known), heads=holds.heads, open_run=holds.open_run
-                )
+                append = Append.of(map(self._changeset, new), len(known), holds)
+                await self._appender.submit(append).result()
             except (VersionConflict, ChangesetExists):
-                # Somebody else has added something: what is right now may be something else.
+                # Another process appended first: choose again from the new contents.
                 continue
             return True
 
@@ -66,18 +69,23 @@ class ControlStream:
         )
 
 
-def _unknown(known: Sequence[ControlEntry], wanted: Sequence[ControlEntry]) -> list[ControlEntry]:
+def _unknown(
+    known: Sequence[ControlEntry], chosen: Sequence[ControlEntry], run_id: str
+) -> list[ControlEntry]:
     by_id = {entry.id: entry for entry in known}
     new: dict[str, ControlEntry] = {}
-    for entry in wanted:
-        there = by_id.setdefault(entry.id, entry)
-        if not _is_same(there, entry):
-            raise RunError(f"the id {entry.id!r} is taken by something else that is wanted of the run")
-        if there is entry:
+    for entry in chosen:
+        queued = by_id.setdefault(entry.id, entry)
+        if not _is_same(queued, entry):
+            raise RunError(
+                f"command id {entry.id!r} already exists in run {run_id!r} with different content: "
+                "use a new id"
+            )
+        if queued is entry:
             new[entry.id] = entry
     return list(new.values())
 
 
 def _is_same(one: ControlEntry, other: ControlEntry) -> bool:
-    """Whether the same is wanted, by whomever."""
+    """Whether two commands ask for the same; who gave them does not matter."""
     return (one.kind, one.start) == (other.kind, other.start) and same(one.content, other.content)

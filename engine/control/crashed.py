@@ -27,11 +27,12 @@ from ...reducers.open_calls import TOLD, going_on
 from ...reducers.reduce import Reducers
 from ...reducers.replay import Thread
 from ...reducers.run import CANCELLED, ENDS, QUESTION, RunMoved, Way
-from ...reducers.tool_call import Suspension, ToolCallMoved, ToolCallState, ToolCallSuspended, calls, pending
-from ...store.changeset import AgentFacts, Changeset, LostCall, Message, Orphan, RunFacts
-from ..commit import LOOP, Effects, Kept, RunIdentity, Workspace
-from .closing import close_call, closed
-from .mailbox import Control
+from ...reducers.tool_call import Suspension, ToolCallState, ToolCallSuspended, calls, pending_calls
+from ...store.changeset import AgentFacts, LostCall, Orphan, RunFacts
+from ...store.codec import Encoded
+from ..commit import LOOP, Collected, Effects, RunIdentity, Workspace, move_call
+from .closing import close_run
+from .mailbox import Mailbox
 
 
 class Recovering:
@@ -49,41 +50,38 @@ class Recovering:
         self._orphan = orphan
         self._agent = agent
         self._facts = thread.runs[identity.run_id]
-        self._journal = Kept()
+        self._journal = Collected()
         self._work = Workspace(self._journal, effects, Reducers(), identity, thread, author="recovered")
         found = going_on(thread.state, thread.messages, identity.run_id, agent)
         self._due = {call.call_id for call in found if call.status == "new"}
         """The calls that the run would have made itself."""
 
-    def stopped(self, control: Control) -> Changeset:
+    def stopped(self, mailbox: Mailbox) -> Encoded:
         """The run is done, and has taken in all that was wanted of it."""
         for lost in self._orphan.calls:
             self._tell(lost)
         # That somebody wanted it to be over wins over every other end.
-        end = CANCELLED if control.should_stop() else ENDS["stop"]
-        return self._written(closed(self._work, control, self._facts, end))
+        end = CANCELLED if mailbox.should_stop() else ENDS["stop"]
+        return self._written(close_run(self._work, mailbox, self._facts, end))
 
-    def asking(self) -> Changeset:
+    def asking(self) -> Encoded:
         """The run waits for a person."""
         for lost, call in self._lost():
             if lost.fate == "unknown":
                 self._ask(call, f"Was {call.name} called? {_ABOUT_CALL}", "recover_tool_call")
             elif call.call_id in self._due:
                 self._close(lost, call)
-        if not any(_is_question(call) for call in pending(self._work.state)):
+        if not any(_is_question(call) for call in pending_calls(self._work.state)):
             self._ask_about_run()
         return self._waiting("ask")
 
-    def resuming(self, idempotent: Collection[str]) -> Changeset:
+    def resuming(self, idempotent: Collection[str]) -> Encoded:
         """The run waits for a process that goes on; the tools with these names may be called again."""
         for lost, call in self._lost():
             if lost.fate == "unknown" and call.name not in idempotent:
                 self._close(lost, call)
             elif call.call_id in self._due:
-                moved = ToolCallMoved(
-                    call_id=call.call_id, name=call.name, arguments=call.arguments, status="resuming"
-                )
-                self._work.act([moved], source=LOOP, call_id=call.call_id)
+                move_call(self._work, call, "resuming")
         return self._waiting("resume")
 
     def _lost(self) -> list[tuple[LostCall, ToolCallState]]:
@@ -92,35 +90,27 @@ class Recovering:
 
     def _close(self, lost: LostCall, call: ToolCallState) -> None:
         self._tell(lost)
-        close_call(self._work, call)
+        move_call(self._work, call, "cancelled")
 
     def _tell(self, lost: LostCall) -> None:
         if lost.name == QUESTION:
             return  # the model has not made it
-        told = Message(
-            id=self._work.new_id(),
-            role="tool",
-            content=TOLD[lost.fate],
-            tool_call_id=lost.call_id,
-            run_id=self._identity.run_id,
-        )
-        self._work.say(told)
+        self._work.write("tool", TOLD[lost.fate], "tool", tool_call_id=lost.call_id)
 
     def _ask_about_run(self) -> None:
         run_id, agent = self._identity.run_id, self._agent.name if self._agent else None
-        wanted = ToolCallMoved(
+        call = ToolCallState(
             call_id=f"recovery:{run_id}:{self._identity.epoch}",
             name=QUESTION,
             arguments={"run_id": run_id, "agent_id": agent},
-            status="new",
         )
-        self._work.act([wanted], source=LOOP, call_id=wanted.call_id)
+        move_call(self._work, call, "new")
         about = f"The process of run {run_id!r} (agent {agent!r}) died. Shall it go on?"
-        self._ask(wanted, about, "use_decision_as_tool_result")
+        self._ask(call, about, "use_decision_as_tool_result")
 
     def _ask(
         self,
-        call: ToolCallState | ToolCallMoved,
+        call: ToolCallState,
         message: str,
         mode: Literal["recover_tool_call", "use_decision_as_tool_result"],
     ) -> None:
@@ -136,14 +126,14 @@ class Recovering:
         )
         self._work.act([asked], source=LOOP, call_id=call.call_id)
 
-    def _waiting(self, way: Way) -> Changeset:
+    def _waiting(self, way: Way) -> Encoded:
         moved = RunMoved(run_id=self._identity.run_id, status="waiting")
         self._work.act([moved], source=LOOP)
         return self._written(self._facts.model_copy(update={"status": "waiting", "termination": ENDS[way]}))
 
-    def _written(self, facts: RunFacts) -> Changeset:
+    def _written(self, facts: RunFacts) -> Encoded:
         self._work.commit("recovered", run=facts, orphan=self._orphan)
-        return self._journal.changesets[0]
+        return self._journal.encoded[0]
 
 
 _ABOUT_CALL = (

@@ -7,11 +7,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...reducers.decision import DecisionKept
-from ...reducers.tool_call import DecisionRecord, ToolCallDecided, ToolCallState, ToolCallSuspended, pending
+from ...reducers.tool_call import (
+    DecisionRecord,
+    ToolCallDecided,
+    ToolCallState,
+    ToolCallSuspended,
+    pending_calls,
+)
 from ...store.changeset import ActionRecord, Changeset, ControlEntry
 from ...store.document import dumps, loads, same
 from ...store.errors import ContentError, RunError
-from ..agents import brief
+from ..agents import summarize_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,9 @@ class Decision:
             # text such as "no" is not guessed at.
             return DecisionRecord.model_validate(loads(dumps(given)), strict=True)
         except ValidationError as err:
-            raise ContentError(f"the decision about {self.target!r} cannot be kept: {brief(err)}") from err
+            raise ContentError(
+                f"the decision about {self.target!r} cannot be kept: {summarize_errors(err)}"
+            ) from err
 
 
 def recorded(entry: ControlEntry) -> DecisionRecord:
@@ -139,7 +147,7 @@ def refuse_unknown(decisions: Sequence[Decision], state: Any, run_id: str) -> No
     Raises:
         RunError: one is not; nothing was written.
     """
-    known = {name for call in pending(state) for name in (call.call_id, _ticket(call))}
+    known = {name for call in pending_calls(state) for name in (call.call_id, _ticket(call))}
     for decision in decisions:
         if decision.target not in known:
             raise RunError(

@@ -1,78 +1,86 @@
-"""What is wanted of a run on its way into it: decisions to the calls they are for, words to the model."""
+"""Applies commands to a run: decisions to the calls they are for, steering messages to the conversation."""
 
-from ...reducers.decision import DecisionKept, DecisionTaken, kept
+from ...reducers.decision import DecisionKept, DecisionTaken, kept_decisions
 from ...reducers.run import ControlTaken
-from ...reducers.tool_call import DecisionRecord, ToolCallDecided, ToolCallState, calls, pending
-from ...store.changeset import ControlEntry, Message, steering_id
+from ...reducers.tool_call import DecisionRecord, ToolCallDecided, ToolCallState, calls, pending_calls
+from ...store.changeset import ControlEntry, Message
 from ..commit import LOOP, Workspace
 from .decision import recorded
-from .mailbox import Control, Place
+from .mailbox import Mailbox, Place
 
 
 class Inbox:
-    """Takes in what was wanted, in order. All that it does waits for the run's next commit."""
+    """Applies a run's commands in order. All that it does waits for the run's next commit."""
 
-    def __init__(self, work: Workspace, control: Control) -> None:
+    def __init__(self, work: Workspace, mailbox: Mailbox) -> None:
         self._work = work
-        self._control = control
+        self._mailbox = mailbox
 
-    def has_news(self, place: Place) -> bool:
-        """Whether something has come that was not taken in."""
-        return bool(self._control.entries(self._work.control_taken(), place))
+    def has_commands(self, place: Place) -> bool:
+        """Whether there are commands that are not applied yet."""
+        return bool(self._mailbox.commands(self._work.control_taken(), place))
 
-    def take_in(self, place: Place) -> bool:
-        """Take in all that has come, and what was kept for a call that asks now: whether the user spoke.
+    def apply(self, place: Place) -> bool:
+        """Apply all commands, and early decisions for calls that wait now. Return whether the user spoke.
 
         Each decision goes to the suspended call it is for; an early one is kept until there is one.
         """
-        for record in kept(self._work.state):
+        for record in kept_decisions(self._work.state):
             if call := self._target(record.target):
                 self._work.act([DecisionTaken(target=record.target)], source=LOOP)
                 self._decide(call, record)
-        entries = self._noted(place)
-        for _, entry in entries:
-            self._take(entry)
-        return any(entry.kind == "steer" for _, entry in entries)
+        entries = self._next(place)
+        for entry in entries:
+            self._apply(entry)
+        return any(entry.kind == "steer" for entry in entries)
 
-    def pass_over(self, place: Place) -> None:
-        """Let go by what has come: what it would do cannot be kept."""
-        self._noted(place)
+    def skip(self, place: Place) -> None:
+        """Mark all commands as applied without doing what they ask: it cannot be stored."""
+        self._next(place)
 
-    def _noted(self, place: Place) -> list[tuple[int, ControlEntry]]:
-        entries = self._control.entries(self._work.control_taken(), place)
+    def _next(self, place: Place) -> list[ControlEntry]:
+        entries = self._mailbox.commands(self._work.control_taken(), place)
         if entries:
             self._work.act([ControlTaken(through=entries[-1][0], place=place)], source=LOOP)
-        return entries
+        return [entry for _, entry in entries]
 
-    def _take(self, entry: ControlEntry) -> None:
-        identity = self._work.identity
+    def _apply(self, entry: ControlEntry) -> None:
         match entry.kind:
             case "decide":
-                self._take_decision(recorded(entry))
+                self._apply_decision(recorded(entry))
             case "steer":
-                id = steering_id(identity.run_id, entry.id)
-                self._work.say(
-                    Message(id=id, role="user", content=str(entry.content), run_id=identity.run_id)
-                )
+                self._work.say(_steering(self._work.identity.run_id, entry))
 
-    def _take_decision(self, record: DecisionRecord) -> None:
+    def _apply_decision(self, record: DecisionRecord) -> None:
         if call := self._target(record.target):
             self._decide(call, record)
         elif not self._is_answered(record.target):
             self._work.act([DecisionKept(decision=record)], source=LOOP)
 
     def _is_answered(self, target: str) -> bool:
-        """Whether the call has its answer: one more must not wait for a later call of the same id."""
+        """Whether the call has its answer: another must not wait for a later call of the same id."""
         return any(target in _names(call) for call in calls(self._work.state) if call.decision)
 
     def _target(self, target: str) -> ToolCallState | None:
         """The suspended call that a decision is for."""
-        return next((call for call in pending(self._work.state) if target in _names(call)), None)
+        return next((call for call in pending_calls(self._work.state) if target in _names(call)), None)
 
     def _decide(self, call: ToolCallState, record: DecisionRecord) -> None:
         self._work.act(
             [ToolCallDecided(call_id=call.call_id, decision=record)], source=LOOP, call_id=call.call_id
         )
+
+
+def _steering(run_id: str, entry: ControlEntry) -> Message:
+    # Callers choose the ids of commands: prefixed, they meet no other message of the run.
+    return Message(
+        id=f"{run_id}:steer:{entry.id}",
+        role="user",
+        content=str(entry.content),
+        origin="steer",
+        command_id=entry.id,
+        run_id=run_id,
+    )
 
 
 def _names(call: ToolCallState) -> tuple[str, ...]:

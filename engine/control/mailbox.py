@@ -1,122 +1,157 @@
-"""A run's ear: what is wanted of it while it goes on, in the order of its control stream."""
+"""The mailbox of a running run: commands that have arrived and are not yet applied."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
-from typing import Literal
+from typing import Literal, Protocol
 
 from anyio import CancelScope, get_cancelled_exc_class
 
-from ...store.changeset import Changeset, ControlEntry
+from ...store.changeset import Changeset, ControlEntry, Interruption
 
 Place = Literal["step", "end"]
 
+INFERENCE = Interruption(kind="inference")
+TOOLS = Interruption(kind="tools")
+
 
 class Interrupted(Exception):
-    """The run was cancelled while it waited. `where` is `inference`, `tools`, or names a behavior."""
+    """The run was cancelled while it waited."""
 
-    def __init__(self, where: str) -> None:
-        super().__init__(where)
-        self.where = where
+    def __init__(self, place: Interruption) -> None:
+        super().__init__(place)
+        self.place = place
 
     def __str__(self) -> str:
-        return f"{self.where} was cut off"
+        return f"{self.place} was interrupted"
 
 
-class Control:
-    """What the loop listens to where it waits for the world, and between its steps."""
+class Commands(Protocol):
+    """Where a mailbox looks for what to do. A replay answers from the log."""
 
-    def __init__(self, taken: int = 0) -> None:
-        self.interrupted: str | None = None
-        """What the run waited for when it was cancelled with all that is around it."""
-        self.heard = taken
-        """The version of the control stream up to which everything has come here."""
-        self._entries: list[tuple[int, ControlEntry]] = []
-        self._is_cancelled = False
+    def should_stop(self) -> bool:
+        """Whether the run was cancelled."""
+        ...
+
+    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
+        """The commands after a version of the stream that may be applied at a place, with versions."""
+        ...
+
+    def is_interrupted(self, place: Interruption) -> bool:
+        """Whether the log says that a wait was interrupted; False where there is no such log."""
+        ...
+
+
+class Received:
+    """The commands that a mailbox has received."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, ControlEntry]] = []
+        self.is_cancelled = False
+
+    def should_stop(self) -> bool:
+        return self.is_cancelled
+
+    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
+        news = [(version, entry) for version, entry in self.entries if version > after]
+        # Leave a cancel unread until the run ends, so that it also cancels children started in the meantime.
+        is_kept = place == "step"
+        return list(takewhile(lambda each: not is_kept or each[1].kind != "cancel", news))
+
+    def is_interrupted(self, place: Interruption) -> bool:
+        return False
+
+
+class Mailbox:
+    """Receives a run's commands in stream order and interrupts what the loop is waiting for."""
+
+    def __init__(self, applied: int = 0, source: Commands | None = None) -> None:
+        """`applied` is the version of the last command that was applied; `source` replaces the stream."""
+        self.interrupted: Interruption | None = None
+        """What the run was waiting for when the scope around it was cancelled."""
+        self.received = applied
+        """Version of the last command received from the control stream."""
+        self._stream = Received()
+        self._source: Commands = source or self._stream
         self._is_abandoned = False
-        self._waiting: list[tuple[CancelScope, bool]] = []
-        """What it waits for now, the innermost last; and whether that outlasts a cancellation."""
+        self._waits: list[tuple[CancelScope, bool]] = []
+        """What the run waits for, the innermost last; and whether that outlasts a cancellation."""
         self._listening: CancelScope | None = None
-        """What it does only until something is wanted of it."""
+        """A wait that any command interrupts."""
 
-    def hear(self, stream: Iterable[Changeset]) -> None:
-        """Take note of what stands in the control stream; what was heard before is passed over."""
+    def receive(self, stream: Iterable[Changeset]) -> None:
+        """Add new commands from the control stream. Commands received earlier are ignored."""
         for changeset in stream:
-            if changeset.version == self.heard + 1 and changeset.entry:
-                self.heard = changeset.version
-                self._entries.append((self.heard, changeset.entry))
+            if changeset.version == self.received + 1 and changeset.entry:
+                self.received = changeset.version
+                self._stream.entries.append((self.received, changeset.entry))
                 if changeset.entry.kind == "cancel":
                     self.cancel()
                 elif self._listening:
                     self._listening.cancel()
 
     def cancel(self) -> None:
-        """Stop the run at the next place where it can stop, which is at once while it waits.
+        """Cancel the run. Pending waits are interrupted at once.
 
-        Behaviors that are being told of an end, a call's or the run's, may finish; asked a second time
-        the run does not wait for them either.
+        after_tool_execute and run_end behaviors may finish; a second call interrupts those too.
         """
-        self._is_abandoned = self._is_abandoned or self._is_cancelled
-        self._is_cancelled = True
-        for scope, outlasts in self._waiting:
+        self._is_abandoned = self._is_abandoned or self._stream.is_cancelled
+        self._stream.is_cancelled = True
+        for scope, outlasts in self._waits:
             if self._is_abandoned or not outlasts:
                 scope.cancel()
 
     def abandon(self) -> None:
-        """Cancel the run, and wait for nothing any more."""
-        self._is_cancelled = True
+        """Cancel the run and interrupt every wait, now and later."""
+        self._stream.is_cancelled = True
         self.cancel()
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether nothing may be waited for any more."""
+        """Whether the run may wait for nothing any more."""
         return self._is_abandoned
 
     def should_stop(self) -> bool:
-        """For the loop: whether the run was cancelled."""
-        return self._is_cancelled
+        """Whether the run was cancelled."""
+        return self._source.should_stop()
 
-    def entries(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
-        """For the loop: what came behind a version of the stream, with the versions.
+    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
+        """The commands after a version of the stream, with their versions.
 
         `place` is where the loop asks: before a step, or at the end.
         """
-        news = [(version, entry) for version, entry in self._entries if version > after]
-        # Until the run ends, a cancellation is among what it has not taken in: it cancels what begins, too.
-        is_kept = place == "step"
-        return list(takewhile(lambda each: not is_kept or each[1].kind != "cancel", news))
+        return self._source.commands(after, place)
 
     @contextmanager
-    def until_news(self, after: int) -> Iterator[None]:
-        """Whatever is awaited inside is given up once there is something behind a version of the stream."""
+    def interrupt_on_command(self, after: int) -> Iterator[None]:
+        """Interrupt the enclosed wait when a command newer than `after` arrives."""
         with CancelScope() as self._listening:
-            if self.entries(after, "step"):
+            if self.commands(after, "step"):
                 self._listening.cancel()
             yield
         self._listening = None
 
     @contextmanager
-    def interruptible(self, where: str, *, outlasts: bool = False) -> Iterator[None]:
-        """Whatever is awaited inside ends when the run is cancelled; if it `outlasts` that, when abandoned.
+    def interruptible(self, place: Interruption, *, outlasts: bool = False) -> Iterator[None]:
+        """Interrupt the enclosed wait when the run is cancelled; if it `outlasts` that, when abandoned.
 
         Raises:
-            Interrupted: it did. Of several, one inside the other, the innermost is named.
+            Interrupted: naming the innermost wait that was interrupted.
         """
         with CancelScope() as scope:
-            self._waiting.append((scope, outlasts))
-            if self._is_over(where, outlasts=outlasts):
+            self._waits.append((scope, outlasts))
+            if self._is_over(outlasts=outlasts) or self._source.is_interrupted(place):
                 scope.cancel()
             try:
                 yield
             except get_cancelled_exc_class():
-                self.interrupted = self.interrupted or where
+                self.interrupted = self.interrupted or place
                 raise
             finally:
-                self._waiting.pop()
+                self._waits.pop()
         if scope.cancelled_caught:
-            innermost, self.interrupted = self.interrupted or where, None
+            innermost, self.interrupted = self.interrupted or place, None
             raise Interrupted(innermost)
 
-    def _is_over(self, where: str, *, outlasts: bool) -> bool:
-        """Whether nothing may be awaited any more."""
-        return self._is_abandoned or (self._is_cancelled and not outlasts)
+    def _is_over(self, *, outlasts: bool) -> bool:
+        return self._is_abandoned or (self._stream.is_cancelled and not outlasts)

@@ -1,4 +1,4 @@
-"""Sub-agents as tools: what an agent needs to delegate work to other agents."""
+"""Sub-agents as tools: how an agent delegates work to other agents."""
 
 from .equipment import Equipment
 

@@ -1,31 +1,32 @@
-"""A behavior: shows an agent which others may work for it, and how the runs are that it has started.
+"""The behavior that shows an agent the agents it can run, and the status of the sub-agents it started.
 
-Once in each of its epochs that a sub-agent ends or begins to wait, the agent is told at its next step; as
-long as one goes on, waits or is stopped, every request says so. The agent of a thread on which no run goes on
-is told when the next one begins.
+The model reads about a sub-agent in every request while it runs, waits or is stopped. A completed or failed
+sub-agent is reported once in each of its epochs, at the next step of the agent; if no run of the thread is
+running, at the start of the next one.
 """
 
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import Any
 
-from ...reducers.sub_agent import SUB_AGENT_REDUCER, SUB_AGENTS, SubAgents, SubAgentsTold
-from ..agents import AddContextMessage, Behavior, Context, Returned, Wanted
-from .agent_tools import Delegation, delegation_tools, told_of
+from ...reducers.sub_agent import SUB_AGENT_REDUCER, SUB_AGENTS, SubAgents, SubAgentsReported
+from ..agents import AddContextMessage, Behavior, Context, PhaseActions, PhaseResult
+from .delegation import Delegation
+from .sub_agent_report import SubAgentReport, report
+from .tools import delegation_tools
 
-_ENDED = ("completed", "failed")
+_ENDS = ("completed", "failed")
 MAX_AGENTS = 64
 MAX_BYTES = 16 * 1024
 
 USAGE = """<agent_tools_usage>
-To have an agent work, call agent_run with its agent_id and a prompt that says all it must know; with \
-background=true you go on meanwhile. The answer comes with agent_output and the run_id. A run that is \
-stopped goes on with agent_run and its run_id; agent_stop stops one with all that it has started.
+Call agent_run with an agent_id and a self-contained prompt; set background=true to continue meanwhile. Read \
+the answer with agent_output and the run_id. Call agent_run with the run_id of a stopped run to resume it. \
+Call agent_stop to stop a run and all runs that it started.
 </agent_tools_usage>"""
 
 
 class Catalogue(Behavior):
-    """Brings the tools of delegation, and says what they can be used for."""
+    """Adds the delegation tools, and shows what they can be used for."""
 
     reducers = (SUB_AGENT_REDUCER,)
 
@@ -33,36 +34,39 @@ class Catalogue(Behavior):
         self._delegation = delegation
         self.tools = delegation_tools(delegation)
         self.settings = dict(delegation.targets)
-        self._catalogue = catalogue(delegation.targets)
+        self._catalogue = render_catalogue(delegation.targets)
 
-    def before_inference(self, context: Context) -> Returned:
-        shown = [AddContextMessage("agent_catalog", self._catalogue)] if self._catalogue else []
+    def before_inference(self, context: Context) -> PhaseResult:
+        messages = [AddContextMessage("agent_catalog", self._catalogue)] if self._catalogue else []
         known = SubAgents.model_validate(context.read(SUB_AGENTS, {}))
-        return self._with_runs(context, known, shown) if known.runs else shown
+        return self._add_runs(context, known, messages) if known.runs else messages
 
-    async def _with_runs(self, context: Context, known: SubAgents, shown: list[AddContextMessage]) -> Wanted:
-        async def looked_at() -> list[dict[str, Any]]:
-            return [told_of(self._delegation.view(run_id, ref)) for run_id, ref in known.runs.items()]
+    async def _add_runs(
+        self, context: Context, known: SubAgents, messages: list[AddContextMessage]
+    ) -> PhaseActions:
+        async def read_reports() -> list[SubAgentReport]:
+            return [report(self._delegation.sub_agent(run_id, ref)) for run_id, ref in known.runs.items()]
 
-        runs: list[dict[str, Any]] = await context.effect("sub_agents", looked_at)
-        news = {run["run_id"]: run["epoch"] for run in runs if _is_news(run, known.told)}
-        listed = [run for run in runs if run["run_id"] in news or run["status"] not in _ENDED]
+        reports: list[SubAgentReport] = await context.effect("sub_agents", read_reports)
+        unreported = {
+            run["run_id"]: run["epoch"] for run in reports if _is_unreported(run, known.reported_epochs)
+        }
+        listed = [run for run in reports if run["run_id"] in unreported or run["status"] not in _ENDS]
         if not listed:
-            return shown
-        told = SubAgentsTold(epochs=news) if news else None
-        return [*shown, AddContextMessage("agent_runs", runs_in_words(listed), on_emit=told)]
+            return messages
+        reported = SubAgentsReported(epochs=unreported) if unreported else None
+        return [*messages, AddContextMessage("agent_runs", render_runs(listed), on_emit=reported)]
 
 
-def _is_news(run: Mapping[str, Any], told: Mapping[str, int]) -> bool:
-    return run["status"] != "running" and bool(told.get(run["run_id"], -1) < run["epoch"])
+def _is_unreported(run: SubAgentReport, reported_epochs: Mapping[str, int]) -> bool:
+    return run["status"] != "running" and reported_epochs.get(run["run_id"], -1) < run["epoch"]
 
 
-def catalogue(targets: Mapping[str, str]) -> str:
-    """The agents that may be asked, as a model reads it; empty if there are none."""
+def render_catalogue(targets: Mapping[str, str]) -> str:
+    """Return the list of agents that a model reads; empty if there are none."""
     lines, size = list[str](), 0
     for name, description in sorted(targets.items()):
-        about = f"<description>{escape(description)}</description>" if description else ""
-        line = f"<agent><id>{escape(name)}</id>{about}</agent>"
+        line = _render_agent(name, description)
         size += len(line.encode()) + 1
         if len(lines) == MAX_AGENTS or size > MAX_BYTES:
             break
@@ -73,14 +77,21 @@ def catalogue(targets: Mapping[str, str]) -> str:
     return "<available_agents>\n" + "\n".join(lines) + f"\n</available_agents>\n{note}{USAGE}"
 
 
-def runs_in_words(runs: Iterable[Mapping[str, Any]]) -> str:
-    """How sub-agents are, as a model reads it."""
-    lines = [_line(run) for run in runs]
+def _render_agent(name: str, description: str) -> str:
+    about = f"<description>{escape(description)}</description>" if description else ""
+    return f"<agent><id>{escape(name)}</id>{about}</agent>"
+
+
+def render_runs(runs: Iterable[SubAgentReport]) -> str:
+    """Return the list of sub-agents that a model reads."""
+    lines = [_render_run(run) for run in runs]
     return "<agent_runs>\n" + "\n".join(lines) + "\n</agent_runs>"
 
 
-def _line(run: Mapping[str, Any]) -> str:
-    facts = {"id": run["run_id"], "agent": run["agent_id"], "status": run["status"], "error": run["error"]}
-    said = " ".join(f'{name}="{escape(str(value))}"' for name, value in facts.items() if value)
-    asked = "".join(f"<waits_for>{escape(each['message'])}</waits_for>" for each in run.get("tickets", ()))
-    return f"<run {said}>{asked}</run>" if asked else f"<run {said}/>"
+def _render_run(run: SubAgentReport) -> str:
+    values = {"id": run["run_id"], "agent": run["agent_id"], "status": run["status"], "error": run["error"]}
+    attributes = " ".join(f'{name}="{escape(value)}"' for name, value in values.items() if value)
+    questions = "".join(
+        f"<waits_for>{escape(each['message'])}</waits_for>" for each in run.get("tickets", ())
+    )
+    return f"<run {attributes}>{questions}</run>" if questions else f"<run {attributes}/>"

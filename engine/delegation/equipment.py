@@ -1,4 +1,4 @@
-"""An agent as it runs: with the tools for the agents that it may have work for it."""
+"""Delegation equipment: adds the delegation tools and hand-off to an agent before it runs."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,28 +8,29 @@ from ...store.errors import DefinitionError
 from ..agents import Agent, Behavior, Registered, Registry
 from ..behaviors import Handoff
 from ..runs import Runs
-from .agent_tools import Delegation
 from .catalogue import Catalogue
+from .delegation import Delegation
 
 
 class Equipment:
-    """Equips agents, each once for every snapshot that it belongs to."""
+    """Equips agents, each once for every registry snapshot that it belongs to."""
 
     def __init__(self, runs: Runs | None = None) -> None:
-        """Without `runs` nothing can be started: as in a replay."""
+        """`runs` is None in a replay, which starts no sub-agents."""
         self._runs = runs
-        self._made: dict[tuple[int, str], Agent] = {}
+        self._equipped: dict[tuple[int, str], Agent] = {}
 
-    def equipped(self, agent: Registered, registry: Registry) -> Registered:
-        """The agent, and what it needs for those that it names and the registry has."""
+    def equip(self, agent: Registered, registry: Registry) -> Registered:
+        """Return the agent with what it needs to delegate to those of its `agents` that the registry has."""
         if not isinstance(agent, Agent) or not agent.agents:
             return agent
         key = (registry.version, agent.name)
-        if key not in self._made:
-            self._made[key] = replace(agent, behaviors=(*agent.behaviors, *self._brought(agent, registry)))
-        return self._made[key]
+        if key not in self._equipped:
+            behaviors = (*agent.behaviors, *self._behaviors(agent, registry))
+            self._equipped[key] = replace(agent, behaviors=behaviors)
+        return self._equipped[key]
 
-    def _brought(self, agent: Agent, registry: Registry) -> list[Behavior]:
+    def _behaviors(self, agent: Agent, registry: Registry) -> list[Behavior]:
         others = [registry.agent(name) for name in agent.agents if name in registry and name != agent.name]
         targets = {other.name: other.description for other in others}
         behaviors: list[Behavior] = [Catalogue(Delegation(targets, registry, self._runs))]
@@ -39,10 +40,10 @@ class Equipment:
 
 
 def _handoff(agent: Agent, others: Sequence[Registered]) -> list[Behavior]:
-    """Over to those that run here and whose tools and reducers can be beside the agent's own."""
-    fit = list[Agent]()
+    """Return a hand-off to the local agents whose tools and reducers do not clash with the agent's own."""
+    compatible = list[Agent]()
     for other in (each for each in others if isinstance(each, Agent)):
         with suppress(DefinitionError):
-            replace(agent, behaviors=(*agent.behaviors, Handoff([*fit, other])))
-            fit.append(other)
-    return [Handoff(fit)] if fit else []
+            replace(agent, behaviors=(*agent.behaviors, Handoff([*compatible, other])))
+            compatible.append(other)
+    return [Handoff(compatible)] if compatible else []

@@ -1,37 +1,38 @@
-"""What a sub-agent is given of the conversation and the state of the run that wants it."""
+"""The messages and the state that a sub-agent inherits from the run that starts it."""
 
 from collections.abc import Sequence
-from typing import Any
+
+from pydantic import JsonValue
 
 from ...reducers.sub_agent import SUB_AGENTS
 from ...store.changeset import Message
 from ..agents import ToolContext
 from ..behaviors import HANDOFF, POLICY
 
-_OWN = (SUB_AGENTS, HANDOFF)
-"""What is the thread's own: another one has not started its runs, nor is it spoken to by its agents."""
+_THREAD_ONLY = (SUB_AGENTS, HANDOFF)
+"""State that belongs to one thread: the sub-agents it started, and the agent that took it over."""
 
 
-def seeded_state(context: ToolContext) -> dict[str, Any]:
-    """For one that begins with nothing: what it may do, and what it must ask for."""
-    policy = context.read(POLICY)
+def initial_state(context: ToolContext) -> dict[str, JsonValue]:
+    """Return the state of a sub-agent with a new conversation: the caller's permission policy."""
+    policy: JsonValue = context.read(POLICY)
     return {} if policy is None else {POLICY.lstrip("/"): policy}
 
 
-def forked_state(context: ToolContext) -> dict[str, Any]:
-    """For one that knows all: the caller's state, without what is threadlog's own or the thread's."""
-    own = [path.lstrip("/") for path in _OWN]
-    state: dict[str, Any] = context.read()
-    return {key: value for key, value in state.items() if not key.startswith("__") and key not in own}
+def fork_state(context: ToolContext) -> dict[str, JsonValue]:
+    """Return a copy of the caller's state, without threadlog's own and what belongs to the thread."""
+    thread_only = [path.lstrip("/") for path in _THREAD_ONLY]
+    state: dict[str, JsonValue] = context.read()
+    return {key: value for key, value in state.items() if not key.startswith("__") and key not in thread_only}
 
 
-def forked_messages(messages: Sequence[Message]) -> list[Message]:
-    """The part of a conversation that can be gone on with: without instructions and calls left open."""
-    shown = [message for message in messages if message.visibility == "all" and message.role != "system"]
-    asked = {call.id for message in shown for call in message.tool_calls}
-    paired = asked & {message.tool_call_id for message in shown if message.role == "tool"}
+def fork_messages(messages: Sequence[Message]) -> list[Message]:
+    """Return a conversation that another agent can continue: without system messages and open calls."""
+    visible = [message for message in messages if message.visibility == "all" and message.role != "system"]
+    called = {call.id for message in visible for call in message.tool_calls}
+    answered = called & {message.tool_call_id for message in visible if message.role == "tool"}
     return [
-        message.model_copy(update={"tool_calls": tuple(c for c in message.tool_calls if c.id in paired)})
-        for message in shown
-        if message.role != "tool" or message.tool_call_id in paired
+        message.model_copy(update={"tool_calls": tuple(c for c in message.tool_calls if c.id in answered)})
+        for message in visible
+        if message.role != "tool" or message.tool_call_id in answered
     ]

@@ -23,6 +23,7 @@ from .event import (
 )
 from .facts import Past, facts
 from .streams import Streams
+from .wakeup import Wakeup
 
 __all__ = [
     "AssistantTurn",
@@ -47,5 +48,6 @@ __all__ = [
     "ToolProgress",
     "ToolStarted",
     "ToolSuspended",
+    "Wakeup",
     "facts",
 ]

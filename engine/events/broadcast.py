@@ -17,7 +17,17 @@ from typing import Self, TypeGuard
 
 from anyio.lowlevel import checkpoint
 
-from .event import AssistantTurn, AttemptFailed, Cursor, Event, Lagged, RunFinished, TextDelta, ToolCallDelta
+from .event import (
+    AssistantTurn,
+    AttemptFailed,
+    Cursor,
+    Event,
+    Lagged,
+    RunFinished,
+    RunResult,
+    TextDelta,
+    ToolCallDelta,
+)
 from .facts import Past
 from .waiters import Waiters
 
@@ -36,6 +46,8 @@ class Broadcast:
         """Whether nothing more will be told."""
         self.failure: Exception | None = None
         """Why, if that is not the end of the run."""
+        self.ended: RunResult | None = None
+        """How the latest epoch ended that was published."""
         self.first = 0
         """The place of the oldest event that is left. Places are counted from 0 and never come again."""
         self._size = size
@@ -65,8 +77,9 @@ class Broadcast:
                 self._text.clear()
         if event.cursor:
             self.version = max(self.version, event.cursor.version)
-        if isinstance(event, RunFinished) and event.result.status == "done":
-            self.is_over = True
+        if isinstance(event, RunFinished):
+            self.ended = event.result
+            self.is_over = self.is_over or event.result.status == "done"
         self.waiters.wake()
 
     def finish(self, failure: Exception | None = None) -> None:

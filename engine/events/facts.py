@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...reducers.tool_call import ToolCallDecided, ToolCallSuspended
-from ...store.changeset import ActionRecord, Changeset, RunFacts, steering_id
+from ...store.changeset import ActionRecord, Changeset, RunFacts
 from ...store.history import as_written
 from ...store.log import Log
 from .event import (
@@ -45,7 +45,7 @@ def _facts(changeset: Changeset, run_id: str) -> Iterator[Made]:
     for message in changeset.messages:
         if message.role == "assistant":
             yield partial(AssistantTurn, message)
-        elif message.id.startswith(steering_id(run_id)):
+        elif message.origin == "steer":
             yield partial(Steered, message)
     for outcome in changeset.tool_calls:
         if outcome.outcome != "suspended":

@@ -1,35 +1,35 @@
-"""The streams of runs that somebody listens to, wherever those runs are executed.
+"""Event streams of runs, for subscribers in this process.
 
-What a run does here is told by its loop. What it does elsewhere stands in the log only: one task reads it
-there, once for all who listen to the run, whenever something was committed. Nobody ends a subscription: a
-broadcast lives as long as someone holds it.
+A run executed here publishes its own events. For a run executed elsewhere, one task reads its new changesets
+from the log after every commit and publishes them to all its subscribers. A stream is garbage-collected with
+its last subscriber.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from weakref import WeakValueDictionary
 
-import anyio
-
-from ...store.async_log import AsyncLog
-from ...store.changeset import Termination, Usage
+from ...reducers.run import NEVER_BEGAN
+from ...store.appender import changes
+from ...store.changeset import Usage
 from ...store.errors import LogError, NotFound
 from ...store.listing import RunRow
+from ...store.log import Log
 from .broadcast import Broadcast, Subscription
 from .event import Cursor, RunFinished, RunResult
 from .facts import Past, facts
+from .wakeup import Wakeup
 
 
 class Streams:
     """For each run that is listened to or executed here, its broadcast."""
 
-    def __init__(self, log: AsyncLog) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._broadcasts: WeakValueDictionary[str, Broadcast] = WeakValueDictionary()
         self._told_here: dict[str, Broadcast] = {}
         """The runs whose loops are here; what others do is read from the log."""
-        self._wanted = anyio.Event()
-        self._following = anyio.CancelScope()
+        self._wanted = Wakeup()
         self._is_closed = False
 
     def subscribe(
@@ -46,7 +46,7 @@ class Streams:
 
     def _told_elsewhere(self, run_id: str) -> Broadcast:
         """The broadcast of a run whose loop is not here, with all that the log has now."""
-        head = self._log.log.head(self._row(run_id).thread_id)
+        head = self._log.head(self._row(run_id).thread_id)
         # Once more, behind the head: a run that is not done now will say so behind that head.
         row = self._row(run_id)
         reached = row.last_version if row.status == "done" else head
@@ -59,18 +59,18 @@ class Streams:
 
     def known_end(self, run_id: str) -> RunResult | None:
         """How the latest epoch of a run has ended, if the log says so."""
-        row = self._log.log.run(run_id)
+        row = self._log.run(run_id)
         if row is None or row.status == "running":
             return None
-        (last,) = self._log.log.read(row.thread_id, after=row.last_version - 1, until=row.last_version)
+        (last,) = self._log.read(row.thread_id, after=row.last_version - 1, until=row.last_version)
         return next(fact.result for fact in facts(last) if isinstance(fact, RunFinished))
 
     async def has_begun(self, run_id: str) -> bool:
         """Whether a run begins, once that is settled: one that waits for its turn may be cancelled."""
         # A change is noted before it is looked at: what is committed in between is another change.
-        async with aclosing(self._log.changes()) as changes:
-            async for _ in changes:
-                if self._log.log.run(run_id):
+        async with aclosing(changes(self._log)) as news:
+            async for _ in news:
+                if self._log.run(run_id):
                     return True
                 if not self._begins(run_id):
                     return run_id in self._told_here
@@ -88,8 +88,8 @@ class Streams:
         Raises:
             LogUnavailable: the log is closed.
         """
-        async with aclosing(self._log.changes()) as changes:
-            async for _ in changes:
+        async with aclosing(changes(self._log)) as news:
+            async for _ in news:
                 if ended := self.known_end(run_id):
                     return ended
                 if not self._begins(run_id):
@@ -98,9 +98,8 @@ class Streams:
 
     def _begins(self, run_id: str) -> bool:
         """Whether a run has begun or waits for its turn."""
-        queued = any(row.run_id == run_id for row in self._log.log.queued())
-        # Last: it may have begun since the queue was read.
-        return queued or self._log.log.run(run_id) is not None
+        found = self._log.run_status(run_id)
+        return found is not None and (found.run is not None or found.status == "queued")
 
     @contextmanager
     def telling(self, run_id: str, thread_id: str, version: int) -> Iterator[Broadcast]:
@@ -117,29 +116,26 @@ class Streams:
             else:
                 # Whoever has taken its thread may have written its end already, and nothing comes after that.
                 with suppress(LogError):
-                    _read_on(broadcast, self._log.log.head(thread_id))
+                    _read_on(broadcast, self._log.head(thread_id))
             self._wanted.set()
 
     async def follow(self) -> None:
-        """Tell what runs do elsewhere, until this is closed. Polls while someone listens to such a run."""
-        with self._following:
-            while True:
-                await self._wanted.wait()
-                self._wanted = anyio.Event()
-                try:
-                    await self._tell_all_changes()
-                except LogError as err:
-                    self._finish_elsewhere(err)
+        """Publish what runs do elsewhere. Endless; polls while a subscriber listens to such a run."""
+        while True:
+            await self._wanted.wait()
+            try:
+                await self._tell_all_changes()
+            except LogError as err:
+                self._finish_elsewhere(err)
 
     def close(self) -> None:
-        """End all subscriptions, those of a run whose loop is here when that has ended."""
+        """End all subscriptions; those of a run that is executed here end with it."""
         self._is_closed = True
-        self._following.cancel()
         self._finish_elsewhere(None)
 
     async def _tell_all_changes(self) -> None:
-        async with aclosing(self._log.changes()) as changes:
-            async for _ in changes:
+        async with aclosing(changes(self._log)) as news:
+            async for _ in news:
                 if not self._tell_changes():
                     return
 
@@ -165,13 +161,13 @@ class Streams:
         """The run's own; if nobody has one yet, one that begins behind a version."""
         found = self._broadcasts.get(run_id)
         if found is None or found.is_over:
-            row = self._log.log.run(run_id)
-            past = Past(self._log.log, run_id, thread_id, row.first_version if row else version + 1)
+            row = self._log.run(run_id)
+            past = Past(self._log, run_id, thread_id, row.first_version if row else version + 1)
             found = self._broadcasts[run_id] = Broadcast(past, version)
         return found
 
     def _row(self, run_id: str) -> RunRow:
-        row = self._log.log.run(run_id)
+        row = self._log.run(run_id)
         if row is None:
             raise NotFound(f"there is no run {run_id!r} in this log")
         return row
@@ -187,5 +183,4 @@ def _read_on(broadcast: Broadcast, until: int) -> None:
 
 
 def _never_begun(run_id: str, thread_id: str) -> RunResult:
-    cancelled = Termination(type="cancelled", detail="before its turn came")
-    return RunResult(run_id, thread_id, "done", cancelled, None, Usage(), 0)
+    return RunResult(run_id, thread_id, "done", NEVER_BEGAN, None, Usage(), 0)

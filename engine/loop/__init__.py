@@ -1,11 +1,6 @@
 """Executing one epoch of a run: steps, model calls, tool rounds."""
 
-from .agent_loop import Loop
-from .epoch import Epoch, Resume, Start
+from .agent_loop import AgentLoop
+from .epoch import Course, Epoch, EpochContext, Resume, Start
 
-__all__ = [
-    "Epoch",
-    "Loop",
-    "Resume",
-    "Start",
-]
+__all__ = ["AgentLoop", "Course", "Epoch", "EpochContext", "Resume", "Start"]

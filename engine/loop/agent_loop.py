@@ -8,11 +8,12 @@
       the round of tools (round.py)                                   commit tool_results, each
     run_end                                                           commit run_finished, run_suspended
 
-Everything comes in through `Effects` and `Control`, everything goes out through the `Workspace`.
+Everything comes in through `Effects` and the `Mailbox`, everything goes out through the `Workspace`.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import takewhile
 
 from anyio import get_cancelled_exc_class
@@ -22,20 +23,26 @@ from ...reducers.generic import Set
 from ...reducers.open_calls import in_call_order
 from ...reducers.phase import Phase
 from ...reducers.run import ENDS, QUESTION, RunMoved, RunStarted
-from ...reducers.tool_call import DecisionRecord, ToolCallsForgotten, ToolCallState, calls, pending, waiting
-from ...store.async_log import Pending
-from ...store.changeset import Inference, Message, Termination, ToolCall
+from ...reducers.tool_call import (
+    DecisionRecord,
+    ToolCallsForgotten,
+    ToolCallState,
+    calls,
+    pending_calls,
+    waiting_calls,
+)
+from ...store.appender import Receipt
+from ...store.changeset import Inference, Interruption, Message, Termination, ToolCall
 from ...store.document import pointer
 from ...store.errors import BehaviorError, in_words
-from ..agents import NOT_GIVEN, Agent, Progress, given_output, rounds, stopped
-from ..agents import Round as Past
+from ..agents import NOT_GIVEN, Agent, Progress, RoundSummary, check_policies, find_output, past_rounds
 from ..commit import GIVEN, LOOP
-from ..control import Interrupted, Place
-from .epoch import Epoch, Resume, Start
+from ..control import INFERENCE, TOOLS, Interrupted, Place
+from .epoch import EpochContext, Resume, Start
 from .inference import InferenceFailed
 from .phases import Phases
 from .step import Step
-from .tool_round import Round
+from .tool_round import ToolRound
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +52,30 @@ INTERRUPTED = {
 }
 
 
-class Loop(Epoch[Agent]):
-    """One epoch of a run, from its first commit to its last."""
+class AgentLoop:
+    """The course of an epoch that is executed here."""
 
-    def _prepare(self) -> None:
-        own = frozenset(tool.name for tool in self._agent.own_tools())
-        self._phases = Phases(self._agent.name, self._agent.behaviors, own, self._work, self._control)
-        self._step = Step(self._agent, self._work, self._effects, self._phases, self._publisher)
-        self._past: list[Past] = []
+    def __init__(self, agent: Agent, context: EpochContext) -> None:
+        self._agent = agent
+        self._context = context
+        self._work = context.work
+        self._mailbox = context.mailbox
+        self._inbox = context.inbox
+        own = frozenset(tool.name for tool in agent.own_tools())
+        self._phases = Phases(agent.name, agent.behaviors, own, self._work, self._mailbox)
+        self._step = Step(agent, self._work, context.effects, self._phases, context.channel)
+        self._past: list[RoundSummary] = []
         self._started_at = 0
         self._given: JsonValue = None
+        """The structured output that a tool call has given."""
         self._is_given_up = False
-        """Whether a person said that it shall not go on after its process has died."""
+        """Whether a person said that it shall not continue after its process has died."""
+        self.output: JsonValue = None
 
-    async def _open(self, opening: Start | Resume) -> None:
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    async def open(self, opening: Start | Resume) -> None:
         work, identity = self._work, self._work.identity
         if isinstance(opening, Start):
             work.act([RunStarted(run_id=identity.run_id)], source=LOOP)
@@ -67,27 +84,24 @@ class Loop(Epoch[Agent]):
         else:
             work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
             self._step.resume(opening.usage)
-            self._past = rounds(work.messages, calls(work.state), identity.run_id)
+            self._past = past_rounds(work.messages, calls(work.state), identity.run_id)
         if any(message.role == "user" and message.content.strip() for message in opening.messages):
             work.act([ToolCallsForgotten()], source=LOOP)
         for message in opening.messages:
             work.say(message)
-        self._inbox.take_in("step")
+        self._inbox.apply("step")
         try:
             if isinstance(opening, Start):
                 await self._phases.run(Phase.RUN_START, 0)
         finally:
-            self._commit_opening(opening)
+            self._context.commit_opening(self._agent, opening)
+            self._started_at = work.at
 
-    def _commit_opening(self, opening: Start | Resume) -> None:
-        super()._commit_opening(opening)
-        self._started_at = self._work.at
-
-    async def _go(self) -> Termination:
-        """Step after step, until there is a reason to end. That it was cancelled is the first of them."""
-        while not self._control.should_stop():
-            self._take_in("step")
-            if await self._went_on_with_decided():
+    async def go(self) -> Termination:
+        """Step after step, until there is a reason to end. A cancellation is the first of them."""
+        while not self._mailbox.should_stop():
+            self._apply_commands("step")
+            if await self._resumed_decided():
                 if self._is_given_up:
                     return ENDS["stop"]
                 continue
@@ -99,42 +113,42 @@ class Loop(Epoch[Agent]):
 
     async def _take_step(self) -> Termination | None:
         if self._given is not None:
-            self._output = self._given
+            self.output = self._given
             return Termination(type="natural_end")
         try:
-            with self._control.interruptible("inference"):
+            with self._mailbox.interruptible(INFERENCE):
                 plan = await self._step.plan()
                 answer = None if plan.termination else await self._step.ask(plan)
         except InferenceFailed as err:
             await self._step.give_up(str(err))
             return Termination(type="error", detail=in_words(err))
         if answer is None:
-            self._output = self._said(self._last_text())
+            self.output = self._said(self._last_text())
             return plan.termination
         taken = await self._step.take(plan, answer)
         if taken.is_unfinished:
             return None
         if taken.message.tool_calls and (not taken.termination or taken.termination.type == "stopped"):
-            end = await self._round(taken.message, taken.pending) or taken.termination
+            end = await self._round(taken.message, taken.receipt) or taken.termination
         else:
-            self._output = self._said(self._step.output)
+            self.output = self._said(self._step.output)
             end = taken.termination or self._end_of_text()
         return end
 
-    async def _round(self, message: Message, pending_turn: Pending) -> Termination | None:
+    async def _round(self, message: Message, turn: Receipt) -> Termination | None:
         # A tool may change the world: that it was asked for must be in the log before it starts.
-        await pending_turn.result()
-        if self._control.should_stop():
+        await turn.result()
+        if self._mailbox.should_stop():
             return self._cancelled()
         round = self._new_round(self._step.number - 1)
         await self._call_tools(round, message.tool_calls)
         return self._after(round, message)
 
     async def _call_tools(
-        self, round: Round, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord] | None = None
+        self, round: ToolRound, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord] | None = None
     ) -> None:
         try:
-            with self._control.interruptible("tools"):
+            with self._mailbox.interruptible(TOOLS):
                 await round.run(calls, decided)
         except Interrupted:
             # Not if it came behind the last of them: then nothing was cut off.
@@ -142,16 +156,18 @@ class Loop(Epoch[Agent]):
                 raise
         except get_cancelled_exc_class():
             if len(round.outcomes) == len(calls):
-                self._control.interrupted = None
+                self._mailbox.interrupted = None
             raise
 
-    def _new_round(self, step: int) -> Round:
-        return Round(self._agent, self._work, self._effects, self._phases, self._publisher, step)
+    def _new_round(self, step: int) -> ToolRound:
+        return ToolRound(
+            self._agent, self._work, self._context.effects, self._phases, self._context.channel, step
+        )
 
-    def _after(self, round: Round, message: Message) -> Termination | None:
+    def _after(self, round: ToolRound, message: Message) -> Termination | None:
         outcomes = [outcome.outcome for outcome in round.outcomes]
         self._past.append(
-            Past(
+            RoundSummary(
                 text=message.content,
                 tools=tuple(call.name for call in message.tool_calls),
                 failed=bool(outcomes) and set(outcomes) == {"failed"},
@@ -162,12 +178,13 @@ class Loop(Epoch[Agent]):
             return None
         usage = self._step.usage
         tokens = usage.input_tokens + usage.output_tokens
-        return stopped(self._agent.policies(), Progress(self._past, tokens, self._work.at - self._started_at))
+        progress = Progress(self._past, tokens, self._work.at - self._started_at)
+        return check_policies(self._agent.policies(), progress)
 
-    def _take_in(self, place: Place) -> bool:
-        """Take in what was wanted since the last time, into the log by itself: whether the user spoke."""
+    def _apply_commands(self, place: Place) -> bool:
+        """Apply new commands, in a changeset of their own. Return whether the user spoke."""
         before = self._work.waiting
-        steered = self._inbox.take_in(place)
+        steered = self._inbox.apply(place)
         if self._work.waiting > before:
             self._work.commit("user_message" if steered else "decision")
         if steered:
@@ -175,14 +192,14 @@ class Loop(Epoch[Agent]):
             self._given = None
         return steered
 
-    async def _went_on_with_decided(self) -> bool:
-        """Let the calls go on that were decided, if there are any that can."""
+    async def _resumed_decided(self) -> bool:
+        """Resume the calls that were decided and can continue. Return whether there were any."""
         decided = self._decided()
         if not decided:
             return False
         # As with the calls themselves: what allows a tool to start must be in the log before it does.
         await self._work.settled("decision")
-        if self._control.should_stop():
+        if self._mailbox.should_stop():
             return True
         answers = {call.call_id: call.decision for call in decided if call.decision}
         again = [ToolCall(call.name, call.arguments, call.call_id) for call in decided]
@@ -197,30 +214,30 @@ class Loop(Epoch[Agent]):
         resuming = [call for call in calls(self._work.state) if call.status == "resuming"]
         decided = in_call_order(resuming, self._work.messages) if resuming else []
         is_batch = self._agent.tool_execution == "parallel_batch_approval"
-        return [] if is_batch and pending(self._work.state) else decided
+        return [] if is_batch and pending_calls(self._work.state) else decided
 
     def _waits_for_all(self) -> bool:
         """Whether a person must decide before the model has anything new to answer to."""
         news = takewhile(lambda message: message.role != "assistant", reversed(self._work.messages))
-        return bool(waiting(self._work.state)) and not any(
+        return bool(waiting_calls(self._work.state)) and not any(
             message.role in ("user", "tool") for message in news
         )
 
-    def _unless_wanted(self, termination: Termination) -> Termination | None:
-        """The end; none if the run goes on for what has come. Where a person must decide, it waits."""
-        if termination.type in ("error", "cancelled") or self._control.should_stop():
-            return termination
+    def unless_continued(self, end: Termination) -> Termination | None:
+        """The end; None if new commands let the run continue. Where a person must decide, it waits."""
+        if end.type in ("error", "cancelled") or self._mailbox.should_stop():
+            return end
         is_steered = False
-        while self._inbox.has_news("end"):
-            is_steered |= self._take_in("end")
+        while self._inbox.has_commands("end"):
+            is_steered |= self._apply_commands("end")
         if is_steered or self._decided():
             return None
-        return Termination(type="suspended") if waiting(self._work.state) else termination
+        return Termination(type="suspended") if waiting_calls(self._work.state) else end
 
-    def _note_output(self, round: Round) -> None:
+    def _note_output(self, round: ToolRound) -> None:
         """Keep the structured output that a round has given: with it the run comes to its end."""
         if self._agent.output_type and self._given is None:
-            self._given = given_output(self._agent.output_type, round.outcomes)
+            self._given = find_output(self._agent.output_type, round.outcomes)
 
     def _said(self, text: str | None) -> str | None:
         """A text as the run's output: none where that is structured, or nothing was said."""
@@ -228,7 +245,7 @@ class Loop(Epoch[Agent]):
 
     def _end_of_text(self) -> Termination:
         """How a run ends with a text, which is no output where that is structured."""
-        if self._agent.output_type and not waiting(self._work.state):
+        if self._agent.output_type and not waiting_calls(self._work.state):
             return Termination(type="error", detail=NOT_GIVEN)
         return Termination(type="natural_end")
 
@@ -237,26 +254,24 @@ class Loop(Epoch[Agent]):
         own = (m for m in reversed(self._work.messages) if m.role == "assistant" and m.run_id == run_id)
         return next((message.content for message in own), None)
 
-    def _cancelled(self, where: str | None = None) -> Termination:
-        """The end of a cancelled run. The model is told, if it or its tools were cut off."""
-        work = self._work
-        if where in INTERRUPTED:
-            told = INTERRUPTED[where]
-            work.say(Message(id=work.new_id(), role="user", content=told, run_id=work.identity.run_id))
-        return Termination(type="cancelled", detail=where)
+    def _cancelled(self, place: Interruption | None = None) -> Termination:
+        """The end of a cancelled run. If the model or its tools were interrupted, the model is told."""
+        if place and place.kind in INTERRUPTED:
+            self._work.write("user", INTERRUPTED[place.kind], "note")
+        return Termination(type="cancelled", interrupted=place)
 
-    async def _cut_off(self, where: str) -> Termination:
-        return self._cancelled(where)
+    async def interrupted(self, place: Interruption) -> Termination:
+        return self._cancelled(place)
 
-    async def _broken_off(self) -> Termination:
-        return self._cancelled(self._control.interrupted)
+    async def broken_off(self) -> Termination:
+        return self._cancelled(self._mailbox.interrupted)
 
-    async def _tell_end(self) -> None:
+    async def announce_end(self) -> None:
         try:
             await self._phases.run(Phase.RUN_END, self._step.number)
         except (BehaviorError, Interrupted) as err:
-            # The run has ended; what somebody wanted to add to that cannot change how.
+            # The run has ended; a behavior that fails then does not change how.
             log.warning("run %s: %s", self._work.identity.run_id, err)
 
-    def _unanswered(self) -> Inference | None:
+    def unanswered(self) -> Inference | None:
         return self._step.unanswered()

@@ -1,29 +1,28 @@
-"""One epoch of a run: how it begins and comes to its end, whatever goes on in between (loop.py, a2a/loop.py).
+"""One epoch of a run: how it begins and ends, whatever happens in between (agent_loop.py, remote_loop.py).
 
-    open -> go -> an end, unless the run goes on for what has come meanwhile -> go …
+    open -> go -> an end, unless commands have arrived that let the run continue -> go ...
 
-Every way out is an end in the log: what went wrong, what was cut off, what cannot be kept. A run ends over
-nothing that was wanted of it and that it has not seen.
+Every way out is an end in the log: failures, interruptions, and ends that cannot be stored. A run does not
+end with commands that it has not applied.
 """
 
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Literal, Protocol
 
 from anyio import CancelScope, get_cancelled_exc_class
 from pydantic import JsonValue
 
 from ...reducers.run import RunMoved, Status, done_reason
-from ...store.changeset import Executor, Inference, Message, RunFacts, Termination, ThreadFacts
+from ...store.changeset import Executor, Inference, Interruption, Message, RunFacts, Termination, ThreadFacts
 from ...store.errors import ContentError, LogError, VersionConflict, in_words
 from ..agents import Registered
-from ..commit import LOOP, Effects, Publisher, Workspace
-from ..control import Control, Inbox, Interrupted, close_calls
+from ..commit import LOOP, Channel, Effects, Workspace
+from ..control import Inbox, Interrupted, Mailbox, close_calls
 
 log = logging.getLogger(__name__)
-
-AgentT = TypeVar("AgentT", bound=Registered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,137 +32,157 @@ class Start:
     messages: Sequence[Message]
     facts: ThreadFacts | None = None
     state: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Set at the root of the thread's state, whatever it had there."""
+    """Set at the root of the thread's state, key by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The next epoch of a run that waits, or was stopped. What was decided comes through `Control`."""
+    """The next epoch of a run that waits, or was stopped. Decisions come through the mailbox."""
 
     usage: RunFacts
     messages: Sequence[Message] = ()
 
 
-class Epoch(Generic[AgentT]):
-    """One epoch of a run, from its first commit to its last."""
+class EpochContext:
+    """What one epoch works with."""
 
     def __init__(
         self,
-        agent: AgentT,
-        workspace: Workspace,
+        work: Workspace,
         effects: Effects,
         executor: Executor,
-        publisher: Publisher,
-        control: Control,
+        channel: Channel,
+        mailbox: Mailbox,
         registry: str,
     ) -> None:
-        """`registry` is the fingerprint of what the agent comes from."""
-        self._agent = agent
-        self._registry = registry
-        self._work = workspace
-        self._effects = effects
-        self._executor = executor
-        self._publisher = publisher
-        self._control = control
-        self._inbox = Inbox(workspace, control)
-        self._output: JsonValue = None
-        self._prepare()
+        """`registry` is the fingerprint of the registry that the agent comes from."""
+        self.work = work
+        self.effects = effects
+        self.executor = executor
+        self.channel = channel
+        self.mailbox = mailbox
+        self.registry = registry
+        self.inbox = Inbox(work, mailbox)
 
-    def _prepare(self) -> None:
-        """Make what else is needed from the first commit on."""
-        raise NotImplementedError
+    def commit_opening(self, agent: Registered, opening: Start | Resume) -> None:
+        """Commit the first changeset of the epoch, with all that waits."""
+        is_start = isinstance(opening, Start)
+        self.work.commit(
+            "run_started" if is_start else "run_resumed",
+            run=RunFacts(status="running", usage=self.work.usage),
+            executor=self.executor,
+            agent=agent.facts().model_copy(update={"registry": self.registry}),
+            thread=opening.facts if isinstance(opening, Start) else None,
+        )
+
+
+class Course(Protocol):
+    """What happens in an epoch between its first and its last commit."""
+
+    @property
+    def output(self) -> JsonValue:
+        """The run's output, once it has one."""
+        ...
+
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        """What is held open during the epoch."""
+        ...
+
+    async def open(self, opening: Start | Resume) -> None:
+        """Commit the first changeset."""
+        ...
+
+    async def go(self) -> Termination:
+        """Run until there is a reason to end."""
+        ...
+
+    async def interrupted(self, place: Interruption) -> Termination:
+        """The end of a run that was cancelled while it waited."""
+        ...
+
+    async def broken_off(self) -> Termination:
+        """The end of a run that was cancelled together with the runtime around it."""
+        ...
+
+    def unless_continued(self, end: Termination) -> Termination | None:
+        """The end, or the one that replaces it; None if the run continues because of new commands."""
+        ...
+
+    async def announce_end(self) -> None:
+        """Tell the participants that the run ends or waits; what they do then belongs to the end."""
+        ...
+
+    def unanswered(self) -> Inference | None:
+        """The model call that the run ends with, if it is not in the log yet."""
+        ...
+
+
+class Epoch:
+    """One epoch of a run, from its first commit to its last."""
+
+    def __init__(self, context: EpochContext, course: Course) -> None:
+        self._context = context
+        self._course = course
+        self._work = context.work
 
     async def run(self, opening: Start | Resume) -> None:
-        """Run to the end, however it comes; the log says which.
+        """Run to the end, whatever it is; the log says which.
 
         Raises:
             RunError, ContentError: it cannot start with this; nothing was written.
         """
+        async with self._course.connected():
+            try:
+                end = await self._end_of(self._course.open(opening))
+                while not (end and await self._finish(end)):
+                    end = await self._end_of(self._course.go())
+            except get_cancelled_exc_class():
+                if not self._context.channel.failure and self._work.is_open:
+                    end = await self._end_of(self._course.broken_off())
+                    await self._finish(end or Termination(type="cancelled"))
+                raise
+
+    async def _end_of(self, part: Awaitable[Termination | None]) -> Termination | None:
+        """The end that a part of the run returned, or that its failure is."""
         try:
-            end = await self._reached(self._open(opening))
-            while not (end and await self._finished(end)):
-                end = await self._reached(self._go())
-        except get_cancelled_exc_class():
-            if not self._publisher.failure and self._work.is_open:
-                await self._finished(await self._broken_off())
-            raise
-
-    async def _open(self, opening: Start | Resume) -> None:
-        """Put the beginning into the log."""
-        raise NotImplementedError
-
-    async def _go(self) -> Termination:
-        """Go on until there is a reason to end."""
-        raise NotImplementedError
-
-    async def _cut_off(self, where: str) -> Termination:
-        """The end of a run that was cancelled while it waited."""
-        raise NotImplementedError
-
-    async def _broken_off(self) -> Termination:
-        """The end of a run that was cancelled with all that is around it."""
-        raise NotImplementedError
-
-    def _unless_wanted(self, termination: Termination) -> Termination | None:
-        """The end; none if the run goes on for what has come."""
-        raise NotImplementedError
-
-    def _overtaken(self, end: Termination) -> Termination | None:
-        """The end: a cancellation that has come meanwhile wins over it, unless something went wrong."""
-        is_final = end.type in ("error", "cancelled")
-        return Termination(type="cancelled") if self._control.should_stop() and not is_final else end
-
-    async def _tell_end(self) -> None:
-        """Tell whoever takes part that the run ends or waits; what is done then belongs to its end."""
-
-    def _unanswered(self) -> Inference | None:
-        """The model call that the run ends with, and that is not in the log yet."""
-        return None
-
-    async def _reached(self, way: Awaitable[Termination | None]) -> Termination | None:
-        """The end of a part of the run, if it is one; what goes wrong on the way is one."""
-        try:
-            return await way
+            return await part
         except Interrupted as err:
-            return await self._reached(self._cut_off(err.where))
+            return await self._end_of(self._course.interrupted(err.place))
         except Exception as err:
             if not self._work.is_open or isinstance(err, LogError):
                 raise
             log.debug("run %s failed", self._work.identity.run_id, exc_info=True)
             return Termination(type="error", detail=in_words(err))
 
-    def _commit_opening(self, opening: Start | Resume) -> None:
-        self._work.commit(
-            "run_started" if isinstance(opening, Start) else "run_resumed",
-            run=self._facts("running"),
-            executor=self._executor,
-            agent=self._agent.facts().model_copy(update={"registry": self._registry}),
-            thread=opening.facts if isinstance(opening, Start) else None,
-        )
-
-    async def _finished(self, termination: Termination) -> bool:
-        """Whether the end stands: whole, even if the run is being cancelled."""
+    async def _finish(self, termination: Termination) -> bool:
+        """Commit the end, even while the run is being cancelled. Return whether it stands."""
+        mailbox = self._context.mailbox
         with CancelScope(shield=True):
-            while (wanted := self._unless_wanted(termination)) and (end := self._overtaken(wanted)):
-                termination, heard = end, self._control.heard
+            while end := self._course.unless_continued(termination):
+                termination, received = self._unless_cancelled(end), mailbox.received
                 try:
-                    await self._commit_an_end(termination)
+                    await self._commit_any_end(termination)
                     return True
                 except VersionConflict as err:
                     if err.thread_id != self._work.identity.stream:
                         raise
-                    self._control.hear(err.between)
-                    if self._control.heard == heard:
-                        # Nothing new: not the end is refused but the run's beginning, and all behind it.
+                    mailbox.receive(err.between)
+                    if mailbox.received == received:
+                        # Nothing new: not the end is refused but the run's beginning, and all after it.
                         raise
             return False
         raise AssertionError("a shielded scope ends by itself")
 
-    async def _commit_an_end(self, termination: Termination) -> None:
+    def _unless_cancelled(self, end: Termination) -> Termination:
+        """The end: a cancellation that came meanwhile wins over it, unless something failed."""
+        is_final = end.type in ("error", "cancelled")
+        return Termination(type="cancelled") if self._context.mailbox.should_stop() and not is_final else end
+
+    async def _commit_any_end(self, termination: Termination) -> None:
         try:
             await self._commit_end(termination)
         except ContentError as err:
-            # What waited cannot be kept: the end must be, and says why. Nobody may add to it once more.
+            # What waited cannot be stored: the end must be, and says why. Nothing is added to it again.
             self._work.discard()
             await self._commit_end(Termination(type="error", detail=str(err)), is_second=True)
 
@@ -173,23 +192,26 @@ class Epoch(Generic[AgentT]):
             moved = RunMoved(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
             work.act([moved], source=LOOP)
             if status == "done":
-                (self._inbox.pass_over if is_second else self._inbox.take_in)("end")
+                if is_second:
+                    self._context.inbox.skip("end")
+                else:
+                    self._context.inbox.apply("end")
                 close_calls(work)
             if not is_second:
-                await self._tell_end()
+                await self._course.announce_end()
             await work.commit_end(
                 "run_finished" if status == "done" else "run_suspended",
                 run=self._facts(status, termination),
-                inference=None if is_second else self._unanswered(),
+                inference=None if is_second else self._course.unanswered(),
             )
 
-    def _facts(self, status: Status, termination: Termination | None = None) -> RunFacts:
-        came_to_its_end = termination and termination.type in ("natural_end", "behavior_requested")
+    def _facts(self, status: Status, termination: Termination) -> RunFacts:
+        has_output = termination.type in ("natural_end", "behavior_requested")
         return RunFacts(
             status=status,
             termination=termination,
             usage=self._work.usage,
-            output=self._output if came_to_its_end else None,
+            output=self._course.output if has_output else None,
         )
 
 

@@ -8,11 +8,20 @@ from anyio import get_cancelled_exc_class
 
 from ...reducers.phase import Phase
 from ...reducers.tool_call import DecisionRecord
-from ...store.changeset import ToolCall, ToolOutcome
+from ...store.changeset import Interruption, ToolCall, ToolOutcome
 from ...store.errors import BehaviorError, in_words
-from ..agents import Behavior, Context, PhaseAction, Returned, State, Wanted, ordered, refuse_illegal
+from ..agents import (
+    Behavior,
+    Context,
+    PhaseAction,
+    PhaseActions,
+    PhaseResult,
+    State,
+    order_behaviors,
+    refuse_illegal,
+)
 from ..commit import Workspace
-from ..control import Control, Interrupted
+from ..control import Interrupted, Mailbox
 from ..models import Turn
 
 _TOLD = (Phase.AFTER_TOOL_EXECUTE, Phase.RUN_END)
@@ -28,13 +37,13 @@ class Phases:
         behaviors: Sequence[Behavior],
         tools: Collection[str],
         work: Workspace,
-        control: Control,
+        mailbox: Mailbox,
     ) -> None:
         self._agent = agent
-        self._behaviors = ordered(behaviors)
+        self._behaviors = order_behaviors(behaviors)
         self._tools = tools
         self._work = work
-        self._control = control
+        self._mailbox = mailbox
 
     async def run(
         self,
@@ -67,9 +76,13 @@ class Phases:
                     step,
                     tuple(self._work.messages),
                     self._tools,
-                    *deepcopy((turn, error, call, outcome, decision)),
-                    self._work.state,
-                    self._asking(behavior.name),
+                    turn=deepcopy(turn),
+                    error=error,
+                    call=deepcopy(call),
+                    outcome=deepcopy(outcome),
+                    decision=deepcopy(decision),
+                    _state=self._work.state,
+                    _ask=self._asking(behavior.name),
                 )
                 actions += await self._ask(behavior, context)
         return actions
@@ -88,16 +101,16 @@ class Phases:
             raise BehaviorError(behavior.name, context.phase.value, in_words(err)) from err
         return [action for action in actions if not isinstance(action, State)]
 
-    async def _wanted(self, behavior: Behavior, context: Context) -> Wanted:
-        returned: Returned = getattr(behavior, context.phase.value)(context)
+    async def _wanted(self, behavior: Behavior, context: Context) -> PhaseActions:
+        returned: PhaseResult = getattr(behavior, context.phase.value)(context)
         if not isinstance(returned, Awaitable):
             return returned
-        where = f"behavior {behavior.name!r} in {context.phase.value}"
+        place = Interruption(kind="behavior", name=behavior.name, phase=context.phase.value)
         try:
-            with self._control.interruptible(where, outlasts=context.phase in _TOLD):
+            with self._mailbox.interruptible(place, outlasts=context.phase in _TOLD):
                 return await returned
         except (Interrupted, get_cancelled_exc_class()):
-            self._work.cut_off(where)
+            self._work.cut_off(place)
             raise
 
     def _asking(self, behavior: str) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...reducers.phase import Phase
-from ...reducers.tool_call import ToolCallMoved, calls, pending, waiting
-from ...store.async_log import Pending
+from ...reducers.tool_call import calls, pending_calls, waiting_calls
+from ...store.appender import Receipt
 from ...store.changeset import Inference, Message, RunFacts, Termination, ToolCall, Usage
-from ..agents import MAX_REMINDERS, REMINDER, Agent, Terminate
-from ..commit import LOOP, Effects, Publisher, Workspace
 from .. import events
-from ..models import Model, ModelRequest, Part, TextPart, ToolCallDelta, Turn, repaired
+from ..agents import MAX_REMINDERS, REMINDER, Agent, Terminate
+from ..commit import LOOP, Channel, Effects, Workspace, move_call
+from ..models import Model, ModelRequest, Part, TextPart, ToolCallDelta, Turn, repair_history
 from .inference import Answer, Inquiry
 from .phases import Phases
 from .request import Throttle, normalised, placed, transformed
@@ -38,7 +38,7 @@ class Taken:
     """What a step came to."""
 
     message: Message
-    pending: Pending
+    receipt: Receipt
     termination: Termination | None = None
     """Why the run ends here, if a behavior said so."""
 
@@ -54,7 +54,7 @@ class Step:
     work: Workspace
     effects: Effects
     phases: Phases
-    publisher: Publisher
+    channel: Channel
 
     number: int = 0
     """The next step: how many turns the run has in the log."""
@@ -96,7 +96,7 @@ class Step:
         """
         request = self._request(plan)
         self.inquiry = Inquiry(
-            self.effects, self.agent.retry, self._hear, self.publisher.tell, self._may_go_on()
+            self.effects, self.agent.retry, self._hear, self.channel.tell, self._may_go_on()
         )
         answer = await self.inquiry.ask(
             self._models(plan), lambda: transformed(request, plan.transforms), f"inference:{self.number}"
@@ -114,8 +114,8 @@ class Step:
         for message in shown:
             if message.on_emit is not None:
                 self.work.act([message.on_emit], source=LOOP)
-        waits = [call.call_id for call in waiting(self.work.state)]
-        conversation = repaired(self.work.messages, waits)
+        waits = [call.call_id for call in waiting_calls(self.work.state)]
+        conversation = repair_history(self.work.messages, waits)
         return ModelRequest(
             messages=placed(self.agent.instructions, conversation, shown),
             tools=[tool.spec() for tool in plan.tools.values()],
@@ -125,9 +125,9 @@ class Step:
     def _hear(self, part: Part) -> None:
         match part:
             case TextPart(text):
-                self.publisher.tell(events.TextDelta(text))
+                self.channel.tell(events.TextDelta(text))
             case ToolCallDelta(name, text):
-                self.publisher.tell(events.ToolCallDelta(name, text))
+                self.channel.tell(events.ToolCallDelta(name, text))
 
     async def take(self, plan: StepPlan, answer: Answer) -> Taken:
         """Put the answer into the log."""
@@ -146,8 +146,8 @@ class Step:
         note = None if ends else self._missing(answer.turn)
         if note:
             self._note(note)
-        pending = self._commit(message, answer)
-        return Taken(message, pending, ends[-1] if ends else None, is_unfinished=note is not None)
+        receipt = self._commit(answer)
+        return Taken(message, receipt, ends[-1] if ends else None, is_unfinished=note is not None)
 
     def _missing(self, turn: Turn) -> str | None:
         """What the model is told to go on with, if its turn is not a whole answer."""
@@ -157,7 +157,7 @@ class Step:
             self._continuations += 1
             return CUT_OFF
         # While a person has to decide, a text is what there is to say.
-        wanted = self.agent.output_type and not pending(self.work.state)
+        wanted = self.agent.output_type and not pending_calls(self.work.state)
         if wanted and self._reminders < MAX_REMINDERS:
             self._reminders += 1
             return REMINDER
@@ -172,16 +172,17 @@ class Step:
         self._broken[answer.model] += 1
         message = self._say(answer.turn)
         self._note(BROKEN_OFF)
-        return Taken(message, self._commit(message, answer), is_unfinished=True)
+        return Taken(message, self._commit(answer), is_unfinished=True)
 
     def _say(self, turn: Turn) -> Message:
-        identity, id = self.work.identity, self.work.new_id()
+        id = self.work.new_id()
         message = Message(
             id=id,
             role="assistant",
             content=turn.text,
             tool_calls=_identified(turn.tool_calls, id, self._open_calls()),
-            run_id=identity.run_id,
+            origin="model",
+            run_id=self.work.identity.run_id,
             step=self.number,
             provider=turn.provider,
         )
@@ -189,8 +190,7 @@ class Step:
         self.output = (self.output if self._is_going_on else "") + turn.text
         self._is_going_on = False
         for call in message.tool_calls:
-            moved = ToolCallMoved(call_id=call.id, name=call.name, arguments=call.arguments, status="new")
-            self.work.act([moved], source=LOOP, call_id=call.id)
+            move_call(self.work, call, "new")
         return message
 
     def _open_calls(self) -> set[str]:
@@ -199,22 +199,13 @@ class Step:
 
     def _note(self, text: str) -> None:
         self._is_going_on = True
-        self.work.say(
-            Message(
-                id=self.work.new_id(),
-                role="user",
-                content=text,
-                visibility="internal",
-                run_id=self.work.identity.run_id,
-                step=self.number,
-            )
-        )
+        self.work.write("user", text, "note", visibility="internal", step=self.number)
 
-    def _commit(self, message: Message, answer: Answer) -> Pending:
-        pending = self.work.commit("assistant_turn", inference=answer.record())
+    def _commit(self, answer: Answer) -> Receipt:
+        receipt = self.work.commit("assistant_turn", inference=answer.record())
         self._answer = None
         self.number += 1
-        return pending
+        return receipt
 
     async def give_up(self, problem: str) -> None:
         """No model answered: the behaviors are told, and the step ends without a turn."""

@@ -47,7 +47,7 @@ class StepPlan:
             models = self.agent.models()
         else:
             named = (self.override.model, *(self.override.fallbacks or ()))
-            models = [self.agent.model_named(model) for model in named if model]
+            models = [self.agent.resolve_model(model) for model in named if model]
         return list({id(model): model for model in models}.values())
 
     def settings(self) -> dict[str, Any]:

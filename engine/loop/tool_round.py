@@ -19,28 +19,29 @@ from anyio import CancelScope, WouldBlock, create_memory_object_stream, create_t
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from ...reducers.conflict import Write, conflict, writes
+from ...reducers.open_calls import is_answer
 from ...reducers.phase import Phase
-from ...reducers.tool_call import DecisionRecord, Suspension, ToolCallMoved, ToolCallSuspended
+from ...reducers.tool_call import DecisionRecord, ResumeMode, Suspension, ToolCallSuspended
 from ...reducers.tool_call import calls as calls_in
-from ...store.changeset import Message, ToolCall, ToolOutcome
+from ...store.changeset import ToolCall, ToolOutcome
 from ...store.document import dumps
 from ...store.errors import ActionError, in_words
-from ..agents import AddMessage, Agent, Block, PhaseAction, SetToolResult, Suspend, ToolAnswer, ToolContext
-from ..commit import LOOP, Effects, Publisher, Workspace
-from ..control import Interrupted
 from .. import events
+from ..agents import AddMessage, Agent, Block, PhaseAction, SetToolResult, Suspend, ToolAnswer, ToolContext
+from ..commit import LOOP, Channel, Effects, Workspace, move_call
+from ..control import Interrupted
 from .phases import Phases
 
 
 @dataclass(slots=True)
-class Round:
+class ToolRound:
     """One turn's calls, or the calls that were decided."""
 
     agent: Agent
     work: Workspace
     effects: Effects
     phases: Phases
-    publisher: Publisher
+    channel: Channel
     step: int
 
     outcomes: list[ToolOutcome] = field(default_factory=list)
@@ -94,14 +95,14 @@ class Round:
         """
         announced = False
         for call, context in calls:
-            actions = self.agent.toolbox()[call.name].announced(context, self._arguments(call, context))
+            actions = self.agent.toolbox()[call.name].announcement(context, self._arguments(call, context))
             self.work.act(actions, source=f"tool:{call.name}", call_id=call.id)
             announced |= bool(actions)
         if announced:
             self.work.commit("tools_started")
         # The log has what came of the tool before: after a crash it is known which of them was at work.
         await self.work.durable()
-        self.publisher.refuse_if_taken(self.work.identity.thread_id, self.work.version)
+        self.channel.refuse_if_taken(self.work.identity.thread_id, self.work.version)
 
     async def _together(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
         send, receive = create_memory_object_stream[tuple[ToolCall, ToolAnswer]](math.inf)
@@ -141,29 +142,23 @@ class Round:
             return ToolAnswer("cancelled", {"error": _reason(decision)})
         verdict = _last(actions, Block, Suspend)
         if isinstance(verdict, Block):
-            return ToolAnswer.failed(verdict.reason)
+            return ToolAnswer.failure(verdict.reason)
         if given := _last(actions, SetToolResult):
             assert isinstance(given, SetToolResult)
             return ToolAnswer("succeeded", given.output)
-        if decision and self._is_answered_by(decision, call):
+        if decision and is_answer(decision, _mode(self.work, call)):
             return ToolAnswer("succeeded", True if decision.result is None else decision.result)
         tool = self.agent.toolbox().get(call.name)
         if tool is None:
-            return ToolAnswer.failed(f"Tool {call.name!r} not found")
+            return ToolAnswer.failure(f"Tool {call.name!r} not found")
         if problem := tool.problem_with(call.arguments):
-            return ToolAnswer.failed(problem)
+            return ToolAnswer.failure(problem)
         try:
             if verdict is None and decision is None and tool.wants_approval(call.arguments):
                 verdict = Suspend("approve", f"Call {call.name}?")
         except Exception as err:
-            return ToolAnswer.failed(f"Execution failed: {in_words(err)}")
+            return ToolAnswer.failure(f"Execution failed: {in_words(err)}")
         return ToolAnswer("suspended", None, suspend=verdict) if isinstance(verdict, Suspend) else None
-
-    def _is_answered_by(self, decision: DecisionRecord, call: ToolCall) -> bool:
-        """Whether what a person said is the answer of the call."""
-        mode = _mode(self.work, call)
-        was_made = mode == "recover_tool_call" and decision.result is not None
-        return was_made or mode == "use_decision_as_tool_result"
 
     def _context(self, call: ToolCall, decision: DecisionRecord | None) -> ToolContext:
         identity = self.work.identity
@@ -176,7 +171,7 @@ class Round:
             decision=decision,
             _state=self.work.state,
             _messages=tuple(self.work.messages),
-            _tell=lambda value: self.publisher.tell(events.ToolProgress(call.id, call.name, value)),
+            _tell=lambda value: self.channel.tell(events.ToolProgress(call.id, call.name, value)),
         )
 
     def _arguments(self, call: ToolCall, context: ToolContext) -> Any:
@@ -187,11 +182,11 @@ class Round:
 
     async def _call(self, call: ToolCall, context: ToolContext) -> ToolAnswer:
         tool, arguments = self.agent.toolbox()[call.name], self._arguments(call, context)
-        self.publisher.tell(events.ToolStarted(call.id, call.name))
+        self.channel.tell(events.ToolStarted(call.id, call.name))
         mark = self.effects.mark(call.id)
         # A copy: what the tool does with its arguments must not reach the conversation.
         answer = await self.effects.call(tool, context, deepcopy(arguments))
-        return answer.lasting(self.effects.since(call.id, mark))
+        return answer.with_duration(self.effects.since(call.id, mark))
 
     def _asked_in(self, call: ToolCall) -> int | None:
         """The step in which the model asked for the call, however late it goes on."""
@@ -257,32 +252,13 @@ class Round:
         return suspension
 
     def _end(self, call: ToolCall, outcome: ToolOutcome) -> None:
-        moved = ToolCallMoved(
-            call_id=call.id, name=call.name, arguments=call.arguments, status=outcome.outcome
-        )
-        self.work.act([moved], source=LOOP, call_id=call.id)
-        self.work.say(
-            Message(
-                id=self.work.new_id(),
-                role="tool",
-                content=text_of(outcome.result),
-                tool_call_id=call.id,
-                run_id=self.work.identity.run_id,
-                step=self.step,
-            )
-        )
+        move_call(self.work, call, outcome.outcome)
+        self.work.write("tool", text_of(outcome.result), "tool", tool_call_id=call.id, step=self.step)
 
     def _say(self, message: AddMessage) -> None:
         if message.content.strip():
-            self.work.say(
-                Message(
-                    id=self.work.new_id(),
-                    role=message.role,
-                    content=message.content,
-                    visibility=message.visibility,
-                    run_id=self.work.identity.run_id,
-                    step=self.step,
-                )
+            self.work.write(
+                message.role, message.content, "note", visibility=message.visibility, step=self.step
             )
 
 
@@ -304,7 +280,7 @@ def _last(actions: Sequence[PhaseAction], *kinds: type[PhaseAction]) -> PhaseAct
     return next((action for action in reversed(actions) if isinstance(action, kinds)), None)
 
 
-def _mode(work: Workspace, call: ToolCall) -> str | None:
+def _mode(work: Workspace, call: ToolCall) -> ResumeMode | None:
     known = next((record for record in calls_in(work.state) if record.call_id == call.id), None)
     return known.suspension.resume_mode if known and known.suspension else None
 

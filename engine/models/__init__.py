@@ -1,14 +1,14 @@
-"""What a model is: requests in, typed parts out. Scripted models and the models of providers."""
+"""Models: they take requests and stream typed parts. Scripted models, and the models of providers."""
 
-from .history import digest, ends_round, repaired
+from .history import digest, ends_round, repair_history
 from .model import (
     Collector,
     ErrorKind,
     FinishPart,
     Model,
+    ModelAnswer,
     ModelError,
     ModelRequest,
-    Paid,
     Part,
     TextPart,
     ToolCallDelta,
@@ -29,7 +29,7 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelRequest",
-    "Paid",
+    "ModelAnswer",
     "Part",
     "ProviderModel",
     "RetryPolicy",
@@ -42,5 +42,5 @@ __all__ = [
     "Turn",
     "digest",
     "ends_round",
-    "repaired",
+    "repair_history",
 ]

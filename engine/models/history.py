@@ -1,76 +1,75 @@
-"""The conversation in the form that providers accept. The log is never repaired; the request is. Pure.
+"""The conversation in the form that providers accept. The log stays as it is; the request is repaired. Pure.
 
-Every tool call is answered right after the turn that made it: by its result, or by a text that says why there
-is none (a person has yet to decide, the result came later, a crash interrupted it). A late result stays where
-it arrived, as a note to the model, because providers refuse a tool message elsewhere.
+Every tool call gets an answer directly after the turn that made it: its result, or a text that says why there
+is none (a person has yet to decide, the result came later, a crash interrupted the call). A late result stays
+where it arrived, as a note to the model, because providers refuse a tool message there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import takewhile
-from typing import Any
 
 from ...store.changeset import Message, ToolCall
 from ...store.document import dumps
-from .model import ModelRequest, ToolSpec
+from .model import ModelRequest
 
 INTERRUPTED = "[Tool execution was interrupted before producing a result.]"
-
-
 LATER = "[The result of this call came later: it is further below.]"
 
 
-def awaiting(name: str) -> str:
-    """What the model is told of a call that a person has yet to decide."""
+def approval_notice(name: str) -> str:
+    """Return what the model reads about a call that waits for a person's decision."""
     return f"Tool '{name}' is awaiting approval. Execution paused."
 
 
-def repaired(messages: Sequence[Message], suspended: Iterable[str] = ()) -> list[Message]:
-    """The conversation as a provider accepts it. `suspended` are the calls that wait for a person."""
-    waiting, late = frozenset(suspended), dict(_late(messages))
-    came = {(turn, messages[place].tool_call_id) for place, turn in late.items()}
-    made: list[Message] = []
+def repair_history(messages: Sequence[Message], suspended: Iterable[str] = ()) -> list[Message]:
+    """Return the conversation as providers accept it. `suspended` are the calls that wait for a person."""
+    waiting, late = frozenset(suspended), dict(_late_results(messages))
+    answered_later = {(turn, messages[place].tool_call_id) for place, turn in late.items()}
+    history: list[Message] = []
     for place, message in enumerate(messages):
         if place in late:
-            made.append(_note(message, messages[late[place]]))
+            history.append(_note(message, messages[late[place]]))
         if message.role == "tool":
             continue
-        made.append(message)
-        behind = {m.tool_call_id: m for m in _block(messages, place)} if message.tool_calls else {}
+        history.append(message)
+        results = {m.tool_call_id: m for m in _round_results(messages, place)} if message.tool_calls else {}
         for call in message.tool_calls:
-            absent = LATER if (place, call.id) in came else INTERRUPTED
-            text = awaiting(call.name) if call.id in waiting and absent is INTERRUPTED else absent
-            made.append(behind.get(call.id) or _unanswered(message, call, text))
-    return made
+            absent = LATER if (place, call.id) in answered_later else INTERRUPTED
+            text = approval_notice(call.name) if call.id in waiting and absent is INTERRUPTED else absent
+            history.append(results.get(call.id) or _placeholder(message, call, text))
+    return history
 
 
-def _late(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
-    """Each tool message that is not behind its call, and the turn that made the call. Places."""
+def _late_results(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
+    """Yield the place of each tool message outside of its call's round, and the place of the call's turn."""
     for place, message in enumerate(messages):
         if message.role != "tool":
             continue
-        turn = next((n for n in reversed(range(place)) if _made(messages[n], message)), None)
+        turn = next(
+            (n for n in reversed(range(place)) if _makes_call(messages[n], message.tool_call_id)), None
+        )
         if turn is not None and any(map(ends_round, messages[turn + 1 : place])):
             yield place, turn
 
 
-def _made(turn: Message, answer: Message) -> bool:
-    return any(call.id == answer.tool_call_id for call in turn.tool_calls)
+def _makes_call(turn: Message, call_id: str | None) -> bool:
+    return any(call.id == call_id for call in turn.tool_calls)
 
 
-def _block(messages: Sequence[Message], place: int) -> list[Message]:
-    """The tool messages of the turn's own round."""
-    behind = takewhile(lambda message: not ends_round(message), messages[place + 1 :])
-    return [message for message in behind if message.role == "tool"]
+def _round_results(messages: Sequence[Message], place: int) -> list[Message]:
+    """Return the tool messages in the round of the turn at this place."""
+    round = takewhile(lambda message: not ends_round(message), messages[place + 1 :])
+    return [message for message in round if message.role == "tool"]
 
 
 def ends_round(message: Message) -> bool:
-    """Whether it belongs to no round before it."""
-    # What tools and behaviors add is internal and stands among the results: calls end in any order.
+    """Return whether the message ends the round before it."""
+    # Messages of tools and behaviors are internal. They stand between results, as calls end in any order.
     return message.role == "assistant" or (message.role == "user" and message.visibility == "all")
 
 
-def _unanswered(message: Message, call: ToolCall, text: str) -> Message:
+def _placeholder(message: Message, call: ToolCall, text: str) -> Message:
     return Message(id=f"{message.id}/{call.id}", role="tool", content=text, tool_call_id=call.id)
 
 
@@ -81,12 +80,7 @@ def _note(message: Message, turn: Message) -> Message:
 
 
 def digest(request: ModelRequest) -> str:
-    """SHA-256 of the request's canonical JSON: two runs that asked the same have equal ones."""
+    """Return the SHA-256 of the request's canonical JSON. Equal requests have equal digests."""
     messages = [message.model_dump(exclude_defaults=True) for message in request.messages]
-    tools = [_tool_json(tool) for tool in request.tools]
-    settings: Mapping[str, Any] = request.settings
-    return sha256(dumps([messages, tools, dict(settings)], record=True)).hexdigest()
-
-
-def _tool_json(tool: ToolSpec) -> tuple[str, str, dict[str, Any]]:
-    return tool.name, tool.description, tool.parameters
+    tools = [(tool.name, tool.description, tool.parameters) for tool in request.tools]
+    return sha256(dumps([messages, tools, dict(request.settings)], record=True)).hexdigest()

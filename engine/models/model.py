@@ -1,4 +1,4 @@
-"""What a model is to the loop: a request goes in, typed parts come out."""
+"""The interface of a model: it takes a request and streams typed parts."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,37 +11,37 @@ from ...store.errors import ThreadlogError
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as a model sees it."""
+    """The description of a tool for a model."""
 
     name: str
     description: str
     parameters: dict[str, Any]
-    """JSON schema of the arguments object."""
+    """The JSON schema of the arguments object."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """What is sent to a model for one turn."""
+    """One request to a model: it answers with one turn."""
 
     messages: Sequence[Message]
-    """The conversation, the system prompt first."""
+    """The conversation. The system prompt comes first."""
 
     tools: Sequence[ToolSpec] = ()
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """JSON: `temperature`, `max_tokens`, `top_p`, `reasoning_effort`. What is left out is the provider's."""
+    """JSON: `temperature`, `max_tokens`, `top_p`, `reasoning_effort`. The provider has defaults."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """A piece of the answer's text, as it comes."""
+    """A piece of the text, as it arrives."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A sign that a call is coming: the next piece of its arguments' JSON text."""
+    """The next piece of a tool call that is not complete yet: JSON text of its arguments."""
 
     name: str
     text: str
@@ -49,7 +49,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """A call, complete."""
+    """A complete tool call."""
 
     call: ToolCall
 
@@ -64,7 +64,7 @@ class FinishPart:
     usage: Usage = field(default_factory=Usage)
 
     provider: str | None = None
-    """The provider's own response as JSON text, to be sent back as it is with the next request."""
+    """The provider's own response as JSON text. The next request sends it back unchanged."""
 
 
 Part = TextPart | ToolCallDelta | ToolCallPart | FinishPart
@@ -83,9 +83,9 @@ ErrorKind = Literal[
 
 
 class ModelError(ThreadlogError):
-    """A model did not answer, or broke off.
+    """A model did not answer, or its answer broke off.
 
-    `kind` says what went wrong; `retry_after` is how many seconds the provider asks to wait, if it says.
+    `kind` classifies the error. `retry_after` is the wait in seconds that the provider asks for, if any.
     """
 
     def __init__(self, kind: ErrorKind, problem: str, retry_after: float | None = None) -> None:
@@ -96,7 +96,7 @@ class ModelError(ThreadlogError):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same request may succeed later."""
+        """Return whether the same request may succeed later."""
         return self.kind in ("rate_limit", "timeout", "connection", "overloaded", "server")
 
     def __str__(self) -> str:
@@ -105,21 +105,21 @@ class ModelError(ThreadlogError):
 
 @runtime_checkable
 class Model(Protocol):
-    """Anything that answers requests."""
+    """Answers requests."""
 
     @property
     def name(self) -> str:
-        """What the log calls it."""
+        """Return the name of the model in the log."""
         raise NotImplementedError
 
     def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
-        """The parts of one answer, the `FinishPart` last."""
+        """Stream the parts of one answer. The `FinishPart` comes last."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A model's whole answer."""
+    """The complete answer of a model."""
 
     text: str = ""
     tool_calls: Sequence[ToolCall] = ()
@@ -129,8 +129,8 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
-    """What a behavior was answered by a model that it asked itself: its tokens are the run's, too."""
+class ModelAnswer:
+    """What a behavior returns from an effect that asks a model, so that the run counts the tokens."""
 
     answer: Any
     usage: Usage
@@ -138,16 +138,16 @@ class Paid:
 
 @dataclass(slots=True)
 class Collector:
-    """Parts, put together to a turn."""
+    """Collects streamed parts into a turn."""
 
     _text: list[str] = field(default_factory=list)
     _calls: list[ToolCall] = field(default_factory=list)
     _finish: FinishPart = field(default_factory=FinishPart)
     called: bool = False
-    """Whether a tool call has begun to come."""
+    """Whether a tool call has begun to arrive."""
 
     is_empty: bool = True
-    """Whether nothing has come at all."""
+    """Whether no part has arrived."""
 
     def add(self, part: Part) -> None:
         self.is_empty = False
@@ -157,8 +157,8 @@ class Collector:
             case ToolCallPart(call):
                 self.called = True
                 if not call.name.strip():
-                    return  # nothing can be called so, and no provider would take it back
-                # As it comes back from the log: its keys in order, so that a replay sees the same.
+                    return  # no tool can have this name, and providers refuse it in later requests
+                # Sort the keys as the log does, so that a replay sees the same arguments.
                 arguments = loads(dumps(call.arguments))
                 self._calls.append(call.model_copy(update={"arguments": arguments}))
             case FinishPart():

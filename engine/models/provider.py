@@ -1,8 +1,8 @@
-"""Models of real providers, by name: `openai:gpt-5`, `anthropic:claude-…`, and all else pydantic-ai knows.
+"""Models of real providers, by name: `openai:gpt-5`, `anthropic:claude-…`, and others that pydantic-ai knows.
 
-What asks is pydantic-ai's direct layer, in `provider_client`. That is imported with the first request: it
-takes a second, which whoever only reads a log or defines an agent shall not wait for. The SDKs' own retries
-are off: a run retries by itself, and its log shows each attempt.
+Requests go through the direct layer of pydantic-ai, in `pydantic_ai_client`. The first request imports it:
+the import takes a second, which reading a log or defining an agent should not cost. The retries of the SDKs
+are off. The run itself retries, and its log shows each attempt.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -28,16 +28,17 @@ _EXTRAS = {
     "openai-responses": "openai",
     "anthropic": "anthropic",
 }
-"""The extra that brings a provider's SDK; named as the module in it. Other SDKs are pydantic-ai's extras."""
+"""The extra that installs a provider's SDK, which has the same name. Other SDKs are extras of pydantic-ai."""
 
 
 class ProviderModel:
-    """A model asked over the network: one HTTP request for each `stream()`.
+    """A model of a provider: one HTTP request for each `stream()`.
 
-    `settings` hold for every request that does not say otherwise. The key comes from the provider's
-    environment variable (`OPENAI_API_KEY`, …) unless it is given; it stands in no part, message or error.
-    Used as a context manager it keeps its connections between requests; else each request opens its own,
-    which costs some 30 ms of computing. Entering it imports nothing and sends nothing.
+    `settings` are the defaults of every request. Without `api_key`, the key comes from the environment
+    variable of the provider (`OPENAI_API_KEY`, …). No part, message or error contains the key.
+
+    As a context manager, the model keeps its connections between requests. Otherwise each request opens its
+    own, which costs about 30 ms of CPU time. Entering the context imports nothing and sends nothing.
 
     Raises:
         DefinitionError: the name is not `provider:model`, a setting is unknown, or an extra is missing.
@@ -59,7 +60,7 @@ class ProviderModel:
         self._name = name
         self._settings = dict(settings or {})
         self._address = (base_url, api_key)
-        self._by_loop: RunVar[_Here] = RunVar(name)
+        self._by_loop: RunVar[_Connection] = RunVar(name)
 
     def __repr__(self) -> str:
         return f"ProviderModel({self._name!r})"
@@ -69,56 +70,58 @@ class ProviderModel:
         return self._name
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Part]:
-        """The parts of one answer.
+        """Stream the parts of one answer.
 
         Raises:
-            ModelError: no answer, or not all of it; parts that came before stand.
+            ModelError: there is no answer, or it broke off; earlier parts remain valid.
             DefinitionError: pydantic-ai knows no such provider, or the provider's SDK is missing.
         """
-        client = await self._connected()
+        client = await self._client()
         async with aclosing(client.stream(request, self._settings)) as parts:
             async for part in parts:
                 yield part
 
     async def __aenter__(self) -> Self:
-        self._here().holders += 1
+        self._connection().holders += 1
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        here = self._here()
-        here.holders -= 1
-        if here.client and here.is_kept and not here.holders:
-            here.is_kept = False
+        connection = self._connection()
+        connection.holders -= 1
+        if connection.client and connection.is_kept and not connection.holders:
+            connection.is_kept = False
             with CancelScope(shield=True):
-                await here.client.model.__aexit__(None, None, None)
+                await connection.client.model.__aexit__(None, None, None)
 
-    async def _connected(self) -> "Client":
-        here = self._here()
-        if here.client is None:
-            made = await to_thread.run_sync(_connect, self._name, *self._address)
-            here.client = here.client or made  # another task may have been faster
-        if here.holders and not here.is_kept:
-            here.is_kept = True
+    async def _client(self) -> "Client":
+        connection = self._connection()
+        if connection.client is None:
+            client = await to_thread.run_sync(_connect, self._name, *self._address)
+            connection.client = connection.client or client  # another task may have been faster
+        if connection.holders and not connection.is_kept:
+            connection.is_kept = True
             with CancelScope(shield=True):
-                await here.client.model.__aenter__()
-        return here.client
+                await connection.client.model.__aenter__()
+        return connection.client
 
-    def _here(self) -> "_Here":
-        if (here := self._by_loop.get(None)) is None:
-            self._by_loop.set(here := _Here())
-        return here
+    def _connection(self) -> "_Connection":
+        connection = self._by_loop.get(None)
+        if connection is None:
+            connection = _Connection()
+            self._by_loop.set(connection)
+        return connection
 
 
 @dataclass(slots=True)
-class _Here:
-    """What one event loop has of a model: connections belong to the loop that opened them."""
+class _Connection:
+    """The connections of a model on one event loop: they belong to the loop that opened them."""
 
     client: "Client | None" = None
     holders: int = 0
-    """Who has entered the model, and not yet left it."""
+    """How many callers have entered the model and not left it yet."""
 
     is_kept: bool = False
-    """Whether the client is open for the holders, beyond single requests."""
+    """Whether the client stays open between requests, for the holders."""
 
 
 def _connect(name: str, base_url: str | None, api_key: str | None) -> "Client":

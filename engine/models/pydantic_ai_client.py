@@ -1,4 +1,4 @@
-"""Requests to a provider, by way of pydantic-ai, whose errors become ours. Imported late, by `provider`."""
+"""Requests to a provider through pydantic-ai, with its errors as ours. `provider` imports it late."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from ...store.errors import DefinitionError
 from .model import ErrorKind, FinishPart, ModelError, ModelRequest, Part
-from .pydantic_ai_messages import conversation, ending, streamed
+from .pydantic_ai_messages import final_parts, provider_messages, stream_part
 from .settings import SETTINGS
 
 _KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (
@@ -36,20 +36,20 @@ _KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (
     (TimeoutError, "timeout"),
     (OSError, "connection"),
 )
-"""What went wrong, the first that fits: subclasses stand before their bases."""
+"""The kinds of errors. The first matching class counts, so subclasses come before their bases."""
 
 _LONGEST_PROBLEM = 2000
-"""Characters of an error that are kept. Gateways answer with whole pages."""
+"""How many characters of an error message to keep. Gateways answer with whole pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A provider's model, ready to be asked on one event loop."""
+    """A provider's model, connected on one event loop."""
 
     provider: str
     model: Model
     secrets: tuple[str, ...] = field(repr=False)
-    """What must not be seen: the key, and a password in the address."""
+    """Texts to hide in errors: the key, and a password in the address."""
 
     async def stream(self, request: ModelRequest, settings: Mapping[str, Any]) -> AsyncGenerator[Part]:
         calls: dict[int, str] = {}
@@ -58,15 +58,15 @@ class Client:
                 self._open() as model,
                 model_request_stream(
                     model,
-                    conversation(request.messages, self.provider),
+                    provider_messages(request.messages, self.provider),
                     model_settings=_settings(model, {**settings, **request.settings}),
                     model_request_parameters=_parameters(request),
                 ) as stream,
             ):
                 async for event in stream:
-                    if part := streamed(event, calls):
+                    if part := stream_part(event, calls):
                         yield part
-            for part in ending(stream.get(), self.provider):
+            for part in final_parts(stream.get(), self.provider):
                 yield self._without_secrets(part)
         except ModelError:
             raise
@@ -79,30 +79,30 @@ class Client:
         try:
             yield self.model
         finally:
-            # Shielded: a request that was cancelled must give its connection back too.
+            # Shielded: a cancelled request must return its connection too.
             with CancelScope(shield=True):
                 await self.model.__aexit__(None, None, None)
 
     def _problem(self, err: Exception) -> str:
-        return self._redacted(str(err) or repr(err))[:_LONGEST_PROBLEM]
+        return self._redact(str(err) or repr(err))[:_LONGEST_PROBLEM]
 
     def _without_secrets(self, part: Part) -> Part:
         if isinstance(part, FinishPart) and part.provider:
-            return replace(part, provider=self._redacted(part.provider))
+            return replace(part, provider=self._redact(part.provider))
         return part
 
-    def _redacted(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
 
 
 def connect(name: str, *, base_url: str | None, api_key: str | None) -> Client:
-    """A client for `provider:model`. Nothing is sent yet.
+    """Return a client for `provider:model`. Nothing is sent yet.
 
     Raises:
-        DefinitionError: there is no such provider, it takes no address, or its SDK is missing.
-        ModelError: no key was given, nor is one in the environment.
+        DefinitionError: there is no such provider, it accepts no address, or its SDK is missing.
+        ModelError: there is no key, neither given nor in the environment.
     """
     given = {"base_url": base_url, "api_key": api_key}
     options = {option: value for option, value in given.items() if value is not None}
@@ -115,13 +115,13 @@ def connect(name: str, *, base_url: str | None, api_key: str | None) -> Client:
     except (ImportError, TypeError, ValueError) as err:
         raise DefinitionError(f"the model {name!r} cannot be used: {err}") from err
     except exceptions.UserError as err:
-        # Its first sentence says which variable to set.
+        # The first sentence names the variable to set.
         raise ModelError("auth", str(err).partition(". ")[0]) from err
     return Client(name.partition(":")[0], model, tuple(_secrets(model, api_key)))
 
 
 def _strict(model: Model) -> Model:
-    """The same, but a chat stream that just ends is an error: pydantic-ai would else call it finished."""
+    """Make a chat stream that ends without a finish reason an error: pydantic-ai takes it for finished."""
     try:
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.profiles.openai import OpenAIModelProfile
@@ -137,7 +137,7 @@ def _secrets(model: Model, api_key: str | None) -> set[str]:
     client = getattr(model.provider, "client", None)
     password = urlsplit(model.provider.base_url).password if model.provider else None
     found = {api_key, getattr(client, "api_key", None), getattr(client, "auth_token", None), password}
-    # A short one is a stand-in, as local servers take; blotting it out would garble every text.
+    # A short key is a dummy for a local server. Hiding it would garble ordinary text.
     return {secret for secret in found if isinstance(secret, str) and len(secret) >= 8}
 
 
@@ -172,5 +172,5 @@ def _kind(err: Exception) -> ErrorKind:
         case exceptions.ModelHTTPError(status_code=status) if 400 <= status < 500:
             return "request"
         case exceptions.ModelAPIError(in_stream=False):
-            return "connection"  # what came was not the provider's word: cut off, or garbled on the way
+            return "connection"  # the response was cut off or garbled on the way
     return "unknown"

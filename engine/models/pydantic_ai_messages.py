@@ -1,4 +1,4 @@
-"""Messages and answers between the log and pydantic-ai. Ours are kept; theirs are made for one request."""
+"""Conversion between the messages of threadlog and those of pydantic-ai, which exist for one request only."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,11 +14,11 @@ from ...store.errors import ContentError
 from .model import FinishPart, ModelError, Part, TextPart, ToolCallDelta, ToolCallPart
 
 PACKAGE = f"pydantic-ai {version('pydantic-ai-slim')}"
-"""Marks what was written: a later package may not read it, and then the text and the calls must do."""
+"""Marks a stored response. If a later version cannot read it, the text and the calls are sent instead."""
 
 
-def conversation(messages: Sequence[Message], provider: str) -> list[ai.ModelMessage]:
-    """What is sent: an answer of the same provider as it came, everything else made anew."""
+def provider_messages(messages: Sequence[Message], provider: str) -> list[ai.ModelMessage]:
+    """Convert a conversation. Answers of the same provider are sent back exactly as they came."""
     sent: list[ai.ModelMessage] = []
     names: dict[str, str] = {}
     for answers, group in groupby(messages, lambda message: message.role == "assistant"):
@@ -31,8 +31,8 @@ def conversation(messages: Sequence[Message], provider: str) -> list[ai.ModelMes
     return sent
 
 
-def streamed(event: object, calls: dict[int, str]) -> Part | None:
-    """What an event of the stream shows at once; `calls` remembers the names of the calls that go on."""
+def stream_part(event: object, calls: dict[int, str]) -> Part | None:
+    """Convert an event of the stream, if it is text or a call. `calls` keeps the names of open calls."""
     match event:
         case (
             ai.PartStartEvent(part=ai.TextPart(content=text))
@@ -47,18 +47,18 @@ def streamed(event: object, calls: dict[int, str]) -> Part | None:
     return None
 
 
-def ending(response: ai.ModelResponse, provider: str) -> Iterator[Part]:
-    """The calls, now complete, and the finish.
+def final_parts(response: ai.ModelResponse, provider: str) -> Iterator[Part]:
+    """Yield the complete calls and the finish.
 
     Raises:
-        ModelError: the provider never said that it had finished.
+        ModelError: the stream ended without a finish reason.
     """
     asked = [part for part in response.parts if isinstance(part, ai.ToolCallPart)]
     calls = [_call(part) for part in asked]
     if asked and not asked[-1].args and response.finish_reason == "length":
-        # Cut off before its arguments, not a call without any: as text they are refused, and told of.
+        # The call was cut off before its arguments. An empty text is refused, and the model reads why.
         calls[-1] = calls[-1].model_copy(update={"arguments": ""})
-    # Reasons that pydantic-ai has no word for stand only in the details.
+    # Reasons that pydantic-ai does not know are only in the details.
     if not response.finish_reason and not (response.provider_details or {}).get("finish_reason"):
         raise ModelError("connection", "the stream ended before the answer did")
     yield from map(ToolCallPart, calls)
@@ -70,14 +70,14 @@ def ending(response: ai.ModelResponse, provider: str) -> Iterator[Part]:
             cache_read_tokens=response.usage.cache_read_tokens,
             cache_write_tokens=response.usage.cache_write_tokens,
         ),
-        provider=_kept(response, provider),
+        provider=_serialize(response, provider),
     )
 
 
 def _reason(reason: ai.FinishReason | None, *, called: bool) -> str:
     if reason in ("length", "content_filter", "error"):
         return reason
-    # Some providers say that they stopped, whether or not they want a tool called.
+    # Some providers say `stop` even if they call a tool.
     return "tool_calls" if called or reason == "tool_call" else "stop"
 
 
@@ -107,7 +107,7 @@ def _part(message: Message, names: dict[str, str]) -> ai.ModelRequestPart:
 
 
 def _response(message: Message, provider: str) -> ai.ModelResponse:
-    if (response := _read(message.provider, provider)) and _agrees(response, message):
+    if (response := _deserialize(message.provider, provider)) and _agrees(response, message):
         return response
     parts: list[ai.ModelResponsePart] = [ai.TextPart(message.content)] if message.content else []
     for call in message.tool_calls:
@@ -116,14 +116,14 @@ def _response(message: Message, provider: str) -> ai.ModelResponse:
     return ai.ModelResponse(parts)
 
 
-def _kept(response: ai.ModelResponse, provider: str) -> str:
+def _serialize(response: ai.ModelResponse, provider: str) -> str:
     marked = replace(response, metadata={"package": PACKAGE, "provider": provider})
     return ai.ModelMessagesTypeAdapter.dump_json([marked]).decode()
 
 
-def _read(kept: str | None, provider: str) -> ai.ModelResponse | None:
+def _deserialize(stored: str | None, provider: str) -> ai.ModelResponse | None:
     try:
-        messages = ai.ModelMessagesTypeAdapter.validate_json(kept or "[]")
+        messages = ai.ModelMessagesTypeAdapter.validate_json(stored or "[]")
     except ValidationError:
         return None
     match messages:
@@ -133,7 +133,7 @@ def _read(kept: str | None, provider: str) -> ai.ModelResponse | None:
 
 
 def _agrees(response: ai.ModelResponse, message: Message) -> bool:
-    """Whether the message is still the answer: one that was edited, or lost its calls, must be sent so."""
+    """Return whether the message still equals the response. If it was edited, the edit must be sent."""
     text = "".join(part.content for part in response.parts if isinstance(part, ai.TextPart))
     calls = [part.tool_call_id for part in response.parts if isinstance(part, ai.ToolCallPart)]
     return text == message.content and calls == [call.id for call in message.tool_calls]

@@ -1,4 +1,4 @@
-"""When a model that failed is asked again."""
+"""Retries of failed model requests."""
 
 from dataclasses import dataclass
 
@@ -7,31 +7,31 @@ from ...store.errors import DefinitionError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often, and how long, a model is asked again. Times are seconds.
+    """How often to retry a model request, and how long to wait between attempts. Times are seconds.
 
     Raises:
-        DefinitionError: no attempt is to be made, or a number is negative.
+        DefinitionError: `attempts` is less than 1, or another number is negative.
     """
 
     attempts: int = 2
-    """For each model."""
+    """Attempts for each model, the first one included."""
 
     backoff: float = 0.25
-    """Before the second attempt; doubled for each further one."""
+    """The wait before the second attempt. It doubles for each further attempt."""
 
     max_backoff: float = 2.0
     jitter: float = 0.2
-    """The part of a wait by which it may be longer or shorter: the longest wait, too, or many would end
-    at once."""
+    """The fraction of a wait that is random. It applies to the longest wait too, so that many runs do not
+    retry at the same moment."""
 
     budget: float = 10.0
-    """Of waiting, in one inference; what would go beyond it is not waited for."""
+    """The total of all waits in one inference. A wait that would exceed it is not made."""
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or min(self.backoff, self.max_backoff, self.jitter, self.budget) < 0:
-            raise DefinitionError(f"a model is asked once at least, and no wait is less than 0: {self}")
+            raise DefinitionError(f"attempts must be at least 1 and waits at least 0: {self}")
 
     def wait(self, attempt: int) -> float:
-        """Seconds to wait behind an attempt, 1 for the first, jitter aside."""
+        """Return the seconds to wait after an attempt (the first is 1), without jitter."""
         doubled: float = self.backoff * 2 ** (attempt - 1)
         return min(doubled, max(self.max_backoff, self.backoff))

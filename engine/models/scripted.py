@@ -1,4 +1,4 @@
-"""A model that says what it was told to say: for tests, demos and dry runs. No key, no network."""
+"""A model with scripted answers, for tests, demos and dry runs. It needs no key and no network."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,10 +11,10 @@ Script = Answer | Callable[[ModelRequest], Answer]
 
 
 class ScriptedModel:
-    """Answers with its turns, one a request, in order; after the last with the text "done".
+    """Answers each request with the next of its turns. After the last one, it answers "done".
 
     A turn is a text, a `ToolCall` or a list of them, a `Turn`, an exception to raise, or a function that
-    makes one of these from the request. Texts are streamed word by word.
+    returns one of these for the request. Texts are streamed word by word.
     """
 
     def __init__(self, *turns: Script, name: str = "scripted") -> None:

@@ -1,4 +1,4 @@
-"""The settings that every model understands."""
+"""The settings of models."""
 
 SETTINGS = frozenset({"temperature", "max_tokens", "top_p", "reasoning_effort"})
-"""What may be set, for a model or for one request."""
+"""The names of all settings, for a model or for one request."""

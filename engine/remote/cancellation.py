@@ -1,61 +1,77 @@
-"""The end of a task that nobody wants any more: it is asked to stop, and waited for, but not for long."""
+"""Cancelling a remote task: ask the server to cancel it, and wait a short time until it is over."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from anyio import move_on_after
 
 from ...reducers.remote import RemoteTask
 from ..commit import Effects
-from .delivery import Post
+from .delivery import Delivery
 from .mirror import OVER, status
-from .remote_error import RemoteError, lasting
-from .watcher import Watch
+from .protocol import Task
+from .remote_error import RemoteError, retry_until_answered
+from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from .client import Remote
+    from .client import RemoteClient
+
+
+class CancelOutcome(TypedDict, total=False):
+    """What has become of a task that was to be cancelled. Empty if there is none."""
+
+    task: Task
+    """The task, now that it is over."""
+
+    arrived: str | None
+    """The id of the message of the outbox that began it, if that was not known."""
+
+    unconfirmed: str
+    """Why it is not known whether the task is over."""
 
 
 @dataclass(slots=True)
 class Cancellation:
-    """One task, or what may have begun one."""
+    """The cancellation of the task of a run, or of one that a message in its outbox may have begun."""
 
-    remote: "Remote"
+    client: "RemoteClient"
     effects: Effects
     known: RemoteTask
-    """The remote side of the run, as the log has it."""
+    """The remote side of the run, from the log."""
 
     seconds: float
-    """For so long its end is waited for."""
+    """How long to wait until the task is over."""
 
-    async def outcome(self) -> dict[str, Any]:
-        """`{"task": …}` once it is over; `{"unconfirmed": why}`; nothing, if there is no task."""
+    async def outcome(self) -> CancelOutcome:
+        """Cancel the task, and return what has become of it."""
         with move_on_after(self.seconds):
             try:
-                return await self._canceled()
+                return await self._cancel()
             except RemoteError as err:
                 return {"unconfirmed": str(err)}
         return {"unconfirmed": f"the task was not over within {self.seconds:.0f} seconds"}
 
-    async def _canceled(self) -> dict[str, Any]:
-        if not self.remote.is_connected:
-            await lasting(self.remote.card, self.effects, self.seconds)
+    async def _cancel(self) -> CancelOutcome:
+        if not self.client.is_connected:
+            await retry_until_answered(self.client.card, self.effects, self.seconds)
         task_id, arrived = self.known.task, None
         for message in self.known.outbox:
-            post = Post(self.remote, self.effects, self.seconds, message, self.known, may_be_there=True)
-            found = await lasting(post.search, self.effects, self.seconds)
+            delivery = Delivery(
+                self.client, self.effects, self.seconds, message, self.known, may_be_there=True
+            )
+            found = await retry_until_answered(delivery.search, self.effects, self.seconds)
             if found and "task" in found:
-                task_id, arrived = found["task"]["id"], message.id
+                task_id, arrived = found["task"].get("id", ""), message.id
             elif found and not task_id:
                 return {"unconfirmed": found["unknown"]}
-        return {"task": await self._over(task_id), "arrived": arrived} if task_id else {}
+        return {"task": await self._cancel_task(task_id), "arrived": arrived} if task_id else {}
 
-    async def _over(self, task_id: str) -> dict[str, Any]:
+    async def _cancel_task(self, task_id: str) -> Task:
         try:
-            await lasting(lambda: self.remote.cancel(task_id), self.effects, self.seconds)
+            await retry_until_answered(lambda: self.client.cancel(task_id), self.effects, self.seconds)
         except RemoteError as err:
-            # Where it is over there is nothing to cancel; how it ended is seen below.
+            # The task may be over already. Reading it tells how it ended.
             if err.kind not in ("finished", "unsupported"):
                 raise
-        watch = Watch(self.remote, self.effects, self.seconds, lambda _: None)
-        return await watch.over(task_id, lambda task: status(task) in OVER)
+        watcher = Watcher(self.client, self.effects, self.seconds, lambda _: None)
+        return await watcher.poll(task_id, lambda task: status(task) in OVER)

@@ -1,19 +1,18 @@
-"""The A2A SDK at the edge: plain data goes in and comes out, and whatever goes wrong is one kind of error.
+"""A client of one remote agent: the A2A SDK behind an interface of plain data and one kind of error.
 
-The SDK writes headers into the HTTP client that it is given, so there is one for each agent. A token goes to
-the host of the agent's address and to no other; wherever a server sends it back, it is blotted out.
+Each agent has an HTTP client of its own, because the SDK writes headers into it. The bearer token is sent to
+the host of the agent's address only. Where a server sends it back, it is replaced by `***`.
 """
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import anyio
 import httpx
 from a2a.client import Client, ClientConfig, ClientFactory
-from a2a.client.errors import A2AClientError
 from a2a.client.transports.http_helpers import parse_sse_stream
 from a2a.types import (
     AgentCard,
@@ -22,48 +21,42 @@ from a2a.types import (
     ListTasksRequest,
     SendMessageConfiguration,
     SendMessageRequest,
-    TaskNotCancelableError,
-    TaskNotFoundError,
-    UnsupportedOperationError,
 )
-from a2a.utils.errors import A2AError, InternalError, InvalidAgentResponseError, MethodNotFoundError
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH as CARD_PATH
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message as Protobuf
 
 from ...store.document import dumps, loads
-from ...store.errors import ContentError, in_words
+from ...store.errors import ContentError
 from ..agents import RemoteAgent
-from .extension import IDEMPOTENT
-from .remote_error import Kind, RemoteError
+from . import protocol
+from .protocol import IDEMPOTENT, JsonObject, StreamResponse, Task, TaskMessage, restore_integers
+from .remote_error import RemoteError
+from .sdk_errors import translate_errors
 
 DEADLINE = 30.0
-"""Seconds that a server has for an answer."""
-
-CARD = "/.well-known/agent-card.json"
-_LARGEST_EXACT = 2**53
-_LONGEST_PROBLEM = 2000
-"""Characters of an error that are kept. Gateways answer with whole pages."""
-
-_PASSING = (408, 425, 429)
-"""HTTP errors apart from 5xx that may be over when one tries again."""
+"""Seconds within which a server must answer."""
 
 T = TypeVar("T")
 
 
-class Remote:
-    """A remote agent as it is asked: open it with `async with`. Everything raises `RemoteError`."""
+class RemoteClient:
+    """A client of one remote agent, opened with `async with`. Every method raises `RemoteError`.
+
+    `card` comes first: it connects.
+    """
 
     def __init__(self, agent: RemoteAgent) -> None:
         self._agent = agent
         self._token = os.environ.get(agent.token_env, "") if agent.token_env else ""
-        self._http = httpx.AsyncClient(timeout=None, event_hooks={"request": [_with_body]})
-        self._asking: Client
-        self._stream = ""
-        """Where it tells what happens, if it does."""
+        self._http = httpx.AsyncClient(timeout=None, event_hooks={"request": [_replace_body]})
+        self._client: Client
+        self._stream_url = ""
+        """Where tasks are streamed; empty if the server does not stream."""
         self.is_connected = False
-        """Whether its card was read."""
+        """Whether the agent card was read."""
         self.is_idempotent = False
-        """Whether a message may be sent twice."""
+        """Whether the server accepts each message id once."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,96 +66,94 @@ class Remote:
         with anyio.CancelScope(shield=True):
             await self._http.aclose()
 
-    async def card(self) -> dict[str, Any]:
-        """The agent card, as it is now; from now on the agent is asked as it says."""
+    async def card(self) -> protocol.AgentCard:
+        """Read the agent card, and connect to the agent that it describes."""
         address = self._agent.url
-        url = address if urlsplit(address).path.endswith(".json") else address.rstrip("/") + CARD
-        headers = {"Authorization": f"Bearer {self._key()}"} if self._agent.token_env else {}
-        answer = await self._within(lambda: self._http.get(url, headers=headers))
-        with self._told():
+        url = address if urlsplit(address).path.endswith(".json") else address.rstrip("/") + CARD_PATH
+        headers = {"Authorization": f"Bearer {self._bearer_token()}"} if self._agent.token_env else {}
+        answer = await self._call(lambda: self._http.get(url, headers=headers))
+        with self._errors():
             answer.raise_for_status()
             card = ParseDict(answer.json(), AgentCard(), ignore_unknown_fields=True)
         if not (card.name and card.supported_interfaces):
             raise RemoteError("refused", f"there is no agent card of protocol 1.0 at {url!r}")
         self._connect(card)
-        return self._plain(card)
+        return self._json(card)
 
-    async def send(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message: the task that it is for now, without waiting for what comes of it."""
-        with self._told():
+    async def send(self, message: TaskMessage) -> Task:
+        """Send a message. Return its task as it is now, without waiting for the task."""
+        with self._errors():
             request = SendMessageRequest(
                 message=ParseDict({**message, "role": "ROLE_USER"}, SendMessageRequest().message),
                 configuration=SendMessageConfiguration(return_immediately=True),
             )
 
-        async def sent() -> list[Protobuf]:
-            return [answer async for answer in self._asking.send_message(request)]
+        async def last_answer() -> Protobuf:
+            return [answer async for answer in self._client.send_message(request)][-1]
 
-        answer = self._plain((await self._within(sent))[-1])
-        task: dict[str, Any] | None = answer.get("task")
-        if task is not None:
-            return task
-        # It has answered without a task: then that is all there is.
+        answer = cast(StreamResponse, self._json(await self._call(last_answer)))
+        if "task" in answer:
+            return answer["task"]
+        # The agent has answered without a task: then its message is all there is.
         said = answer.get("message", {})
-        context = said.get("contextId") or message["contextId"]
-        status = {"state": "TASK_STATE_COMPLETED", "message": said}
-        return {"id": "", "contextId": context, "status": status}
+        context = said.get("contextId") or message.get("contextId", "")
+        return {"id": "", "contextId": context, "status": {"state": "TASK_STATE_COMPLETED", "message": said}}
 
-    async def get(self, task_id: str) -> dict[str, Any]:
-        """A task as it is now, with all that was said in it."""
+    async def get(self, task_id: str) -> Task:
+        """Return a task as it is now, with its whole history."""
         request = GetTaskRequest(id=task_id)
-        return self._plain(await self._within(lambda: self._asking.get_task(request)))
+        return self._task(await self._call(lambda: self._client.get_task(request)))
 
-    async def listed(self, context: str, page: str) -> tuple[list[dict[str, Any]], str]:
-        """A page of the tasks of a conversation, of all if it is empty; and the next page, if any."""
+    async def list_tasks(self, context: str, page: str) -> tuple[list[Task], str]:
+        """Return a page of the tasks of a context, and the token of the next page. "": of all contexts."""
         request = ListTasksRequest(context_id=context, page_token=page, page_size=100, history_length=1000)
-        answer = await self._within(lambda: self._asking.list_tasks(request))
-        return [self._plain(task) for task in answer.tasks], answer.next_page_token
+        answer = await self._call(lambda: self._client.list_tasks(request))
+        return [self._task(task) for task in answer.tasks], answer.next_page_token
 
-    async def cancel(self, task_id: str) -> dict[str, Any]:
-        """Cancel a task: as it is then."""
+    async def cancel(self, task_id: str) -> Task:
+        """Cancel a task, and return it."""
         request = CancelTaskRequest(id=task_id)
-        return self._plain(await self._within(lambda: self._asking.cancel_task(request)))
+        return self._task(await self._call(lambda: self._client.cancel_task(request)))
 
     @property
     def can_stream(self) -> bool:
-        """Whether the server tells what happens, without being asked."""
-        return bool(self._stream)
+        """Whether the server streams tasks."""
+        return bool(self._stream_url)
 
-    async def updates(self, task_id: str, tell: Callable[[dict[str, Any]], None]) -> None:
-        """Tell what the server says of a task as it happens, until it says no more."""
-        asked = {"jsonrpc": "2.0", "id": task_id, "method": "SubscribeToTask", "params": {"id": task_id}}
+    async def subscribe(self, task_id: str, on_event: Callable[[StreamResponse], None]) -> None:
+        """Call `on_event` with each event of a task's stream, until the stream ends."""
+        body = {"jsonrpc": "2.0", "id": task_id, "method": "SubscribeToTask", "params": {"id": task_id}}
         headers = {"Accept": "text/event-stream"}
-        # Not by the SDK's client: on an error it leaves generators behind that nobody can close.
-        with self._told():
-            async with self._http.stream("POST", self._stream, json=asked, headers=headers) as answer:
+        # Without the SDK's client: after an error it leaves asynchronous generators open.
+        with self._errors():
+            async with self._http.stream("POST", self._stream_url, json=body, headers=headers) as answer:
                 answer.raise_for_status()
                 if "text/event-stream" not in answer.headers.get("content-type", ""):
-                    raise RemoteError("finished", "there is nothing more to be told")
-                # Nothing is awaited inside, and nothing raised: left in the midst, this one could not be.
+                    raise RemoteError("finished", f"task {task_id!r} has no stream any more")
+                # Nothing is awaited in the loop and nothing raised: its generator cannot be left early.
                 async for _, data in parse_sse_stream(answer):
-                    tell(self._event(data))
+                    on_event(self._event(data))
 
-    def _event(self, data: str) -> dict[str, Any]:
+    def _event(self, data: str) -> StreamResponse:
         try:
-            event = loads(self._redacted(data).encode())["result"]
+            event = loads(self._redact(data).encode())["result"]
         except (ContentError, KeyError, TypeError):
             return {}
-        return event if isinstance(event, dict) else {}
+        return cast(StreamResponse, event) if isinstance(event, dict) else {}
 
     def _connect(self, card: AgentCard) -> None:
         bindings = ["JSONRPC", "HTTP+JSON"]
-        with self._told():
+        with self._errors():
             config = ClientConfig(False, True, self._http, supported_protocol_bindings=bindings)
-            self._asking = ClientFactory(config).create(card)
+            self._client = ClientFactory(config).create(card)
         by_rpc = [each.url for each in card.supported_interfaces if each.protocol_binding == "JSONRPC"]
-        self._stream = by_rpc[0] if by_rpc and card.capabilities.streaming else ""
+        self._stream_url = by_rpc[0] if by_rpc and card.capabilities.streaming else ""
         self.is_idempotent = any(each.uri == IDEMPOTENT for each in card.capabilities.extensions)
         if self._agent.token_env:
-            self._entrust(card)
+            self._authorize(card)
         self.is_connected = True
 
-    def _entrust(self, card: AgentCard) -> None:
+    def _authorize(self, card: AgentCard) -> None:
         own = _origin(self._agent.url)
         others = {each.url for each in card.supported_interfaces if _origin(each.url) != own}
         if others:
@@ -170,72 +161,31 @@ class Remote:
                 "refused",
                 f"the card of {self._agent.url!r} names {sorted(others)}: they do not get its token",
             )
-        self._http.headers["Authorization"] = f"Bearer {self._key()}"
+        self._http.headers["Authorization"] = f"Bearer {self._bearer_token()}"
 
-    def _key(self) -> str:
+    def _bearer_token(self) -> str:
         if not self._token:
             raise RemoteError("refused", f"set {self._agent.token_env} to the token for {self._agent.url!r}")
         return self._token
 
-    async def _within(self, call: Callable[[], Awaitable[T]]) -> T:
-        with self._told():
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        with self._errors():
             with anyio.fail_after(DEADLINE):
                 return await call()
-        raise AssertionError("an error is told, or there is an answer")
+        raise AssertionError("an error is raised, or there is an answer")
 
-    def _plain(self, message: Protobuf) -> dict[str, Any]:
-        plain: dict[str, Any] = _exact(loads(self._redacted(dumps(MessageToDict(message)).decode()).encode()))
-        return plain
+    def _errors(self) -> AbstractContextManager[None]:
+        return translate_errors(self._agent.url, self._redact)
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (A2AError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ContentError) as err:
-            raise self._error(err) from None
-        except (KeyError, TypeError, AttributeError, ParseError) as err:
-            # The SDK trips over what is no answer of the protocol.
-            raise RemoteError("unreachable", f"the answer makes no sense: {in_words(err)[:200]}") from None
+    def _task(self, message: Protobuf) -> Task:
+        return cast(Task, self._json(message))
 
-    def _error(self, err: Exception) -> RemoteError:
-        cause = err if isinstance(err, httpx.HTTPError) else err.__cause__
-        was_sent = not isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout)
-        problem = "it did not answer in time" if isinstance(err, TimeoutError) else in_words(err)
-        problem = self._redacted(f"{self._agent.url}: {problem}")[:_LONGEST_PROBLEM]
-        return RemoteError(_kind(err, cause), problem, was_sent)
+    def _json(self, message: Protobuf) -> JsonObject:
+        text = self._redact(dumps(MessageToDict(message)).decode())
+        return cast(JsonObject, restore_integers(loads(text.encode())))
 
-    def _redacted(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         return text.replace(self._token, "***") if self._token else text
-
-
-def _kind(err: Exception, cause: BaseException | None) -> Kind:
-    if isinstance(cause, httpx.HTTPStatusError):
-        code = cause.response.status_code
-        if code in (404, 405, 501):
-            return "unsupported"
-        return "unreachable" if code >= 500 or code in _PASSING else "refused"
-    match err:
-        case TaskNotFoundError():
-            return "lost"
-        case UnsupportedOperationError() | MethodNotFoundError():
-            return "unsupported"
-        case TaskNotCancelableError():
-            return "finished"
-        case A2AError() if not isinstance(err, A2AClientError | InternalError | InvalidAgentResponseError):
-            return "refused"
-    return "unreachable"
-
-
-def _exact(value: Any) -> Any:
-    """With whole numbers as such: the protocol knows only floats."""
-    match value:
-        case dict():
-            return {key: _exact(each) for key, each in value.items()}
-        case list():
-            return [_exact(each) for each in value]
-        case float() if value.is_integer() and abs(value) <= _LARGEST_EXACT:
-            return int(value)
-    return value
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -244,7 +194,7 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 class _Body(httpx.AsyncByteStream):
-    """A request's body that may be left in the midst: of httpx it is a generator, which trio minds."""
+    """The body of a request as an iterator: httpx's own is a generator, which trio wants closed."""
 
     def __init__(self, content: bytes) -> None:
         self._left = [content]
@@ -258,5 +208,5 @@ class _Body(httpx.AsyncByteStream):
         return self._left.pop()
 
 
-async def _with_body(request: httpx.Request) -> None:
+async def _replace_body(request: httpx.Request) -> None:
     request.stream = _Body(await request.aread())

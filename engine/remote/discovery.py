@@ -1,4 +1,4 @@
-"""From an address to a remote agent: its card is read."""
+"""Finding a remote agent by its address."""
 
 from dataclasses import replace
 
@@ -7,19 +7,19 @@ from ..agents import RemoteAgent
 from .remote_error import RemoteError
 
 
-async def discovered(url: str, *, name: str | None, token_env: str | None) -> RemoteAgent:
-    """The agent behind an address, under the name that its card gives unless there is another one.
+async def discover(url: str, *, name: str | None, token_env: str | None) -> RemoteAgent:
+    """Return the agent at an address with its card. Without a `name`, it has the name on the card.
 
     Raises:
         DefinitionError: there is no agent card, or the agent cannot be defined.
     """
     agent = RemoteAgent(name or "", url, token_env=token_env)
-    # Late: without a remote agent nobody needs the SDK.
-    from .client import Remote
+    # Here, because programs without remote agents need no SDK.
+    from .client import RemoteClient
 
     try:
-        async with Remote(agent) as remote:
-            card = await remote.card()
+        async with RemoteClient(agent) as client:
+            card = await client.card()
     except RemoteError as err:
         raise DefinitionError(f"no agent was found at {url!r}: {err}") from err
     return replace(agent, name=name or str(card["name"]), card=card)

@@ -1,59 +1,67 @@
-"""A remote task, and what of it a thread mirrors. Pure.
+"""How a thread mirrors a remote task. Pure.
 
-    task -> its messages under fixed ids, the outcome, the questions
+    task -> its messages under fixed ids, its output, its questions
 
-A task is plain data, as A2A's JSON has it. A message is mirrored once, whatever snapshots of the task were
-seen and how often: what was said in the task comes as it is said, and its artifacts when it is over, for
-until then they may grow.
+The ids make mirroring idempotent: whichever snapshots of a task are read, and however often, each message is
+mirrored once. Messages are mirrored as they come. Artifacts are mirrored when the task is over, because until
+then they may grow.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from ...reducers.tool_call import Suspension
 from ...store.changeset import Message
 from ...store.document import dumps
-
-Task = dict[str, Any]
+from .protocol import Artifact, Part, Task, TaskMessage
 
 OVER = ("completed", "failed", "canceled", "rejected")
 ASKING = ("input_required", "auth_required")
 
 QUESTIONS = "pending"
-"""The key of a data part under which another threadlog asks, with its own tickets."""
+"""The key of a data part under which a remote threadlog lists its questions, each with a ticket."""
+
+
+class Question(NamedTuple):
+    """A question of a remote task, as a suspended tool call."""
+
+    call_id: str
+    arguments: dict[str, JsonValue]
+    """The remote ticket under `target`, if the task gave one."""
+
+    suspension: Suspension
 
 
 def status(task: Task) -> str:
-    """Where a task stands: `working`, `completed`, … A task without a status is `unknown`."""
-    state = str(task.get("status", {}).get("state", "unknown"))
-    return state.removeprefix("TASK_STATE_").lower()
+    """Return the state of a task: `working`, `completed` and so on; `unknown` if the task has none."""
+    return task.get("status", {}).get("state", "unknown").removeprefix("TASK_STATE_").lower()
 
 
-def place(run_id: str, *names: str) -> str:
-    """The id of something that a run mirrors."""
+def mirror_id(run_id: str, *names: str) -> str:
+    """Return the id under which a run mirrors something."""
     return ":".join(("remote-a2a", run_id, *names))
 
 
-def mirrored(task: Task, run_id: str, sent: Collection[str]) -> list[Message]:
-    """The messages of a task under their fixed ids, those aside that we have `sent` ourselves.
+def mirror_messages(task: Task, run_id: str, sent: Collection[str]) -> list[Message]:
+    """Return the messages of a task, without those that this run has `sent`.
 
-    Behind them stands the rest of the task, as a message that people do not see.
+    The last one holds the rest of the task; it is internal.
     """
     said = [message for message in _said(task) if message.get("messageId") not in sent]
     found = [_message(message, run_id, task) for message in said]
     if status(task) in OVER:
         last = next((message.content for message in reversed(found) if message.role == "assistant"), None)
         artifacts = [_artifact(artifact, run_id, task) for artifact in task.get("artifacts", [])]
-        # Many servers give what was said last as an artifact, too.
+        # Many servers repeat the last message as an artifact.
         found += [artifact for artifact in artifacts if artifact.content != last]
     return [*(message for message in found if message.content), _payload(task, run_id)]
 
 
-def fresh(task: Task, run_id: str, known: Collection[str]) -> Task:
-    """The task without what was said in it and is mirrored already; what its agent said last stays."""
+def drop_known_messages(task: Task, run_id: str, known: Collection[str]) -> Task:
+    """Return the task without the messages that are mirrored already, except the agent's last one."""
     history = task.get("history", [])
     last = next((each for each in reversed(history) if each.get("role") == "ROLE_AGENT"), None)
     new = [each for each in history if each is last or _id(each, run_id, task) not in known]
@@ -61,15 +69,18 @@ def fresh(task: Task, run_id: str, known: Collection[str]) -> Task:
 
 
 def has_news(task: Task, run_id: str, known: Collection[str], sent: Collection[str], before: str) -> bool:
-    """Whether there is a message in a task that is not known, or its status is not that of `before`."""
-    visible = mirrored(task, run_id, sent)[:-1]
+    """Return whether a task has a message that is not known, or another status than `before`."""
+    visible = mirror_messages(task, run_id, sent)[:-1]
     return status(task) != before or any(message.id not in known for message in visible)
 
 
 def output(task: Task) -> JsonValue:
-    """What a task came to: the text of its artifacts, else of the last message. JSON if that is all data."""
+    """Return the output of a task: its artifacts or, without any, its last message.
+
+    As text, unless every part is data.
+    """
     agents = [each for each in _said(task) if each.get("role") == "ROLE_AGENT"]
-    sources = task.get("artifacts") or agents[-1:]
+    sources: Sequence[Artifact | TaskMessage] = task.get("artifacts") or agents[-1:]
     parts = [part for source in sources for part in source.get("parts", [])]
     data = [part["data"] for part in parts if "data" in part]
     if parts and len(data) == len(parts):
@@ -78,53 +89,59 @@ def output(task: Task) -> JsonValue:
 
 
 def problem(task: Task) -> str:
-    """Why a task failed, in its own words."""
-    said = text(task.get("status", {}).get("message", {}).get("parts", []))
-    return f"the remote task {task.get('id')!r} ended as {status(task)}: {said or 'it does not say why'}"
+    """Return why a task failed, as an error message."""
+    reason = text(_status_message(task).get("parts", []))
+    return f"the remote task {task.get('id')!r} ended as {status(task)}: {reason or 'no reason given'}"
 
 
-def text(parts: Sequence[dict[str, Any]]) -> str:
-    """The parts of a message as text: data as JSON, files by their names."""
+def text(parts: Sequence[Part]) -> str:
+    """Return the parts of a message as text: data as JSON, files by their names."""
     return "\n".join(map(_text, parts)).strip()
 
 
-def questions(task: Task, run_id: str) -> Iterator[tuple[str, dict[str, Any], Suspension]]:
-    """What a task that waits asks: call ids, what is known of each question, and the questions."""
-    message = task.get("status", {}).get("message", {})
+def questions(task: Task, run_id: str) -> Iterator[Question]:
+    """Yield the questions of a task that waits for input: those with tickets, else its message as one."""
+    message = _status_message(task)
     asked = [each for part in message.get("parts", []) for each in _listed(part)]
     for question in asked:
-        id = place(run_id, "question", str(question["ticket"]))
-        yield id, {"target": question["ticket"]}, _suspension(question, id, status(task))
+        id = mirror_id(run_id, "question", str(question["ticket"]))
+        yield Question(id, {"target": question["ticket"]}, _suspension(question, id, status(task)))
     if not asked:
-        id = place(run_id, "question", message.get("messageId") or _digest(task.get("status", {})))
-        said = {"message": text(message.get("parts", [])) or f"The remote task is {status(task)}."}
-        yield id, {}, _suspension(said, id, status(task))
+        id = mirror_id(run_id, "question", message.get("messageId") or _digest(task.get("status", {})))
+        said = text(message.get("parts", [])) or f"The remote task is {status(task)}."
+        yield Question(id, {}, _suspension({"message": said}, id, status(task)))
 
 
-def _said(task: Task) -> list[dict[str, Any]]:
-    """What was said in a task, in order: what its status says comes last."""
-    last = task.get("status", {}).get("message")
-    history = list(task.get("history", []))
+def _status_message(task: Task) -> TaskMessage:
+    return task.get("status", {}).get("message", {})
+
+
+def _said(task: Task) -> list[TaskMessage]:
+    """Return the messages of a task in order: the one of its status is the last."""
+    last, history = _status_message(task), list(task.get("history", []))
     is_new = last and last.get("messageId", "") not in {each.get("messageId") for each in history}
-    return [*history, last] if last and is_new else history
+    return [*history, last] if is_new else history
 
 
-def _message(message: dict[str, Any], run_id: str, task: Task) -> Message:
+def _message(message: TaskMessage, run_id: str, task: Task) -> Message:
     return Message(
         id=_id(message, run_id, task),
         role="user" if message.get("role") == "ROLE_USER" else "assistant",
         content=text(message.get("parts", [])),
+        origin="prompt" if message.get("role") == "ROLE_USER" else "model",
         run_id=run_id,
     )
 
 
-def _id(message: dict[str, Any], run_id: str, task: Task) -> str:
-    return place(run_id, task.get("id", ""), message.get("messageId") or _digest(message))
+def _id(message: TaskMessage, run_id: str, task: Task) -> str:
+    return mirror_id(run_id, task.get("id", ""), message.get("messageId") or _digest(message))
 
 
-def _artifact(artifact: dict[str, Any], run_id: str, task: Task) -> Message:
-    id = place(run_id, task.get("id", ""), "artifact", str(artifact.get("artifactId")))
-    return Message(id=id, role="assistant", content=text(artifact.get("parts", [])), run_id=run_id)
+def _artifact(artifact: Artifact, run_id: str, task: Task) -> Message:
+    id = mirror_id(run_id, task.get("id", ""), "artifact", str(artifact.get("artifactId")))
+    return Message(
+        id=id, role="assistant", content=text(artifact.get("parts", [])), origin="model", run_id=run_id
+    )
 
 
 def _payload(task: Task, run_id: str) -> Message:
@@ -138,19 +155,19 @@ def _payload(task: Task, run_id: str) -> Message:
         "error": error,
         "task": rest,
     }
-    id = place(run_id, task.get("id", ""), "task-payload", _digest(payload))
+    id = mirror_id(run_id, task.get("id", ""), "task-payload", _digest(payload))
     content = dumps(payload).decode()
-    return Message(id=id, role="system", content=content, visibility="internal", run_id=run_id)
+    return Message(id=id, role="system", content=content, visibility="internal", origin="note", run_id=run_id)
 
 
-def _listed(part: dict[str, Any]) -> list[dict[str, Any]]:
+def _listed(part: Part) -> list[dict[str, JsonValue]]:
     data = part.get("data")
     listed = data.get(QUESTIONS) if isinstance(data, dict) else None
     found = listed if isinstance(listed, list) else []
     return [each for each in found if isinstance(each, dict) and isinstance(each.get("ticket"), str)]
 
 
-def _suspension(question: dict[str, Any], ticket: str, asks: str) -> Suspension:
+def _suspension(question: dict[str, JsonValue], ticket: str, asks: str) -> Suspension:
     return Suspension(
         ticket=ticket,
         action=str(question.get("action") or f"remote:{asks}"),
@@ -161,13 +178,13 @@ def _suspension(question: dict[str, Any], ticket: str, asks: str) -> Suspension:
     )
 
 
-def _text(part: dict[str, Any]) -> str:
+def _text(part: Part) -> str:
     if "text" in part:
-        return str(part["text"])
+        return part["text"]
     if "data" in part:
         return dumps(part["data"]).decode()
     return f"[{part.get('filename') or part.get('url') or part.get('mediaType') or 'a file'}]"
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     return sha256(dumps(value)).hexdigest()[:16]

@@ -5,25 +5,23 @@ way. The answer is data where it asked by tickets of its own, else a text.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from pydantic import JsonValue
 
 from ...reducers.remote import Outgoing, RemoteSeen, RemoteSends, remote_task
 from ...reducers.tool_call import (
     DecisionRecord,
-    Status,
     Suspension,
-    ToolCallMoved,
     ToolCallState,
     ToolCallSuspended,
     calls,
-    pending,
+    pending_calls,
 )
 from ...store.changeset import Message, Termination
 from ...store.document import dumps
-from ..commit import LOOP, Workspace
-from .mirror import ASKING, Task, questions, status
+from ..commit import LOOP, Workspace, move_call
+from .mirror import ASKING, questions, status
+from .protocol import Task
 
 INPUT = "remote_input"
 """The call by which the remote task asks."""
@@ -32,7 +30,7 @@ SUBMISSION = "remote_submission"
 """The call by which the run itself asks whether a message has arrived."""
 
 
-class Letters:
+class Outbox:
     """Between a run and its remote task. All that it does waits for the run's next commit."""
 
     def __init__(self, work: Workspace) -> None:
@@ -48,17 +46,17 @@ class Letters:
 
     def say(self, messages: Iterable[Message]) -> None:
         """What the user says is to be sent; what the task asked in words is answered by it."""
-        parts = [{"text": message.content} for message in messages if message.role == "user"]
+        parts: list[JsonValue] = [{"text": message.content} for message in messages if message.role == "user"]
         if parts:
             self._send(parts)
-            for call in pending(self._work.state):
+            for call in pending_calls(self._work.state):
                 if call.name == INPUT and not _ticket(call):
-                    self._move(call, "cancelled")
+                    move_call(self._work, call, "cancelled")
 
     def answer(self) -> None:
         """What was decided is to be sent, or done."""
         decided = [(call, call.decision) for call in calls(self._work.state) if call.status == "resuming"]
-        by_ticket = []
+        by_ticket: list[JsonValue] = []
         for call, decision in decided:
             if decision is None:
                 continue
@@ -69,7 +67,7 @@ class Letters:
                 by_ticket.append({"target": ticket, **answer})
             else:
                 self._send([{"text": _in_words(decision)}])
-            self._move(call, "succeeded")
+            move_call(self._work, call, "succeeded")
         if by_ticket:
             self._send([{"data": {"decisions": by_ticket}}])
 
@@ -77,9 +75,9 @@ class Letters:
         """Ask a person what the task asks now; what it does not ask any more is not asked any more."""
         asked = list(questions(task, self._work.identity.run_id)) if status(task) in ASKING else []
         ids = {id for id, _, _ in asked}
-        for call in pending(self._work.state):
+        for call in pending_calls(self._work.state):
             if call.name == INPUT and call.call_id not in ids:
-                self._move(call, "cancelled")
+                move_call(self._work, call, "cancelled")
         known = {call.call_id for call in calls(self._work.state)}
         for id, arguments, suspension in asked:
             # One that was answered is seen again, until the server has taken the answer in.
@@ -112,18 +110,14 @@ class Letters:
         else:
             self.doubtful.discard(str(message))
 
-    def _send(self, parts: list[dict[str, Any]]) -> None:
+    def _send(self, parts: list[JsonValue]) -> None:
         message = Outgoing(id=self._work.new_id(), parts=tuple(parts))
         self._work.act([RemoteSends(context=self._work.identity.thread_id, message=message)], source=LOOP)
 
-    def _ask(self, id: str, name: str, arguments: dict[str, Any], suspension: Suspension) -> None:
+    def _ask(self, id: str, name: str, arguments: dict[str, JsonValue], suspension: Suspension) -> None:
         asked = ToolCallSuspended(call_id=id, name=name, arguments=arguments, suspension=suspension)
-        new = ToolCallMoved(call_id=id, name=name, arguments=arguments, status="new")
-        self._work.act([new, asked], source=LOOP, call_id=id)
-
-    def _move(self, call: ToolCallState, status: Status) -> None:
-        moved = ToolCallMoved(call_id=call.call_id, name=call.name, arguments=call.arguments, status=status)
-        self._work.act([moved], source=LOOP, call_id=call.call_id)
+        move_call(self._work, ToolCallState(call_id=id, name=name, arguments=arguments), "new")
+        self._work.act([asked], source=LOOP, call_id=id)
 
 
 def _ticket(call: ToolCallState) -> JsonValue:

@@ -1,4 +1,4 @@
-"""What can go wrong with a server, and how long it is tried again."""
+"""Errors of a remote server, and the retries of a call that it does not answer."""
 
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 SHORTEST_WAIT = 0.5
 LONGEST_WAIT = 30.0
-"""Seconds between two tries: twice as many every time."""
+"""Seconds between two tries: the wait doubles after each one."""
 
 
 class RemoteError(ThreadlogError):
-    """A server did not do what it was asked.
+    """A remote server did not do what it was asked to do.
 
-    `unreachable`: it may when it is asked again. `lost`: it does not know the task. `unsupported`: it cannot
-    do such things. `finished`: the task is over. `refused`: whatever else it says.
+    `unreachable`: a retry may succeed. `lost`: the server does not know the task. `unsupported`: it does not
+    offer the operation. `finished`: the task is over. `refused`: anything else.
     """
 
     def __init__(self, kind: Kind, problem: str, was_sent: bool = True) -> None:
@@ -27,17 +27,17 @@ class RemoteError(ThreadlogError):
         self.kind: Kind = kind
         self.problem = problem
         self.was_sent = was_sent
-        """Whether the request may have reached it all the same."""
+        """Whether the request may have reached the server."""
 
     def __str__(self) -> str:
         return self.problem
 
 
-async def lasting(call: Callable[[], Awaitable[T]], effects: Effects, patience: float) -> T:
-    """What `call` gives: tried again while the server is unreachable, for so many seconds.
+async def retry_until_answered(call: Callable[[], Awaitable[T]], effects: Effects, patience: float) -> T:
+    """Return what `call` returns. Retry it with exponential backoff while the server is unreachable.
 
     Raises:
-        RemoteError: it stayed unreachable, or something else is wrong.
+        RemoteError: the server stayed unreachable for `patience` seconds, or answered with an error.
     """
     began, wait = effects.mark("a2a"), SHORTEST_WAIT
     while True:

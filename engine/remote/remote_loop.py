@@ -2,8 +2,8 @@
 
     the user's message, and under which ids it will be sent      commit run_started, run_resumed
     [the agent card, where it is not the one that was known]     commit mirrored
-    the message is sent (post.py)                                commit mirrored
-    there is news of the task (watch.py)                         commit mirrored, each
+    the message is sent (delivery.py)                            commit mirrored
+    there is news of the task (watcher.py)                       commit mirrored, each
     somebody says something, or answers                          commit user_message, decision; it is sent
     the task is over, or waits for an answer                     commit run_finished, run_suspended
 
@@ -12,32 +12,43 @@ A cancelled run cancels the task, too, and waits for its end for a while. A run 
 on in a next epoch: what may have been sent is looked for there before anything is sent.
 """
 
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 from anyio import CancelScope, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
+from pydantic import JsonValue
 
 from ...reducers.remote import RemoteSeen, RemoteTask, remote_task
 from ...reducers.run import RunMoved, RunStarted
-from ...reducers.tool_call import ToolCallsForgotten, pending
-from ...store.changeset import Message, Termination
+from ...reducers.tool_call import ToolCallsForgotten, pending_calls
+from ...store.changeset import Inference, Interruption, Message, Termination
 from ...store.errors import RunError
 from ..agents import RemoteAgent
 from ..commit import LOOP
 from ..control import Interrupted, Place
 from ..events import TextDelta
-from ..loop import Epoch, Resume, Start
-from .cancellation import Cancellation
-from .delivery import Post
-from .mirror import ASKING, OVER, Task, fresh, has_news, mirrored, output, problem, status
-from .outbox import SUBMISSION, Letters
-from .remote_error import RemoteError, lasting
-from .watcher import Watch
+from ..loop import EpochContext, Resume, Start
+from .cancellation import Cancellation, CancelOutcome
+from .delivery import Delivery, Outcome
+from .mirror import (
+    ASKING,
+    OVER,
+    drop_known_messages,
+    has_news,
+    mirror_messages,
+    output,
+    problem,
+    status,
+)
+from .outbox import SUBMISSION, Outbox
+from .protocol import AgentCard, Task
+from .remote_error import RemoteError, retry_until_answered
+from .watcher import Watcher
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CANCEL_SECONDS = 10.0
 """For so long a cancelled run waits for the end of its task."""
@@ -46,37 +57,45 @@ CLOSING_SECONDS = 2.0
 """The same, where the runtime is being closed."""
 
 
-class RemoteLoop(Epoch[RemoteAgent]):
-    """One epoch of a remote run, from its first commit to its last."""
+class RemoteLoop:
+    """The course of an epoch that is executed elsewhere and followed here."""
 
-    def _prepare(self) -> None:
-        self._letters = Letters(self._work)
+    def __init__(self, agent: RemoteAgent, context: EpochContext) -> None:
+        self._agent = agent
+        self._context = context
+        self._work = context.work
+        self._effects = context.effects
+        self._mailbox = context.mailbox
+        self._inbox = context.inbox
+        self._outbox = Outbox(self._work)
         self._task: Task | None = None
         """As it was seen last in this epoch."""
         self._is_connected = False
         self._is_closing = False
+        self.output: JsonValue = None
 
-    async def run(self, opening: Start | Resume) -> None:
-        """Run to the end, however it comes; the log says which.
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        # Imported late: without a remote agent the SDK is not needed.
+        from .client import RemoteClient
 
-        Raises:
-            RunError: it starts with something else than what a user says; nothing was written.
-            ContentError: what it starts with cannot be kept; nothing was written.
-        """
-        # Late: without a remote agent nobody needs the SDK.
-        from .client import Remote
+        async with RemoteClient(self._agent) as self._remote:
+            yield
 
-        async with Remote(self._agent) as self._remote:
-            await super().run(opening)
-
-    async def _cut_off(self, where: str) -> Termination:
+    async def interrupted(self, place: Interruption) -> Termination:
         return await self._cancel()
 
-    async def _broken_off(self) -> Termination:
+    async def broken_off(self) -> Termination:
         self._is_closing = True
-        return await self._reached(self._cancel()) or Termination(type="cancelled")
+        return await self._cancel()
 
-    async def _open(self, opening: Start | Resume) -> None:
+    async def announce_end(self) -> None:
+        """No behavior takes part in a remote run."""
+
+    def unanswered(self) -> Inference | None:
+        return None
+
+    async def open(self, opening: Start | Resume) -> None:
         work, identity = self._work, self._work.identity
         _refuse_unsaid(opening)
         if isinstance(opening, Start):
@@ -84,20 +103,20 @@ class RemoteLoop(Epoch[RemoteAgent]):
         else:
             work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
             work.pay(opening.usage.usage)
-        self._letters.doubt_all()
+        self._outbox.doubt_all()
         if opening.messages:
             work.act([ToolCallsForgotten()], source=LOOP)
         for message in opening.messages:
             work.say(message)
-        self._letters.say(opening.messages)
-        self._take_in("step")
-        self._commit_opening(opening)
+        self._outbox.say(opening.messages)
+        self._apply_commands("step")
+        self._context.commit_opening(self._agent, opening)
 
-    async def _go(self) -> Termination:
+    async def go(self) -> Termination:
         """Send what is to be sent, and follow the task, until there is a reason to end."""
         if not self._is_connected:
             await self._connect()
-        while self._letters.stop is None:
+        while self._outbox.stop is None:
             remote = remote_task(self._work.state)
             if remote.outbox:
                 if end := await self._deliver(remote):
@@ -107,37 +126,37 @@ class RemoteLoop(Epoch[RemoteAgent]):
                 return end
             else:
                 await self._follow(remote)
-        return self._letters.stop
+        return self._outbox.stop
 
     async def _connect(self) -> None:
         """Read the agent card: a run goes on with the one that there is now."""
 
-        async def card() -> Any:
-            found = await lasting(self._remote.card, self._effects, self._agent.patience)
+        async def card() -> AgentCard | None:
+            found = await retry_until_answered(self._remote.card, self._effects, self._agent.patience)
             return found if found != self._agent.card else None
 
         if changed := await self._ask("a2a:card", card):
             facts = replace(self._agent, card=changed).facts()
-            self._work.commit("mirrored", agent=facts.model_copy(update={"registry": self._registry}))
+            self._work.commit("mirrored", agent=facts.model_copy(update={"registry": self._context.registry}))
         self._is_connected = True
 
     async def _deliver(self, remote: RemoteTask) -> Termination | None:
         """Send the first message of the outbox."""
-        if any(call.name == SUBMISSION for call in pending(self._work.state)):
+        if any(call.name == SUBMISSION for call in pending_calls(self._work.state)):
             return Termination(type="suspended")
         message = remote.outbox[0]
-        may_be_there = message.id in self._letters.doubtful
-        post = Post(
+        may_be_there = message.id in self._outbox.doubtful
+        delivery = Delivery(
             self._remote, self._effects, self._agent.patience, message, remote, may_be_there=may_be_there
         )
         # From here on it may be there: the log must know of it before the server does.
         await self._work.settled("mirrored")
-        self._letters.doubtful.add(message.id)
-        answer = await self._ask("a2a:send", post.deliver)
+        self._outbox.doubtful.add(message.id)
+        answer: Outcome = await self._ask("a2a:send", delivery.deliver)
         if "unknown" in answer:
-            self._letters.ask_whether_it_arrived(message, answer["unknown"])
+            self._outbox.ask_whether_it_arrived(message, answer["unknown"])
             return Termination(type="suspended")
-        self._letters.doubtful.discard(message.id)
+        self._outbox.doubtful.discard(message.id)
         self._mirror(answer["task"], arrived=message.id)
         return None
 
@@ -145,15 +164,16 @@ class RemoteLoop(Epoch[RemoteAgent]):
         """Wait for news of the task, or for somebody who wants something of the run."""
         work, last = self._work, self._task
         known, run_id = {message.id for message in work.messages}, work.identity.run_id
-        watch = Watch(self._remote, self._effects, self._agent.patience, self._tell)
+        watcher = Watcher(self._remote, self._effects, self._agent.patience, self._tell)
 
         def is_news(task: Task) -> bool:
             return last is None or has_news(task, run_id, known, remote.sent, remote.status)
 
-        async def news() -> Any:
-            with self._control.until_news(work.control_taken()):
+        async def news() -> Task | None:
+            with self._mailbox.interrupt_on_command(work.control_taken()):
                 try:
-                    return fresh(await watch.news(remote.task or "", is_news), run_id, known)
+                    task = await watcher.news(remote.task or "", is_news)
+                    return drop_known_messages(task, run_id, known)
                 except RemoteError as err:
                     raise RemoteError(err.kind, _lost(remote.task, err)) from None
             return None
@@ -161,37 +181,37 @@ class RemoteLoop(Epoch[RemoteAgent]):
         if task := await self._ask("a2a:follow", news):
             self._mirror(task)
         else:
-            self._hear()
+            self._commit_commands()
 
     def _tell(self, text: str) -> None:
-        self._publisher.tell(TextDelta(text))
+        self._context.channel.tell(TextDelta(text))
 
     def _mirror(self, task: Task, arrived: str | None = None) -> None:
         """Put what is new of the task into the thread."""
         work, remote = self._work, remote_task(self._work.state)
-        for message in mirrored(task, work.identity.run_id, remote.sent):
+        for message in mirror_messages(task, work.identity.run_id, remote.sent):
             work.say(message)
         seen = RemoteSeen(
             task=task.get("id", ""), context=task.get("contextId", ""), status=status(task), arrived=arrived
         )
         work.act([seen], source=LOOP)
-        self._letters.ask_what_it_asks(task)
+        self._outbox.ask_what_it_asks(task)
         self._task = task
         work.commit("mirrored")
 
-    def _hear(self) -> None:
-        """Take in what was wanted since the last time, into the log by itself."""
+    def _commit_commands(self) -> None:
+        """Apply new commands, in a changeset of their own."""
         before = self._work.waiting
-        has_spoken = self._take_in("step")
+        has_spoken = self._apply_commands("step")
         if self._work.waiting > before:
             self._work.commit("user_message" if has_spoken else "decision")
 
-    def _take_in(self, place: Place) -> bool:
-        """Take in what was wanted, to be sent: whether the user spoke."""
+    def _apply_commands(self, place: Place) -> bool:
+        """Apply new commands: what they say is to be sent. Return whether the user spoke."""
         known = len(self._work.messages)
-        has_spoken = self._inbox.take_in(place)
-        self._letters.answer()
-        self._letters.say(self._work.messages[known:])
+        has_spoken = self._inbox.apply(place)
+        self._outbox.answer()
+        self._outbox.say(self._work.messages[known:])
         return has_spoken
 
     def _end(self, remote: RemoteTask) -> Termination | None:
@@ -202,26 +222,26 @@ class RemoteLoop(Epoch[RemoteAgent]):
             return Termination(type="natural_end") if is_unknown else None
         match status(self._task):
             case "completed":
-                self._output = output(self._task)
+                self.output = output(self._task)
                 return Termination(type="natural_end")
             case "failed" | "rejected":
                 return Termination(type="error", detail=problem(self._task))
             case "canceled":
                 return Termination(type="cancelled", detail="the remote task was canceled")
-            case other if other in ASKING and pending(self._work.state):
+            case other if other in ASKING and pending_calls(self._work.state):
                 return Termination(type="suspended")
         return None
 
     async def _cancel(self) -> Termination:
         """Cancel the task: the end of the run, whatever the server makes of it."""
         remote = remote_task(self._work.state)
-        is_on_its_way = any(message.id in self._letters.doubtful for message in remote.outbox)
+        is_on_its_way = any(message.id in self._outbox.doubtful for message in remote.outbox)
         if not (remote.task or is_on_its_way) or (not is_on_its_way and remote.status in OVER):
             return Termination(type="cancelled")
-        is_closing = self._is_closing or self._control.is_abandoned
+        is_closing = self._is_closing or self._mailbox.is_abandoned
         seconds = CLOSING_SECONDS if is_closing else CANCEL_SECONDS
         cancellation = Cancellation(self._remote, self._effects, remote, seconds)
-        answer: dict[str, Any] = {}
+        answer: CancelOutcome = {}
         with CancelScope(shield=True):
             answer = await self._work.ask("a2a:cancel", cancellation.outcome)
         if task := answer.get("task"):
@@ -233,7 +253,7 @@ class RemoteLoop(Epoch[RemoteAgent]):
         told = f"the remote cancellation was requested but not confirmed: {why}"
         return Termination(type="cancelled", detail=told if why else None)
 
-    async def _ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _ask(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
         """Ask the network, until the run is cancelled.
 
         Raises:
@@ -242,30 +262,27 @@ class RemoteLoop(Epoch[RemoteAgent]):
         """
         return await self._uninterrupted(name, lambda: self._work.ask(name, call))
 
-    async def _uninterrupted(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _uninterrupted(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        place = Interruption(kind="remote", name=name)
         try:
-            with self._control.interruptible(name):
+            with self._mailbox.interruptible(place):
                 return await call()
         except (Interrupted, get_cancelled_exc_class()):
-            self._work.cut_off(name)
+            self._work.cut_off(place)
             raise
 
-    def _overtaken(self, end: Termination) -> Termination | None:
-        # The task waits, too, and is to be told.
-        return None if self._control.should_stop() and end.type == "suspended" else super()._overtaken(end)
-
-    def _unless_wanted(self, termination: Termination) -> Termination | None:
-        """The end; none if the run goes on for what has come."""
-        if termination.type in ("error", "cancelled") or self._control.should_stop():
-            return termination
-        if not self._inbox.has_news("end"):
-            return termination
-        self._hear_at_the_end()
-        return None if remote_task(self._work.state).outbox or self._letters.stop else termination
-
-    def _hear_at_the_end(self) -> None:
-        has_spoken = self._take_in("end")
+    def unless_continued(self, end: Termination) -> Termination | None:
+        """The end; None if the run continues because of new commands."""
+        if self._mailbox.should_stop() and end.type == "suspended":
+            # The task waits, too, and must be cancelled.
+            return None
+        if end.type in ("error", "cancelled") or self._mailbox.should_stop():
+            return end
+        if not self._inbox.has_commands("end"):
+            return end
+        has_spoken = self._apply_commands("end")
         self._work.commit("user_message" if has_spoken else "decision")
+        return None if remote_task(self._work.state).outbox or self._outbox.stop else end
 
 
 def _refuse_unsaid(opening: Start | Resume) -> None:

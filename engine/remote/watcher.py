@@ -1,86 +1,87 @@
-"""A remote task until there is news of it. A stream says that there may be some; the task says what.
+"""Waiting for news of a remote task. A stream only announces that there may be some; the task itself is read.
 
-So nothing is lost when a stream breaks off, and a server without streams is merely asked more often.
+So a broken stream loses nothing, and a server without streams is polled.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anyio import create_memory_object_stream, create_task_group, move_on_after
 from anyio.streams.memory import MemoryObjectSendStream
 
 from ..commit import Effects
-from .mirror import Task, status, text
-from .remote_error import RemoteError, lasting
+from .mirror import status, text
+from .protocol import StreamResponse, Task
+from .remote_error import RemoteError, retry_until_answered
 
 if TYPE_CHECKING:
-    from .client import Remote
+    from .client import RemoteClient
 
 POLL_SECONDS = 0.5
 SILENCE_SECONDS = 15.0
-"""For so long a stream may say nothing before the task is looked at all the same."""
+"""How long a stream may be silent before the task is read anyway."""
 
 
 @dataclass
-class Watch:
-    """One task."""
+class Watcher:
+    """Reads one task until it has changed."""
 
-    remote: "Remote"
+    client: "RemoteClient"
     effects: Effects
     patience: float
-    tell: Callable[[str], None]
-    """Told the pieces of text that a server streams."""
+    on_text: Callable[[str], None]
+    """Called with each piece of text that the server streams."""
 
     def __post_init__(self) -> None:
-        self._streams = self.remote.can_stream
+        self._streams = self.client.can_stream
 
     async def news(self, task_id: str, is_news: Callable[[Task], bool]) -> Task:
-        """The task, once there is news in it.
+        """Return the task as soon as it has news.
 
         Raises:
-            RemoteError: it is lost, or the server refuses, or stays unreachable.
+            RemoteError: the task is lost, or the server refuses or stays unreachable.
         """
         while True:
-            task = await lasting(lambda: self.remote.get(task_id), self.effects, self.patience)
+            task = await retry_until_answered(lambda: self.client.get(task_id), self.effects, self.patience)
             if is_news(task):
                 return task
-            if not (self._streams and await self._stirs(task, is_news)):
+            if not (self._streams and await self._has_stirred(task_id, task, is_news)):
                 await self.effects.sleep(POLL_SECONDS)
 
-    async def over(self, task_id: str, is_over: Callable[[Task], bool]) -> Task:
-        """As `news`, without a stream: for the moment before an end."""
+    async def poll(self, task_id: str, is_over: Callable[[Task], bool]) -> Task:
+        """As `news`, without a stream: for a task that is about to end."""
         self._streams = False
         return await self.news(task_id, is_over)
 
-    async def _stirs(self, task: Task, is_news: Callable[[Task], bool]) -> bool:
-        """Whether the stream has said anything before it ended, or was silent for long."""
-        send, receive = create_memory_object_stream[dict[str, Any]](math.inf)
+    async def _has_stirred(self, task_id: str, task: Task, is_news: Callable[[Task], bool]) -> bool:
+        """Return whether to read the task at once, because the stream announced news or was silent."""
+        send, receive = create_memory_object_stream[StreamResponse](math.inf)
         has_stirred, silence = False, move_on_after(SILENCE_SECONDS)
         async with create_task_group() as tasks:
-            tasks.start_soon(self._pump, task["id"], send)
+            tasks.start_soon(self._pump, task_id, send)
             with receive, silence:
                 async for event in receive:
-                    if has_stirred := self._is_stirring(event, task, is_news):
+                    if has_stirred := self._may_be_news(event, task, is_news):
                         break
             tasks.cancel_scope.cancel()
         return has_stirred or silence.cancelled_caught
 
-    async def _pump(self, task_id: str, send: MemoryObjectSendStream[dict[str, Any]]) -> None:
+    async def _pump(self, task_id: str, send: MemoryObjectSendStream[StreamResponse]) -> None:
         with send:
             try:
-                await self.remote.updates(task_id, send.send_nowait)
+                await self.client.subscribe(task_id, send.send_nowait)
             except RemoteError as err:
-                # A stream that breaks off is opened again; one that there is not is not.
+                # A broken stream is opened again; a server that offers none is polled from now on.
                 self._streams = err.kind in ("unreachable", "finished")
 
-    def _is_stirring(self, event: dict[str, Any], task: Task, is_news: Callable[[Task], bool]) -> bool:
+    def _may_be_news(self, event: StreamResponse, task: Task, is_news: Callable[[Task], bool]) -> bool:
         if "artifactUpdate" in event:
-            if told := text(event["artifactUpdate"].get("artifact", {}).get("parts", [])):
-                self.tell(told)
+            if piece := text(event["artifactUpdate"].get("artifact", {}).get("parts", [])):
+                self.on_text(piece)
             return False
         if "statusUpdate" in event:
-            now = event["statusUpdate"]
-            return status(now) != status(task) or "message" in now.get("status", {})
+            now = event["statusUpdate"].get("status", {})
+            return status({"status": now}) != status(task) or "message" in now
         return is_news(event["task"]) if "task" in event else "message" in event

@@ -27,15 +27,15 @@ class Diverged(ThreadlogError):
         )
 
 
-def difference(logged: Changeset, now: Changeset, expected_version: int) -> Diverged | None:
+def difference(logged: Changeset, now: Changeset) -> Diverged | None:
     """The first difference of two changesets, as JSON; a digest only if there is nothing else to name."""
     before, after = loads(encode(logged)), loads(encode(now))
     paths = [str(operation["path"]) for operation in diff(before, after)]
     for path in sorted(paths, key=_weight):
         old, new = (None if (found := find(side, path)) is MISSING else found for side in (before, after))
         return Diverged(logged.thread_id, logged.version, path, old, new)
-    if logged.version != expected_version + 1:
-        return Diverged(logged.thread_id, logged.version, "", logged.version, expected_version + 1)
+    if logged.version != now.version:
+        return Diverged(logged.thread_id, logged.version, "", logged.version, now.version)
     return None
 
 

@@ -1,70 +1,54 @@
-"""An epoch of a run as the log has it: the world that it saw, served again, and the journal that it wrote."""
+"""A recorded epoch as a journal: what today's code writes is compared with what the log has."""
 
-import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, cast
 
 import anyio
-import anyio.lowlevel
 
 from ...reducers.reduce import Reducers, StateAction
-from ...reducers.reducer import Action
 from ...reducers.run import ControlTaken, RunMoved
-from ...reducers.tool_call import ToolCallSuspended
-from ...store.async_log import Pending
-from ...store.changeset import Changeset, ControlEntry, Message
-from ...store.errors import EffectError, LogError
-from ..agents import AddMessage, Suspend, Tool, ToolAnswer, ToolContext
-from ..commit import LOOP, Behind, Effects, Workspace
-from ..control import Control, Place
-from ..models import (
-    ErrorKind,
-    FinishPart,
-    Model,
-    ModelError,
-    ModelRequest,
-    Paid,
-    Part,
-    TextPart,
-    ToolCallDelta,
-    ToolCallPart,
-)
+from ...store.append import Append
+from ...store.appender import Receipt
+from ...store.changeset import Changeset, ControlEntry, Interruption
+from ...store.errors import LogError
+from ..commit import LOOP, Workspace
+from ..control import Place
+from ..events import Event
 from .divergence import Diverged, difference
 
 ENDED_BY_OTHERS = ("superseded", "recovered")
-"""What somebody else has written: it is not compared, and the loop never came to an end of its own."""
+"""Written by another process: not compared, and the loop never came to an end of its own."""
 
 
 class CutOff(LogError):
-    """The log has no more of an epoch that somebody else has ended."""
+    """The log has no more of an epoch that another process has ended."""
 
 
-class Record(Effects):
-    """An epoch of a run as the log has it: the world that it saw, and the journal that it wrote."""
+class Recording:
+    """The changesets of one epoch, in the log's order: what today's code must write again."""
 
-    def __init__(
-        self, changesets: Sequence[Changeset], wanted: Sequence[Changeset], reducers: Reducers
-    ) -> None:
-        self.control = RecordedControl(self, wanted)
+    def __init__(self, changesets: Sequence[Changeset], reducers: Reducers) -> None:
         self.divergence: Diverged | None = None
         self.work: Workspace | None = None
-        """Where the run is executed again: how far it is on the way to the next changeset."""
+        """The workspace of today's code: how far it is on the way to the next changeset."""
+        self.moved = anyio.Event()
+        """Set and replaced when the next changeset is due."""
         # There may be two: one that was recovered to wait for a person may be superseded as it waits.
         own = takewhile(lambda each: each.reason not in ENDED_BY_OTHERS, changesets)
         self._changesets = list(own)
         self._is_cut_off = len(self._changesets) < len(changesets)
         self._reducers = reducers
         self._written = 0
-        self._called: set[str] = set()
+        self.called: set[str] = set()
         """The tool calls that have begun and are not in a changeset yet."""
-        self._asked = 0
-        self._attempts = 0
-        self._moved = anyio.Event()
+        self.asked = 0
+        """How many effects of the next changeset were served."""
+        self.attempts = 0
+        """How many attempts of its inference were served."""
 
     @property
     def next(self) -> Changeset:
-        """The changeset that the loop must write next.
+        """The changeset that must be written next.
 
         Raises:
             Diverged: the log has no more.
@@ -76,193 +60,78 @@ class Record(Effects):
         last = self._changesets[-1]
         raise Diverged(last.thread_id, last.version, "", "the end of the run", "something more")
 
-    def submit(self, changeset: Changeset, behind: Behind) -> Pending:
-        """Compare what the loop writes with what the log has.
+    def submit(self, append: Append) -> Receipt:
+        """Compare what today's code writes with what the log has.
 
         Raises:
             Diverged: it is not the same.
         """
+        changeset = append.changesets[-1].changeset
         if self.divergence is None:
-            self.divergence = difference(self.next, changeset, behind.version)
+            self.divergence = difference(self.next, changeset)
         if self.divergence:
             raise self.divergence
-        self._called -= {outcome.call_id for outcome in self.next.tool_calls}
+        self.called -= {outcome.call_id for outcome in self.next.tool_calls}
         self._written += 1
-        self._asked = self._attempts = 0
-        self._moved.set()
-        self._moved = anyio.Event()
-        return Pending.answered(behind.version + 1)
+        self.asked = self.attempts = 0
+        self.moved.set()
+        self.moved = anyio.Event()
+        return Receipt.settled(append, changeset.version)
 
     def missing(self) -> Diverged | None:
-        """What the log has and the loop did not write, if anything."""
+        """What the log has and today's code did not write, if anything."""
         if self._written == len(self._changesets):
             return None
         return self.otherwise("the end of the run")
 
     def otherwise(self, now: str) -> Diverged:
-        """Today's code wants something that the log does not have here. What it does then is not compared."""
+        """Today's code asks for something that the log does not have here. What follows is not compared."""
         if self.divergence is None:
             one = self.next
             self.divergence = Diverged(one.thread_id, one.version, "/reason", one.reason, now)
         return self.divergence
 
-    def now(self) -> int:
-        return self.next.at
+    def actions(self, changeset: Changeset, source: str) -> list[StateAction]:
+        """The actions of a changeset that a source has asked for."""
+        return [self._reducers.action(record) for record in changeset.actions if record.source == source]
 
-    def clock(self) -> Callable[[], int]:
-        return self.now
+    def next_action(self) -> StateAction | None:
+        """The first action of the next changeset that is not done yet, if the loop did it."""
+        rest = self.next.actions[self.work.waiting if self.work else 0 :]
+        return self._reducers.action(rest[0]) if rest and rest[0].source == LOOP else None
 
-    def mark(self, what: str) -> int:
-        return 0
-
-    def since(self, what: str, mark: int) -> int:
-        if not what.startswith("inference:"):
-            return next((o.duration for o in self.next.tool_calls if o.call_id == what), 0)
-        place, inference = int(what.rsplit(":", 1)[1]), self.next.inference
-        if inference is None:
-            return 0
-        return inference.attempts[place].latency if place < len(inference.attempts) else inference.latency
-
-    def jittered(self, seconds: float, part: float) -> float:
-        attempts = self.next.inference.attempts if self.next.inference else ()
-        waited = self._has_more_attempts() or self.is_cancelled_at("inference")
-        return attempts[self._attempts - 1].wait / 1_000_000 if attempts and waited else math.inf
-
-    async def sleep(self, seconds: float) -> None:
-        if not self._has_more_attempts():
-            raise await self._cancelled("inference", "another attempt")
-        await anyio.lowlevel.checkpoint()
-
-    def _has_more_attempts(self) -> bool:
-        attempts = self.next.inference.attempts if self.next.inference else ()
-        return self._attempts < len(attempts) or _turn(self.next) is not None
-
-    async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        effects = self.next.effects
-        if self._asked >= len(effects) or effects[self._asked].name != name:
-            raise self.otherwise(f"a question {name!r}")
-        self._asked += 1
-        asked = effects[self._asked - 1]
-        if asked.cancelled:
-            # By the scope in which it is awaited: the behavior's own, or the one that cuts it off.
-            await anyio.sleep_forever()
-        if asked.error is not None:
-            raise EffectError(asked.error)
-        return Paid(asked.answer, asked.usage)
-
-    async def infer(self, model: Model, request: ModelRequest) -> AsyncGenerator[Part, None]:
-        inference = self.next.inference
-        if inference is None:
-            raise await self._cancelled("inference", "an inference")
-        place, self._attempts = self._attempts, self._attempts + 1
-        if place >= len(inference.attempts):
-            if not _turn(self.next):
-                raise self.otherwise("another attempt")
-            for part in _parts(self.next):
-                yield part
-            return
-        attempt = inference.attempts[place]
-        if attempt.text:
-            yield TextPart(attempt.text)
-        if attempt.called:
-            yield ToolCallDelta("", "")
-        if attempt.outcome == "cancelled":
-            raise await self._cancelled("inference", "an answer")
-        raise ModelError(cast(ErrorKind, attempt.kind), attempt.error or "", attempt.retry_after)
-
-    async def call(self, tool: Tool, context: ToolContext, arguments: Any) -> ToolAnswer:
-        self._called.add(context.call_id)
-        # The other calls of the round begin first: one of them may be the one that ends next.
-        await anyio.lowlevel.checkpoint()
-        while True:
-            ended = next((outcome.call_id for outcome in self.next.tool_calls), None)
-            if ended == context.call_id:
-                return self._answer(self.next)
-            if ended not in self._called:
-                raise await self._cancelled("tools", f"a call of {tool.name!r}")
-            await self._moved.wait()
-
-    def _answer(self, changeset: Changeset) -> ToolAnswer:
-        (outcome,) = changeset.tool_calls
-        if not outcome.called:
-            raise self.otherwise(f"a call of {outcome.name!r}")
-        if outcome.outcome == "suspended":
-            return ToolAnswer("suspended", outcome.result, suspend=_suspend(changeset))
-        source = f"tool:{outcome.name}"
-        actions = [self._reducers.action(record) for record in changeset.actions if record.source == source]
-        behind = next(n for n, m in enumerate(changeset.messages, 1) if m.role == "tool")
-        messages = [_added(m) for m in changeset.messages[behind : behind + outcome.said]]
-        return ToolAnswer(outcome.outcome, outcome.result, actions, messages)
-
-    async def _cancelled(self, where: str, now: str) -> Diverged:
-        """Wait to be cancelled, if the run was cancelled here; else this is where it goes another way."""
-        if not self.is_cancelled_at(where):
-            return self.otherwise(now)
-        self.control.cancel()
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    def is_cancelled_at(self, where: str | None) -> bool:
-        """Whether the log says that the run was cancelled now, while it waited for `where`."""
+    def is_cancelled_at(self, place: Interruption | None) -> bool:
+        """Whether the log says that the run was cancelled now, while it waited for `place`."""
         termination = self.next.run.termination if self.next.run else None
-        return bool(termination and termination.type == "cancelled" and termination.detail == where)
-
-    def taken(self, place: Place) -> int | None:
-        """Up to where what was wanted was taken in just now: the next changeset has it behind all so far."""
-        action = self._action()
-        return action.through if isinstance(action, ControlTaken) and action.place == place else None
-
-    def is_at(self, kind: type[Action]) -> bool:
-        """Whether the loop's next action is of a kind."""
-        return isinstance(self._action(), kind)
-
-    def _action(self) -> StateAction | None:
-        """What the next changeset has behind all that was done so far, if the loop did it."""
-        behind = self.next.actions[self.work.waiting if self.work else 0 :]
-        return self._reducers.action(behind[0]) if behind and behind[0].source == LOOP else None
+        is_cancelled = termination is not None and termination.type == "cancelled"
+        return is_cancelled and termination is not None and termination.interrupted == place
 
 
-class RecordedControl(Control):
-    """What was wanted of the run, and its cancellation, where the log has them."""
+class RecordedCommands:
+    """A run's commands and its cancellation, where the log has them."""
 
-    def __init__(self, record: Record, wanted: Sequence[Changeset]) -> None:
-        super().__init__()
-        self._record = record
-        self._wanted = wanted
+    def __init__(self, recording: Recording, stream: Sequence[Changeset]) -> None:
+        self._recording = recording
+        self._stream = stream
 
     def should_stop(self) -> bool:
-        return self._record.is_cancelled_at(None) and self._record.is_at(RunMoved)
+        is_end = isinstance(self._recording.next_action(), RunMoved)
+        return self._recording.is_cancelled_at(None) and is_end
 
-    def entries(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
-        through = self._record.taken(place)
-        wanted = self._wanted[after:through] if through else ()
-        return [(each.version, each.entry) for each in wanted if each.entry]
+    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
+        action = self._recording.next_action()
+        through = action.through if isinstance(action, ControlTaken) and action.place == place else 0
+        return [(each.version, each.entry) for each in self._stream[after:through] if each.entry]
 
-    def _is_over(self, where: str, *, outlasts: bool) -> bool:
-        return where in self._record.next.cut_off or super()._is_over(where, outlasts=outlasts)
-
-
-def _turn(changeset: Changeset) -> Message | None:
-    return next((message for message in changeset.messages if message.role == "assistant"), None)
+    def is_interrupted(self, place: Interruption) -> bool:
+        return place in self._recording.next.cut_off
 
 
-def _parts(changeset: Changeset) -> Iterator[Part]:
-    """The turn that a changeset holds, as the model gave it."""
-    message, inference = _turn(changeset), changeset.inference
-    assert message
-    assert inference
-    if message.content:
-        yield TextPart(message.content)
-    for call in message.tool_calls:
-        yield ToolCallPart(call)
-    yield FinishPart(inference.finish_reason, inference.usage, message.provider)
+class SilentChannel:
+    """The publisher of a replay: it publishes nothing."""
 
+    failure: Exception | None = None
 
-def _suspend(changeset: Changeset) -> Suspend:
-    payloads = [r.payload for r in changeset.actions if r.action == ToolCallSuspended.__name__]
-    asked = ToolCallSuspended.model_validate(payloads[0]).suspension
-    return Suspend(asked.action, asked.message, asked.parameters, asked.resume_mode, asked.response_schema)
+    def tell(self, event: Event) -> None: ...
 
-
-def _added(message: Message) -> AddMessage:
-    return AddMessage(message.content, "user" if message.role == "user" else "system", message.visibility)
+    def refuse_if_taken(self, thread_id: str, version: int) -> None: ...

@@ -1,26 +1,31 @@
 """Starting, finding, cancelling and recovering runs."""
 
-from .commands import Runs
-from .dispatcher import Dispatch
+from .commands import prompt_messages
 from .handle import Run
-from .launcher import Launcher, loop_of
+from .launcher import course_of
 from .liveness import Liveness
+from .parts import Parts
+from .placement import IfActive
 from .queries import ActiveRun
-from .recovery import Orphans, Recovered, Recovery, orphans
-from .sub_agents import SubAgent, sub_agent
+from .recovery import Orphans, Recovered, orphans
+from .runs import Runs
+from .starting import Asked
+from .sub_agents import SubAgent, SubAgentStatus, sub_agent
 
 __all__ = [
     "ActiveRun",
-    "Dispatch",
-    "Launcher",
+    "Asked",
+    "IfActive",
     "Liveness",
     "Orphans",
+    "Parts",
     "Recovered",
-    "Recovery",
     "Run",
     "Runs",
     "SubAgent",
-    "loop_of",
+    "SubAgentStatus",
+    "course_of",
     "orphans",
+    "prompt_messages",
     "sub_agent",
 ]

@@ -1,46 +1,43 @@
-"""A run's handle: what it tells, to any number of listeners, and how it ended, wherever it goes on."""
+"""The handle of a run: its events and its result, wherever it is executed."""
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import Self
+from weakref import WeakValueDictionary
 
-import anyio
 from pydantic import BaseModel
 
-from ...store.errors import LogError, LogUnavailable
-from ..agents import restored
-from ..events import Broadcast, Cursor, Event, RunFinished, RunResult, Streams, Subscription
+from ..agents import restore_output
+from ..events import Cursor, Event, RunFinished, RunResult, Streams, Subscription
+from .execution import Execution, Executions
 
 
 class Run:
     """A run of the log. Iterate over it for the events of an epoch, as often as you like.
 
-    A listener that comes late misses no fact: what is past comes from the log. Once an epoch was iterated
-    over to its end and the run waits, iterating again follows the next one.
+    A subscriber that comes late misses no durable event: past ones come from the log. Once an epoch was
+    iterated over to its end and the run waits, iterating again follows the next one.
     """
 
     def __init__(
-        self, run_id: str, thread_id: str, streams: Streams, output_type: type[BaseModel] | None = None
+        self,
+        run_id: str,
+        thread_id: str,
+        streams: Streams,
+        executions: Executions,
+        output_type: type[BaseModel] | None = None,
     ) -> None:
         self.run_id = run_id
         self.thread_id = thread_id
         self._streams = streams
+        self._executions = executions
         self._output_type = output_type
-        self._broadcast: Broadcast | None = None
-        """While an epoch of it goes on here."""
         self._after: Cursor | None = None
-        """Behind this begins the epoch that is iterated over; None for the first."""
-        self._begun, self._over = anyio.Event(), anyio.Event()
-        self._over.set()
-        self._is_told = False
-        """Whether the epoch that goes on here is in the log."""
-        self.refusal: Exception | None = None
-        """For the launcher: why the epoch is not in the log, if it was refused."""
-        self._failure: Exception | None = None
-        """Why it has not come to an end that is."""
+        """The epoch that is iterated over begins after this; None for the first."""
+        self._execution: Execution | None = None
+        """The latest epoch that began here while this handle existed."""
         self._ended: RunResult | None = None
-        """How the latest epoch ended that is known."""
+        """How the latest epoch ended that is known: its output as JSON."""
         self._result: RunResult | None = None
 
     async def result(self) -> RunResult:
@@ -48,104 +45,66 @@ class Run:
 
         Raises:
             LogError: its commits failed, so the log does not say how it ended.
-            DefinitionError: who has gone on with it elsewhere has another kind of output.
+            DefinitionError: the process that executed it had another kind of output.
         """
-        await self._over.wait()
-        if self._failure:
-            # Perhaps it was recovered since: not if what failed is the beginning.
-            self._ended = self._streams.known_end(self.run_id) if self._is_told else None
-            if not self._ended:
-                raise self._failure
-        if not self._ended or self._streams.has_gone_on(self._ended):
+        self._ended = await self._end_here() or self._ended
+        if self._ended is None or self._streams.has_gone_on(self._ended):
             self._ended = await self._streams.end(self.run_id, self.thread_id)
-        ended = self._ended
-        if self._result is None or self._result.version != ended.version:
-            self._result = self._given(ended)
+        if self._result is None or self._result.version != self._ended.version:
+            self._result = self._with_output(self._ended)
         return self._result
 
-    def _given(self, result: RunResult) -> RunResult:
+    async def _end_here(self) -> RunResult | None:
+        """How it ended, if it is executed here."""
+        execution = self._execution or self._executions.latest(self.run_id)
+        if execution is None:
+            return None
+        await execution.over.wait()
+        if execution.failure is None:
+            return execution.ended
+        # It may have been recovered since: not if its beginning is what failed.
+        ended = self._streams.known_end(self.run_id) if execution.opening.is_durable else None
+        if ended is None:
+            raise execution.failure
+        return ended
+
+    def _with_output(self, result: RunResult) -> RunResult:
         if self._output_type is None or result.output is None:
             return result
-        return replace(result, output=restored(self._output_type, result.output))
+        return replace(result, output=restore_output(self._output_type, result.output))
 
     def __aiter__(self) -> AsyncIterator[Event]:
-        # Not a generator: a listener that leaves the loop early would have to close it.
+        # Not a generator: a subscriber that leaves the loop early would have to close it.
         return _Epoch(self)
 
-    async def events(self) -> Subscription | None:
-        """For a listener: the events from the epoch that is iterated over; None if the run never begins."""
-        if not await self._streams.has_begun(self.run_id):
-            return None
-        return self._streams.subscribe(self.run_id, self._after, is_broken=lambda: self.is_broken)
+    async def begins(self) -> bool:
+        """Return once it is settled whether the run begins: one in a queue may be cancelled before."""
+        return await self._streams.has_begun(self.run_id)
 
-    def followed(self, end: RunFinished) -> None:
-        """For a listener: the epoch was iterated over to its end. If the run waits, the next one is due."""
+    async def _events(self) -> Subscription | None:
+        """The events from the epoch that is iterated over; None if the run never begins."""
+        if not await self.begins():
+            return None
+        is_failed = self._executions.is_failed
+        return self._streams.subscribe(self.run_id, self._after, is_broken=lambda: is_failed(self.run_id))
+
+    def _followed(self, end: RunFinished) -> None:
+        """The epoch was iterated over to its end. If the run waits, the next one is due."""
         if end.result.status == "waiting":
             self._after = max(self._after or end.cursor, Cursor.behind(end.cursor.version))
 
-    def launch(self, output_type: type[BaseModel] | None) -> None:
-        """For the launcher: an epoch is about to begin here."""
-        self._begun, self._over = anyio.Event(), anyio.Event()
-        self._output_type, self._is_told = output_type, False
-        self.refusal = self._failure = self._ended = None
-
-    async def started(self) -> None:
-        """For the launcher: return once the epoch is in the log. Raises what kept it from that."""
-        await self._begun.wait()
-        if self.refusal:
-            raise self.refusal
-
-    def begin(self, broadcast: Broadcast, version: int) -> None:
-        """For the loop: the epoch begins behind a version of its thread, and is told there."""
-        self._broadcast, self._after = broadcast, Cursor.behind(version)
-
-    @property
-    def is_started(self) -> bool:
-        """For the launcher: whether the epoch is in the log."""
-        return self._is_told
-
-    @property
-    def is_waiting(self) -> bool:
-        """For the launcher: whether the latest epoch that is known waits for the next."""
-        return self._ended is not None and self._ended.status == "waiting"
-
-    @property
-    def is_broken(self) -> bool:
-        """For the launcher: whether its commits failed, so that the log does not say how it ended."""
-        return self._failure is not None
-
-    def tell(self, event: Event) -> None:
-        """For the loop: tell everybody."""
-        self._is_told = True
-        if isinstance(event, RunFinished):
-            self._ended = event.result
-        if self._broadcast:
-            self._broadcast.tell(event)
-        self._begun.set()
-
-    def end(self, failure: Exception | None = None) -> None:
-        """For the loop: nothing more will be told here."""
-        # Whoever has taken its thread may have said how it ended: then that is what counts.
-        if self._is_told and failure:
-            with suppress(LogError):
-                self._ended = self._streams.known_end(self.run_id)
-        if self._is_told:
-            self._failure = None if self._ended else failure
-        else:
-            self.refusal = failure
-            # An epoch that is wanted begins as soon as it can be written: until then it has failed.
-            self._failure = failure if isinstance(failure, LogUnavailable) else None
-        self._over.set()
-        self._begun.set()
-        if self._broadcast:
-            self._broadcast.waiters.wake()
-            self._broadcast = None
+    def begin(self, execution: Execution) -> None:
+        """Follow an epoch that is executed here. For the launcher."""
+        self._execution, self._ended = execution, None
+        self._after, self._output_type = Cursor.behind(execution.after), execution.output_type
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id!r} on {self.thread_id!r}>"
 
 
 class _Epoch:
+    """Iterates over the events of one epoch."""
+
     def __init__(self, run: Run) -> None:
         self._run = run
         self._events: Subscription | None = None
@@ -158,11 +117,30 @@ class _Epoch:
         if self._is_over:
             raise StopAsyncIteration
         if self._events is None:
-            self._events = await self._run.events()
+            self._events = await self._run._events()
         if self._events is None:
             raise StopAsyncIteration
         event = await anext(self._events)
         if isinstance(event, RunFinished):
             self._is_over = True
-            self._run.followed(event)
+            self._run._followed(event)
         return event
+
+
+class Handles:
+    """The handles of runs: one of each run for as long as the program keeps it."""
+
+    def __init__(self, streams: Streams, executions: Executions) -> None:
+        self._streams = streams
+        self._executions = executions
+        self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
+
+    def of(self, run_id: str, thread_id: str, output_type: type[BaseModel] | None) -> Run:
+        """The handle of a run."""
+        found = self._runs.get(run_id)
+        if found is None:
+            found = Run(run_id, thread_id, self._streams, self._executions, output_type)
+            self._runs[run_id] = found
+            if execution := self._executions.of(run_id):
+                found.begin(execution)
+        return found

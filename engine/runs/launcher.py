@@ -1,170 +1,148 @@
 """Executing runs: each in a task of its own, on the newest version of its thread."""
 
-from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import anyio
-from anyio.abc import TaskGroup
 
 from ...reducers.reduce import Reducers
 from ...reducers.replay import Thread
-from ...store.async_log import AsyncLog
-from ...store.changeset import Changeset, Executor
+from ...store.errors import LogError
 from ..agents import Agent, Registered, Registry, RemoteAgent
-from ..commit import Condition, Effects, LogJournal, Publisher, RunIdentity, Workspace
-from ..control import Control
-from ..events import Streams
-from ..loop import Loop, Resume, Start
+from ..commit import Prelude, Publisher, RunIdentity, Workspace
+from ..control import Mailbox
+from ..loop import AgentLoop, Course, Epoch, EpochContext, Resume, Start
 from ..remote import RemoteLoop
+from .environment import Environment
+from .execution import Execution
 from .handle import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """An epoch of a run that is to begin."""
+    """An epoch of a run that is about to begin."""
 
     identity: RunIdentity
-    agent: Registered
+    agent: str
     registry: Registry
-    """What the agent comes from."""
-
     opening: Start | Resume
     thread: Thread
-    """The thread as it is then: with `before`."""
+    """The thread it begins on, including what the prelude puts before it."""
 
-    control: Control = field(default_factory=Control)
-    before: Sequence[Changeset] = ()
-    """What is appended together with the first changeset, right before it."""
-
-    condition: Condition = field(default_factory=Condition)
-    """What must hold when it begins."""
+    mailbox: Mailbox
+    prelude: Prelude
 
 
-@dataclass(slots=True)
-class Execution:
-    """A run that goes on here."""
-
-    run: Run
-    epoch: int
-    control: Control
-    scope: anyio.CancelScope
-    is_stopped: bool = False
-    """Whether its thread is somebody else's: what it still waits for keeps that one from nothing."""
-
-    over: anyio.Event = field(default_factory=anyio.Event)
-    """Set when it does not go on here any more; the run itself may have begun anew by then."""
-
-    def stop(self) -> None:
-        """Cut it off where it is: its thread is somebody else's."""
-        self.is_stopped = True
-        self.scope.cancel()
-        self.control.abandon()
-
-
-def loop_of(agent: Registered, *around: Any) -> Loop | RemoteLoop:
-    """How a run of an agent goes: here, or by following it where it is."""
-    return RemoteLoop(agent, *around) if isinstance(agent, RemoteAgent) else Loop(cast(Agent, agent), *around)
+def course_of(agent: Registered, context: EpochContext) -> Course:
+    """What an epoch of an agent does: call models and tools here, or follow a task on another machine."""
+    if isinstance(agent, RemoteAgent):
+        return RemoteLoop(agent, context)
+    return AgentLoop(cast(Agent, agent), context)
 
 
 class Launcher:
     """Executes runs, at most one on a thread."""
 
-    def __init__(
-        self,
-        log: AsyncLog,
-        streams: Streams,
-        effects: Effects,
-        executor: Executor,
-        tasks: TaskGroup,
-        equipped: Callable[[Registered, Registry], Registered],
-        ended: Callable[[Run], None],
-    ) -> None:
-        self._log = log
-        self._streams = streams
-        self._effects = effects
-        self.executor = executor
-        self._tasks = tasks
-        self.equipped = equipped
-        """An agent as it runs: with what it needs of the others."""
-        self._ended = ended
-        self.active: dict[str, Execution] = {}
-        """By run: those that go on here. One that lost its thread may be among them for a moment."""
+    def __init__(self, environment: Environment) -> None:
+        self._env = environment
         self._is_closed = False
 
-    def of(self, run_id: str) -> Execution | None:
-        """A run, if it goes on here."""
-        return self.active.get(run_id)
-
-    def on(self, thread_id: str) -> Execution | None:
-        """The run that goes on here on a thread."""
-        going = (each for each in self.active.values() if not each.is_stopped)
-        return next((each for each in going if each.run.thread_id == thread_id), None)
-
-    def is_free(self, thread_id: str, run_id: str) -> bool:
-        """Whether a run may begin or go on here: its thread is free, and nothing of the run is left."""
-        return run_id not in self.active and not self.on(thread_id)
-
-    async def launch(self, launch: Launch, run: Run) -> None:
-        """Return once the run is in the log; it goes on by itself.
+    async def launch(self, launch: Launch) -> Run:
+        """Begin an epoch; its first append is durable on return.
 
         Raises:
-            VersionConflict: the thread, or a stream in `heads`, is at another version.
-            ChangesetExists: somebody else has begun this epoch.
-            ContentError: what it starts with cannot be kept.
+            VersionConflict: the thread, or a stream of the condition, is at another version.
+            ChangesetExists: another process has begun this epoch.
+            ContentError: what it starts with cannot be stored.
         """
-        self.begin(launch, run)
-        await run.started()
+        run, execution = self.begin(launch)
+        try:
+            await execution.opening.durable()
+        except Exception:
+            # Its thread is free again when the caller learns of the refusal.
+            await execution.over.wait()
+            raise
+        return run
 
-    def begin(self, launch: Launch, run: Run) -> None:
-        """Let a run begin by itself, if it can: behaviors may take their time before it is in the log."""
-        scope = anyio.CancelScope()
-        run.launch(launch.agent.output_type)
-        self.active[launch.identity.run_id] = Execution(run, launch.identity.epoch, launch.control, scope)
+    def begin(self, launch: Launch) -> tuple[Run, Execution]:
+        """Begin an epoch without waiting for its first append: behaviors may take their time before."""
+        identity = launch.identity
+        output_type = launch.registry.agent(launch.agent).output_type
+        execution = Execution(identity, launch.mailbox, launch.thread.version, output_type)
+        run = self._env.handle(identity.run_id, identity.thread_id, launch.agent)
+        run.begin(execution)
         if self._is_closed:
-            # Whoever wants it was not cut off yet.
-            launch.control.abandon()
-        self._tasks.start_soon(self._run, launch, run, scope)
+            # The task that starts it has not been cancelled yet.
+            launch.mailbox.abandon()
+        self._env.tasks.start_soon(self._run, launch, execution)
+        self._env.executions.add(execution)
+        return run, execution
 
     def close(self) -> None:
-        """Cancel all runs that go on here, and those that begin from now on; wait for nothing."""
+        """Cancel all runs executed here, and those that begin from now on; wait for nothing."""
         self._is_closed = True
-        for execution in self.active.values():
-            execution.control.abandon()
+        for execution in self._env.executions.active():
+            execution.mailbox.abandon()
 
-    async def _run(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
+    async def _run(self, launch: Launch, execution: Execution) -> None:
         failure = None
         try:
-            await self._execute(launch, run, scope)
+            await self._execute(launch, execution)
         except Exception as err:
-            # Whatever it is, it belongs to this run alone: the others go on.
+            # Whatever it is, it belongs to this run alone: the others continue.
             failure = err
         finally:
-            execution = self.active.pop(launch.identity.run_id)
-            run.end(failure)
-            execution.over.set()
-            self._ended(run)
+            execution.finish(failure, self._env.streams)
+            self._env.executions.remove(execution)
+            self._release(execution)
 
-    async def _execute(self, launch: Launch, run: Run, scope: anyio.CancelScope) -> None:
-        identity, thread = launch.identity, launch.thread
-        publisher = Publisher(LogJournal(self._log, launch.before, launch.condition), run)
-        agent = self.equipped(launch.agent, launch.registry)
-        reducers = Reducers(agent.all_reducers())
-        work = Workspace(publisher, self._effects, reducers, identity, thread)
-        registry = launch.registry.fingerprint
-        loop = loop_of(agent, work, self._effects, self.executor, publisher, launch.control, registry)
+    async def _execute(self, launch: Launch, execution: Execution) -> None:
+        env, identity, version = self._env, launch.identity, launch.thread.version
         failure: Exception | None = None
-        telling = self._streams.telling(identity.run_id, identity.thread_id, thread.version)
-        with closing(publisher), telling as broadcast:
-            run.begin(broadcast, thread.version)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(publisher.publish, self.active[identity.run_id].stop)
-                with publisher, scope:
-                    try:
-                        await loop.run(launch.opening)
-                    except Exception as err:
-                        # Raised in here it would come out wrapped in a group.
-                        failure = err
+        with env.streams.telling(identity.run_id, identity.thread_id, version) as events:
+            execution.events = events
+            publisher = Publisher(env.log, env.appender, identity.run_id, execution.opening, events)
+            epoch = self._epoch(launch, publisher)
+            with closing(publisher):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(publisher.publish, execution)
+                    with publisher, execution.scope:
+                        try:
+                            await epoch.run(launch.opening)
+                        except Exception as err:
+                            # Raised in here it would come out wrapped in a group.
+                            failure = err
         if failure := publisher.failure or failure:
             raise failure
+
+    def _epoch(self, launch: Launch, publisher: Publisher) -> Epoch:
+        env, registry = self._env, launch.registry
+        agent = env.agents.equip(launch.agent, registry)
+        reducers = Reducers(agent.all_reducers())
+        work = Workspace(
+            publisher, env.effects, reducers, launch.identity, launch.thread, prelude=launch.prelude
+        )
+        context = EpochContext(
+            work, env.effects, env.executor, publisher, launch.mailbox, registry.fingerprint
+        )
+        return Epoch(context, course_of(agent, context))
+
+    def _release(self, execution: Execution) -> None:
+        """Let go of what a run kept that is no longer executed here; queued runs may start."""
+        if execution.ended is None or execution.ended.status != "waiting":
+            self._env.agents.release(execution.run_id)
+        refusal = execution.opening.refusal
+        if isinstance(refusal, LogError):
+            # Another process may have changed the log while it was about to begin.
+            self._env.wakeups.retry.set()
+        elif refusal is None or not self._is_queued(execution.run_id):
+            self._env.wakeups.thread_free.set()
+
+    def _is_queued(self, run_id: str) -> bool:
+        try:
+            found = self._env.log.run_status(run_id)
+        except LogError:
+            self._env.wakeups.retry.set()
+            return True
+        return found is not None and found.status == "queued"

@@ -11,7 +11,7 @@ A run whose cancellation nobody has taken in is stopped, whatever the policy. A 
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -19,17 +19,17 @@ from typing import Literal
 from ...reducers.open_calls import lost_calls
 from ...reducers.replay import Thread, replay
 from ...reducers.run import Way, goes_on_by_itself
-from ...store.async_log import AsyncLog
-from ...store.changeset import AgentFacts, Changeset, Orphan, control_stream
-from ...store.errors import NotFound, RunError, ThreadlogError
+from ...store.append import Append, Condition
+from ...store.changeset import AgentFacts, Changeset, Executor, Orphan
+from ...store.errors import ChangesetExists, NotFound, RunError, ThreadlogError, VersionConflict
 from ...store.listing import RunRow
 from ...store.log import Log
-from ..agents import Registry
-from ..commit import Effects, RunIdentity
+from ..commit import RunIdentity
 from ..control import Recovering
-from .dispatcher import LOST_RACES, Dispatch
-from .launcher import Launcher
+from .dispatcher import Dispatcher
+from .environment import Environment
 from .liveness import Liveness
+from .resuming import Resumer
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Found:
     @property
     def is_adopted(self) -> bool:
         """Whether it goes on elsewhere."""
-        return bool(self.agent and self.agent.specification.get("adopts_orphans"))
+        return self.agent is not None and self.agent.adopts_orphans
 
     def recovered(self, way: Way) -> Recovered:
         """As it is told."""
@@ -73,21 +73,14 @@ class Recovery:
     """Recovers the runs of one log."""
 
     def __init__(
-        self,
-        log: AsyncLog,
-        effects: Effects,
-        launcher: Launcher,
-        dispatch: Dispatch,
-        registry: Callable[[str], Registry],
-        policy: Orphans,
+        self, environment: Environment, resumer: Resumer, dispatcher: Dispatcher, policy: Orphans
     ) -> None:
-        self._log = log
-        self._effects = effects
-        self._launcher = launcher
-        self._dispatch = dispatch
-        self._registry = registry
+        self._env = environment
+        self._log = environment.log
+        self._resumer = resumer
+        self._dispatcher = dispatcher
         self._policy = policy
-        self._liveness = Liveness(log.log.path)
+        self._liveness = Liveness(environment.log.path)
 
     async def at_open(self) -> None:
         """Recover all orphans, as the policy says."""
@@ -95,33 +88,44 @@ class Recovery:
             await self.recover_all()
 
     async def recover_all(self) -> list[Recovered]:
-        """Recover all orphans that this runtime may; one that cannot be is left, and a warning says why."""
+        """Recover all orphans that this runtime may; a warning says why one was left."""
         made = []
-        for row in self._log.log.open_runs():
+        for row in self._log.open_runs():
             try:
                 if one := await self.recover(row.run_id):
                     made.append(one)
-                await self._go_on(row.run_id)
+                await self._resume(row.run_id)
             except ThreadlogError as err:
                 log.warning("run %s is not recovered: %s", row.run_id, err)
-        going = [row.executor for row in self._log.log.open_runs() if row.status == "running"]
-        self._liveness.sweep({executor.id for executor in going if executor})
+        running = [row.executor for row in self._log.open_runs() if row.status == "running"]
+        self._liveness.sweep({executor.id for executor in running if executor})
         return made
 
-    async def recover_in_the_way(self, run_id: str) -> bool:
-        """Recover a run whose thread another one wants, if its process died and the policy says what with it.
-
-        Whether it was.
-        """
-        row = self._log.log.run(run_id)
+    async def can_recover(self, run_id: str) -> bool:
+        """Whether a run's process died and this runtime may say what becomes of it."""
+        row = self._log.run(run_id)
         if row is None or self._policy == "leave" or not self.is_orphan(row):
             return False
-        return await self.recover(run_id) is not None
+        found = await self._found(run_id, force=False)
+        return found is not None and self._way(found) is not None
+
+    async def recover_one(self, run_id: str, *, force: bool) -> list[Recovered]:
+        """Recover a run. Raises `NotFound`, and `RunError` if its process is alive and `force` is not set."""
+        row = self._log.run(run_id)
+        if row is None:
+            raise NotFound(f"there is no run {run_id!r} in this log")
+        if row.status == "running" and not force and not self.is_orphan(row):
+            raise RunError(
+                f"run {run_id!r} is executed by {_name_of(row.executor)}, which is alive: cancel it, "
+                "or use force"
+            )
+        found = await self.recover(run_id, force=force)
+        return [found] if found else []
 
     async def recover(self, run_id: str, *, force: bool = False) -> Recovered | None:
         """Recover a run: durable on return. None if it is no orphan, or left to a runtime with its agent.
 
-        With `force` whoever executes it counts as dead.
+        With `force` its process counts as dead.
 
         Raises:
             LogError: it cannot be read or written.
@@ -131,44 +135,44 @@ class Recovery:
             way = self._way(found) if found else None
             if found is None or way is None:
                 return None
-            # Otherwise somebody else was faster: with the same, or it is no orphan.
-            with suppress(*LOST_RACES):
+            # Otherwise another process was faster: with the same, or it is no orphan.
+            with suppress(VersionConflict, ChangesetExists):
                 await self._write(found, way)
                 break
-        if execution := self._launcher.of(run_id):
+        if execution := self._env.executions.of(run_id):
             execution.stop()
-        await self._go_on(run_id)
-        await self._dispatch.attend(run_id)
+        await self._resume(run_id)
+        await self._dispatcher.attend(run_id)
         return found.recovered(way)
 
     async def stop_orphan(self, run_id: str) -> None:
-        """End a run that somebody wants to be over, if its process died."""
-        row = self._log.log.run(run_id)
+        """End a cancelled run if its process died."""
+        row = self._log.run(run_id)
         if row and self.is_orphan(row):
             await self.recover(run_id)
 
     async def _found(self, run_id: str, *, force: bool) -> Found | None:
-        while row := self._log.log.run(run_id):
-            thread = replay(self._log.log.read(row.thread_id))
+        while row := self._log.run(run_id):
+            thread = replay(self._log.read(row.thread_id))
             # Read again: what it says is then no newer than the thread, if the thread has all of it.
-            row = self._log.log.run(run_id) or row
+            row = self._log.run(run_id) or row
             if row.status != "running" or not (force or self.is_orphan(row)):
                 return None
             if row.last_version <= thread.version:
-                return _found(self._log.log, row, thread)
+                return _found(self._log, row, thread)
         return None
 
     def is_orphan(self, row: RunRow) -> bool:
-        """Whether nobody executes a run that goes on; nor does this runtime, which has lost it perhaps."""
-        if row.status != "running" or self._launcher.of(row.run_id):
+        """Whether no process executes a running run; this one may have lost it."""
+        if row.status != "running" or self._env.executions.of(row.run_id):
             return False
         executor = row.executor
-        is_own = executor is not None and executor.id == self._launcher.executor.id
+        is_own = executor is not None and executor.id == self._env.executor.id
         return executor is None or is_own or not self._liveness.is_alive(executor.id)
 
     def _way(self, found: Found) -> Way | None:
         row = found.row
-        has_agent = row.agent in self._registry(row.run_id)
+        has_agent = row.agent in self._env.agents.of(row.run_id)
         if found.is_adopted:
             return "resume" if has_agent else None
         if self._policy in ("stop", "leave") or self._is_cancelled(row):
@@ -178,36 +182,41 @@ class Recovery:
         return "resume" if has_agent else None
 
     def _is_cancelled(self, row: RunRow) -> bool:
-        wanted = self._log.log.read(control_stream(row.run_id), after=row.control)
-        return any(each.entry and each.entry.kind == "cancel" for each in wanted)
+        found = self._log.run_status(row.run_id)
+        return found is not None and found.is_cancelled
 
     async def _write(self, found: Found, way: Way) -> None:
-        row, heads = found.row, {}
+        row, condition = found.row, Condition()
         identity = RunIdentity(row.run_id, row.thread_id, row.epoch, row.parent_run_id)
-        recovering = Recovering(identity, found.thread, self._effects, found.agent, found.evidence)
+        recovering = Recovering(identity, found.thread, self._env.effects, found.agent, found.evidence)
         match way:
             case "stop":
-                control = self._dispatch.control(row.run_id, row.control)
-                changeset, heads = recovering.stopped(control), {identity.stream: control.heard}
+                mailbox = self._env.mailbox(row.run_id, row.control)
+                changeset = recovering.stopped(mailbox)
+                condition = Condition({identity.stream: mailbox.received})
             case "ask":
                 changeset = recovering.asking()
             case "resume":
                 changeset = recovering.resuming(self._idempotent(row))
-        await self._log.append(changeset, found.thread.version, heads=heads)
+        append = Append.encoded([changeset], found.thread.version, condition)
+        await self._env.appender.submit(append).result()
 
     def _idempotent(self, row: RunRow) -> Collection[str]:
-        registry = self._registry(row.run_id)
-        toolbox = self._launcher.equipped(registry.agent(row.agent or ""), registry).toolbox()
-        return {name for name, tool in toolbox.items() if tool.is_idempotent}
+        agent = self._env.agents.equip(row.agent or "", self._env.agents.of(row.run_id))
+        return {name for name, tool in agent.toolbox().items() if tool.is_idempotent}
 
-    async def _go_on(self, run_id: str) -> None:
-        """Begin the next epoch of a run that was recovered for that, if its agent is here."""
-        row = self._log.log.run(run_id)
-        if row is None or row.status != "waiting" or row.agent not in self._registry(run_id):
+    async def _resume(self, run_id: str) -> None:
+        """Begin the next epoch of a run that was recovered for that, if its agent is registered here."""
+        row = self._log.run(run_id)
+        if row is None or row.status != "waiting" or row.agent not in self._env.agents.of(run_id):
             return
         if goes_on_by_itself(row.termination):
-            with suppress(*LOST_RACES, RunError):
-                await self._dispatch.resume(row)
+            with suppress(VersionConflict, ChangesetExists, RunError):
+                await self._resumer.resume(row)
+
+
+def _name_of(executor: Executor | None) -> str:
+    return f"process {executor.pid} on {executor.host}" if executor else "another process"
 
 
 def orphans(log: Log) -> list[Found]:

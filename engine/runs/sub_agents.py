@@ -1,8 +1,8 @@
-"""How the sub-agents of a thread are: a view of each one's own log, at the moment it is asked for.
+"""The status of the sub-agents of a thread: a view, computed from the log of each sub-agent on every read.
 
-running -> waiting | completed | failed | stopped        waiting, stopped -> running, in a next epoch
+    running -> waiting | completed | failed | stopped        waiting, stopped -> running, in the next epoch
 
-One whose process died and that is to go on counts as running, for it asks nothing.
+A sub-agent whose process died counts as running if another process will resume it: it asks no person.
 """
 
 from dataclasses import dataclass
@@ -10,50 +10,49 @@ from typing import Literal
 
 from ...reducers.run import goes_on_by_itself
 from ...reducers.sub_agent import SubAgentRef
-from ...reducers.tool_call import ToolCallState, pending
+from ...reducers.tool_call import ToolCallState, pending_calls
 from ...store.changeset import Termination, control_stream
 from ...store.listing import RunRow
 from ...store.log import Log
 
-Status = Literal["running", "waiting", "completed", "failed", "stopped"]
+SubAgentStatus = Literal["running", "waiting", "completed", "failed", "stopped"]
 
-NEVER_BEGUN = "It never began"
-_ENDS: dict[str, Status] = {"natural_end": "completed", "behavior_requested": "completed", "error": "failed"}
+NEVER_STARTED = "it never started"
+_ENDS: dict[str, SubAgentStatus] = {
+    "natural_end": "completed",
+    "behavior_requested": "completed",
+    "error": "failed",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class SubAgent:
-    """A run that an agent has started on behalf of a thread's run."""
+    """A run that an agent started from a thread."""
 
     run_id: str
     agent: str
     thread_id: str
-    """The thread it runs on; of a remote one, the thread that mirrors its task."""
+    """The thread of the run. For a remote agent, the thread that mirrors its task."""
 
     parent_run_id: str
-    """The run that started it, or let it go on, last."""
+    """The run that last started or resumed it."""
 
-    status: Status
+    status: SubAgentStatus
     error: str | None = None
-    """Why it failed, or who or what stopped it."""
+    """Why it failed or was stopped."""
 
     epoch: int = 0
-    """0 while it has not begun."""
+    """Its current epoch; 0 before it starts."""
 
     pending: tuple[ToolCallState, ...] = ()
-    """The calls that wait for a person, with their tickets: `decide` them for its `run_id`."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it goes on or waits."""
-        return self.status in ("running", "waiting")
+    """The calls that wait for a person, with their tickets. Pass its `run_id` to `decide` to answer them."""
 
 
 def sub_agent(log: Log, run_id: str, ref: SubAgentRef) -> SubAgent:
-    """A sub-agent as its own log has it now."""
+    """Return a sub-agent with the status that its own log has now."""
     row = log.run(run_id)
     if row is None:
-        return _unbegun(log, run_id, ref)
+        return _not_started(log, run_id, ref)
     return SubAgent(
         run_id,
         ref.agent_id,
@@ -62,40 +61,40 @@ def sub_agent(log: Log, run_id: str, ref: SubAgentRef) -> SubAgent:
         _status(row),
         _error(log, row),
         row.epoch,
-        tuple(pending(log.state(row.thread_id))) if row.status == "waiting" else (),
+        tuple(pending_calls(log.state(row.thread_id))) if row.status == "waiting" else (),
     )
 
 
-def _unbegun(log: Log, run_id: str, ref: SubAgentRef) -> SubAgent:
-    """It is about to begin, unless the run that was about to start it is no more."""
+def _not_started(log: Log, run_id: str, ref: SubAgentRef) -> SubAgent:
+    """Return a sub-agent without a run: it is about to start, unless its parent no longer runs."""
     parent = log.run(ref.parent_run_id)
-    is_coming = bool(parent and parent.status == "running")
-    status: Status = "running" if is_coming else "stopped"
-    problem = None if is_coming else NEVER_BEGUN
+    is_starting = bool(parent and parent.status == "running")
+    status: SubAgentStatus = "running" if is_starting else "stopped"
+    problem = None if is_starting else NEVER_STARTED
     return SubAgent(run_id, ref.agent_id, ref.thread_id, ref.parent_run_id, status, problem)
 
 
-def _status(row: RunRow) -> Status:
+def _status(row: RunRow) -> SubAgentStatus:
     if row.status == "done":
         return _ENDS.get(row.termination.type, "stopped") if row.termination else "completed"
-    is_asking = row.status == "waiting" and not goes_on_by_itself(row.termination)
-    return "waiting" if is_asking else "running"
+    needs_person = row.status == "waiting" and not goes_on_by_itself(row.termination)
+    return "waiting" if needs_person else "running"
 
 
 def _error(log: Log, row: RunRow) -> str | None:
     if row.status != "done" or row.termination is None or _ENDS.get(row.termination.type) == "completed":
         return None
-    return _reason(log, row) or _in_words(row.termination)
+    return _cancel_reason(log, row) or _describe(row.termination)
 
 
-def _reason(log: Log, row: RunRow) -> str | None:
-    """Why it was cancelled, as whoever cancelled it last has put it: in its latest epoch."""
+def _cancel_reason(log: Log, row: RunRow) -> str | None:
+    """Return the reason of the last cancel command that the run has read, if it was cancelled."""
     if row.termination is None or row.termination.type != "cancelled":
         return None
-    wanted = log.read(control_stream(row.run_id), until=row.control)
-    reasons = [each.entry.content for each in wanted if each.entry and each.entry.kind == "cancel"]
+    commands = log.read(control_stream(row.run_id), until=row.control)
+    reasons = [each.entry.content for each in commands if each.entry and each.entry.kind == "cancel"]
     return str(reasons[-1]) if reasons and reasons[-1] else None
 
 
-def _in_words(termination: Termination) -> str:
+def _describe(termination: Termination) -> str:
     return termination.detail or termination.code or termination.type

@@ -18,6 +18,7 @@ from threadlog.reducers import replay
 from threadlog.reducers.run import QUESTION
 from threadlog.reducers.tool_call import ToolCallState, calls
 from threadlog.store import Changeset, Log
+from threadlog.store.appender import changes
 from threadlog.store.changeset import control_stream
 from threadlog.store.database import open_readable
 from threadlog.store.errors import LogNotFound, NotALog, RunError
@@ -109,7 +110,7 @@ async def lived_on(stage: Stage, seed: str) -> None:
     """The next process recovers what it finds, all is decided, and every run comes to its end."""
     dice = random.Random(seed)
     async with stage.open(dice.choice(POLICIES)) as runtime:
-        async for _ in runtime._async_log.changes():
+        async for _ in changes(runtime.log):
             for row in [row for row in runtime.log.open_runs() if row.status == "waiting"]:
                 # It may be over since: the cancellation of another one has reached it.
                 with suppress(RunError):

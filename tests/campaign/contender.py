@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field
 import anyio
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.runs.commands import IfActive
+from threadlog.engine.runs.placement import IfActive
 from threadlog.store import ANY, Changeset, Log
-from threadlog.store.async_log import AsyncLog
+from threadlog.store.appender import changes
 from threadlog.store.changeset import control_stream
 from threadlog.store.errors import NotFound, RunError, RunOver, ThreadlogError
 
@@ -97,8 +97,8 @@ class Contender:
     async def decide(self) -> None:
         """Answer what is asked in the runs that others have executed, as soon as it is seen."""
         # Its own: what the runtime follows is not this process's affair.
-        async with aclosing(AsyncLog(self._runtime.log).changes()) as changes:
-            async for _ in changes:
+        async with aclosing(changes(self._runtime.log)) as news:
+            async for _ in news:
                 for row in self._runtime.log.open_runs():
                     is_own = row.executor and row.executor.pid == os.getpid()
                     if row.status == "waiting" and not is_own:

@@ -120,8 +120,8 @@ CRASH = [
     Mutant(
         "recover the first orphan only",
         "engine/runs/recovery.py",
-        "        for row in self._log.log.open_runs():\n            try:",
-        "        for row in self._log.log.open_runs()[:1]:\n            try:",
+        "        for row in self._log.open_runs():\n            try:",
+        "        for row in self._log.open_runs()[:1]:\n            try:",
         ["test_recovered_trees.py::test_who_waited_for_a_sub_agent_waits_for_it_again_when_both_go_on"],
     ),
     Mutant(
@@ -134,15 +134,15 @@ CRASH = [
     Mutant(
         "recover a run behind whatever has come since it was read",
         "engine/runs/recovery.py",
-        "changeset, found.thread.version, heads=heads)",
-        'changeset, "any", heads=heads)',
+        "Append.encoded([changeset], found.thread.version, condition)",
+        'Append.of(changeset.changeset, "any", condition)',
         ["test_meanwhile.py::test_the_evidence_of_an_orphan_has_what_is_written"],
     ),
     Mutant(
         "end an orphan over what was wanted of it",
         "engine/runs/recovery.py",
-        "changeset, heads = recovering.stopped(control), {identity.stream: control.heard}",
-        "changeset = recovering.stopped(control)",
+        "                condition = Condition({identity.stream: mailbox.received})\n",
+        "",
         ["test_meanwhile.py::test_an_orphan_does_not_end_over_words_that_come"],
     ),
     Mutant(
@@ -176,7 +176,7 @@ CRASH = [
     Mutant(
         "ask a person only where a call is unknown",
         "engine/control/crashed.py",
-        "if not any(_is_question(call) for call in pending(self._work.state)):",
+        "if not any(_is_question(call) for call in pending_calls(self._work.state)):",
         "if False:",
         ["test_orphans_go_on.py::test_every_orphan_asks_also_one_that_has_no_unknown_call"],
     ),
@@ -226,14 +226,14 @@ CRASH = [
     Mutant(
         "start a tool before the result of the one before it is durable",
         "engine/loop/tool_round.py",
-        "        await self.work.durable()\n        self.publisher",
-        "        self.publisher",
+        "        await self.work.durable()\n        self.channel",
+        "        self.channel",
         ["test_durable_first.py::test_no_tool_starts_while_the_commit_of_the_one_before_is_under_way"],
     ),
     Mutant(
         "start a tool for a run that somebody else has taken",
         "engine/loop/tool_round.py",
-        "self.publisher.refuse_if_taken(self.work.identity.thread_id, self.work.version)",
+        "self.channel.refuse_if_taken(self.work.identity.thread_id, self.work.version)",
         "pass",
         ["test_recovery.py::test_a_process_that_wakes_does_nothing_more_for_a_run_that_was_taken"],
     ),
@@ -241,14 +241,14 @@ CRASH = [
     Mutant(
         "tell a fact before it is durable",
         "engine/commit/publisher.py",
-        "                        await pending.result()\n",
+        "                        await receipt.result()\n",
         "",
         ["test_durable_first.py::test_no_fact_is_told_while_its_commit_is_under_way"],
     ),
     Mutant(
         "go on when a commit has failed",
         "engine/commit/publisher.py",
-        "                    self.failure = err\n                    stop()\n",
+        "                    self.failure = err\n                    run.stop()\n",
         "                    self.failure = err\n",
         ["test_run_conflict.py::test_a_run_that_has_lost_its_thread_waits_for_no_behavior"],
     ),
@@ -268,22 +268,22 @@ CRASH = [
     ),
     Mutant(
         "write a changeset before the one that it follows is known to stand",
-        "engine/commit/journal.py",
-        "            behind=behind.last,\n",
-        "",
+        "engine/commit/workspace.py",
+        "self.version - len(before), condition, last)",
+        "self.version - len(before), condition)",
         ["test_run_conflict.py::test_a_run_stops_when_another_writer_appends_while_the_model_answers"],
     ),
     # An execution on the record
     Mutant(
         "serve the answers of the world out of order",
-        "engine/replay/recording.py",
-        "asked = effects[self._asked - 1]",
-        "asked = effects[-self._asked]",
+        "engine/replay/recorded_effects.py",
+        "asked = effects[self._recording.asked - 1]",
+        "asked = effects[-self._recording.asked]",
         ["test_replay_run.py::test_two_questions_before_one_commit_are_answered_in_their_order"],
     ),
     Mutant(
         "serve a call whatever was recorded next",
-        "engine/replay/recording.py",
+        "engine/replay/recorded_effects.py",
         "if ended == context.call_id:",
         "if ended:",
         ["test_replay_run.py::test_calls_of_a_round_end_in_the_order_of_the_log"],
@@ -313,8 +313,8 @@ CRASH = [
     Mutant(
         "mirror under an id of its own what was mirrored before",
         "engine/remote/mirror.py",
-        'return place(run_id, task.get("id", ""), message.get("messageId") or _digest(message))',
-        'return place(run_id, task.get("id", ""), str(len(task["history"])))',
+        'return mirror_id(run_id, task.get("id", ""), message.get("messageId") or _digest(message))',
+        'return mirror_id(run_id, task.get("id", ""), str(len(task["history"])))',
         ["test_remote_mirror.py::test_what_is_seen_again_is_not_mirrored_again"],
     ),
 ]

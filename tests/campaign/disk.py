@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 SECTOR = 512
 HEAD = struct.Struct("4q")
@@ -21,10 +21,14 @@ HOWS: tuple[How, ...] = ("none of it", "all of it", "the first of it", "any of i
 T = TypeVar("T")
 
 
+Kind = Literal["w", "t", "s", "o", "u"]
+KINDS: dict[int, Kind] = {ord(kind): kind for kind in get_args(Kind)}
+
+
 class Call(NamedTuple):
     """One call on a file: written, truncated, synced, opened anew or unlinked."""
 
-    what: Literal["w", "t", "s", "o", "u"]
+    what: Kind
     file: str
     offset: int
     data: bytes
@@ -35,8 +39,8 @@ def recorded(path: Path) -> Iterator[Call]:
     with path.open("rb") as file:
         while head := file.read(HEAD.size):
             what, name, offset, length = HEAD.unpack(head)
-            text = file.read(name).decode()
-            yield Call(chr(what), text, offset, file.read(length) if chr(what) == "w" else b"")  # type: ignore[arg-type]
+            text, kind = file.read(name).decode(), KINDS[what]
+            yield Call(kind, text, offset, file.read(length) if kind == "w" else b"")
 
 
 @dataclass

@@ -18,9 +18,9 @@ from pathlib import Path
 import anyio
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.runs.commands import IfActive
+from threadlog.engine.runs.placement import IfActive
 from threadlog.engine.runs.recovery import Orphans
-from threadlog.store.async_log import AsyncLog
+from threadlog.store.appender import changes
 from threadlog.store.errors import RunError
 
 from .crew import SCRIPTS, crew
@@ -59,8 +59,8 @@ class Mortal:
 
     async def decide(self) -> None:
         """Answer what is asked in any run, and sometimes leave it to others."""
-        async with aclosing(AsyncLog(self._runtime.log).changes()) as changes:
-            async for _ in changes:
+        async with aclosing(changes(self._runtime.log)) as news:
+            async for _ in news:
                 for row in self._runtime.log.open_runs():
                     if row.status == "waiting" and self._dice.random() < 0.5:
                         await self._answer(row.run_id)

@@ -21,7 +21,8 @@ from typing import Any
 import anyio
 
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.runs.commands import IfActive
+from threadlog.engine.runs.placement import IfActive
+from threadlog.store.appender import changes
 from threadlog.store.errors import RunError
 
 from .crew import SCRIPTS, crew
@@ -78,8 +79,8 @@ class Worker:
 
     async def rest(self) -> None:
         """Return when nothing goes on any more: what was superseded, and what nobody waits for."""
-        async with aclosing(self._runtime._async_log.changes()) as changes:
-            async for _ in changes:
+        async with aclosing(changes(self._runtime.log)) as news:
+            async for _ in news:
                 if not self._runtime.active_runs():
                     return
                 for row in self._runtime.active_runs():

@@ -26,7 +26,8 @@ import click
 from .control_mutants import CONTROL
 from .crash_mutants import CRASH
 from .mutants import Mutant
-from .store_mutants import REDUCERS, STORE
+from .reducer_mutants import REDUCERS
+from .store_mutants import STORE
 
 ROOT = Path(__file__).parents[2]
 ALL = (*STORE, *REDUCERS, *CRASH, *CONTROL)

@@ -7,12 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-from remote_agent import RemoteServer
+from remote_agent import SdkServer
 
 
 def serve(path: Path) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    with RemoteServer() as server:
+    with SdkServer() as server:
 
         def note(moment: int) -> None:
             method, given, _ = server.asked[-1]

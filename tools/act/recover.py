@@ -1,45 +1,46 @@
-"""`threadlog recover`: closes the runs whose process died. No agent is needed: nothing is executed."""
+"""`threadlog recover`: close runs whose process died. No agent is needed, because nothing is executed."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import anyio
 import click
 
 from ...engine.runs import Recovered, orphans
 from ...engine.runtime import Runtime
-from ..opening import on_a_log, reading
-from ..standing import executed_by, standing
+from ..opening import log_options, open_readonly
+from ..run_view import find_run
 from ..terminal import print_json, print_table, when
+from ..wording import process_text
+
+COLUMNS = ("run", "thread", "agent", "executed by", "last commit (UTC)", "calls without a result")
 
 
 @click.command()
 @click.argument("run_id", metavar="RUN", required=False)
-@click.option("--force", is_flag=True, help="Take RUN from the process that executes it, though it is alive.")
-@click.option("--dry-run", is_flag=True, help="Only say which they are: nothing is written.")
-@on_a_log
+@click.option("--force", is_flag=True, help="Take RUN away from its process, even though that is alive.")
+@click.option("--dry-run", is_flag=True, help="Only list the runs. Nothing is written.")
+@log_options
 def recover(db: str, as_json: bool, run_id: str | None, force: bool, dry_run: bool) -> None:
-    """Stop the runs whose process died, or one of them, and say what became of their tool calls.
+    """Close runs whose process died, or one RUN, and list their tool calls without a result.
 
-    A call without a result was not started, or it is unknown whether it has had its effect: the model is
-    told so if the run is resumed. A process that is only stopped keeps its runs, until --force takes one.
-    Twice is as once.
+    Such a call was not started, or its effect is unknown; the model is told which if the run resumes. A
+    suspended process keeps its runs until --force takes one. Recovering a run twice changes nothing.
     """
     if force and (run_id is None or dry_run):
-        raise click.UsageError("--force takes one RUN from its process, and writes that")
-    # Opened to be read first: a file that is not there is not made.
-    with reading(db) as log:
+        raise click.UsageError("--force needs a RUN, and does not go with --dry-run")
+    with open_readonly(db) as log:
         if run_id is not None:
-            standing(log, run_id)
+            find_run(log, run_id)
         found: Sequence[Recovered] = [each.recovered("stop") for each in orphans(log) if not each.is_adopted]
     if dry_run:
         found = [each for each in found if run_id in (None, each.run_id)]
     else:
         found = anyio.run(_recover, db, run_id, force)
     if as_json:
-        print_json([_json(each) for each in found])
+        print_json(list(map(_json, found)))
     else:
-        _print(found, "to be recovered" if dry_run else "recovered")
+        title = f"{len(found)} runs {'to be recovered' if dry_run else 'recovered'}"
+        print_table(title, COLUMNS, map(_cells, found))
 
 
 async def _recover(db: str, run_id: str | None, force: bool) -> list[Recovered]:
@@ -47,7 +48,7 @@ async def _recover(db: str, run_id: str | None, force: bool) -> list[Recovered]:
         return await runtime.recover(run_id, force=force)
 
 
-def _json(found: Recovered) -> dict[str, Any]:
+def _json(found: Recovered) -> dict[str, object]:
     return {
         "run_id": found.run_id,
         "thread_id": found.thread_id,
@@ -56,19 +57,8 @@ def _json(found: Recovered) -> dict[str, Any]:
     }
 
 
-def _print(found: Sequence[Recovered], what: str) -> None:
-    print_table(
-        f"{len(found)} runs {what}",
-        ("run", "thread", "agent", "executed by", "last commit (UTC)", "calls without a result"),
-        [
-            (
-                each.run_id,
-                each.thread_id,
-                each.agent,
-                executed_by(each.evidence.executor),
-                when(each.evidence.at),
-                ", ".join(f"{call.name}: {call.fate.replace('_', ' ')}" for call in each.evidence.calls),
-            )
-            for each in found
-        ],
-    )
+def _cells(found: Recovered) -> tuple[object, ...]:
+    evidence = found.evidence
+    calls = ", ".join(f"{call.name}: {call.fate.replace('_', ' ')}" for call in evidence.calls)
+    process = process_text(evidence.executor)
+    return (found.run_id, found.thread_id, found.agent, process, when(evidence.at), calls)

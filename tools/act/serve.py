@@ -1,40 +1,37 @@
-"""`threadlog serve`: the agents of a user's file, for A2A clients."""
+"""`threadlog serve`: serve the agents of a user's file to A2A clients."""
 
 import logging
 import os
 import socket
-from collections.abc import Sequence
-from importlib import import_module
-from types import ModuleType
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import anyio
 import click
 
-from ...engine import Agent, RemoteAgent, Runtime
+from ...engine import Agent, Runtime
 from ...engine.runs import Orphans
-from ..agents import agents_at
-from ..opening import on_a_log
+from ..agents import load_agents
+from ..opening import log_options
 from ..terminal import line, print_json, visible
-
-MISSING = "{name} is not installed: pip install 'threadlog[a2a]'"
 
 
 @click.command()
 @click.argument("agents", metavar="FILE.py[:AGENT]")
-@click.option("--a2a", is_flag=True, required=True, help="Serve them by the A2A protocol.")
+@click.option("--a2a", is_flag=True, required=True, help="Serve them over the A2A protocol.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any.")
-@click.option("--url", metavar="URL", help="How clients reach it, if not under that address: for the cards.")
-@click.option("--token-env", metavar="NAME", help="Ask for the bearer token in this environment variable.")
+@click.option("--url", metavar="URL", help="The URL for the agent cards, if clients use another one.")
+@click.option("--token-env", metavar="NAME", help="Require the bearer token in this environment variable.")
 @click.option(
     "--orphans",
     type=click.Choice(("stop", "ask", "resume")),
     default="stop",
     show_default=True,
-    help="What becomes of runs whose process died: they are over, a person is asked, or they go on.",
+    help="What to do with runs whose process died: stop them, ask a person, or resume them.",
 )
-@on_a_log
+@log_options
 @click.pass_context
 def serve(
     context: click.Context,
@@ -48,53 +45,36 @@ def serve(
     token_env: str | None,
     orphans: Orphans,
 ) -> None:
-    """Serve the agents of a file, each at /agents/NAME/, until Ctrl-C or SIGTERM: then it exits with 130.
+    """Serve the agents of a file, each at /agents/NAME/, until Ctrl-C or SIGTERM. Then it exits with 130.
 
-    An agent that is named, or the only one of the file, is served at / as well. The file's remote agents are
-    not served: they may work for those that are. A task is a run and a context
-    a thread of the log: another server on the file, or this one started again, answers for the same tasks. A
-    message to a context where a task goes on waits for its turn. When the server ends, the runs that go on
-    in it are cancelled, and the log says so.
+    The named agent, or the only one of the file, is also served at /. Remote agents of the file are not
+    served; the others may delegate to them. A task is a run and a context is a thread of the log: every
+    server on the file, also after a restart, answers for the same tasks. A message to a context with an
+    unfinished task is queued. Runs still running when the server ends are cancelled, and the log says so.
     """
-    known, root = agents_at(agents)
-    serving, token = _serving(), _token(token_env)
-    for agent in _served(known):
-        # What is wrong with a name is said before a log is made.
-        agent.models()
-        serving.path_of(agent)
-    with _listening(host, port) as listening:
+    with _explain_missing_extra():
+        from .a2a_server import Site, check_agents, serve_agents
+    known, root = load_agents(agents)
+    served = [agent for agent in known if isinstance(agent, Agent)]
+    token = _token(token_env)
+    check_agents(served)
+    with _listen(host, port) as listening:
         _log_in_lines()
-        site = serving.Site(url.rstrip("/") if url else _address(listening), root, token)
+        site = Site(url.rstrip("/") if url else _address(listening), root, token)
         runtime = Runtime.open(db, agents=known, orphans=orphans)
-        anyio.run(_serve, serving, runtime, _served(known), site, listening, as_json, backend="asyncio")
+        report = partial(_print_addresses, as_json=as_json)
+        anyio.run(serve_agents, runtime, served, site, listening, report, backend="asyncio")
     context.exit(130)
 
 
-async def _serve(
-    serving: ModuleType,
-    opened: Runtime,
-    agents: Sequence[Agent],
-    site: Any,
-    listening: socket.socket,
-    as_json: bool,
-) -> None:
-    async with opened as runtime:
-        app = serving.Application(runtime, agents, site)
-        _tell({agent.name: f"{site.url}{serving.path_of(agent)}/" for agent in agents}, as_json)
-        await serving.serve(app, listening)
-
-
-def _served(known: Sequence[Agent | RemoteAgent]) -> list[Agent]:
-    return [agent for agent in known if isinstance(agent, Agent)]
-
-
-def _serving() -> ModuleType:
+@contextmanager
+def _explain_missing_extra() -> Iterator[None]:
     try:
-        return import_module("...engine.serve.a2a", __package__)
+        yield
     except ModuleNotFoundError as err:
         if (err.name or "").startswith("threadlog"):
             raise
-        raise click.UsageError(MISSING.format(name=err.name)) from err
+        raise click.UsageError(f"{err.name} is not installed: pip install 'threadlog[a2a]'") from err
 
 
 def _token(variable: str | None) -> str | None:
@@ -102,12 +82,12 @@ def _token(variable: str | None) -> str | None:
         return None
     if not (token := os.environ.get(variable, "").strip()):
         raise click.UsageError(
-            f"the environment variable {variable!r} has no token: set it, or leave the option"
+            f"the environment variable {variable!r} holds no token: set it, or omit --token-env"
         )
     return token
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
@@ -121,7 +101,7 @@ def _address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _tell(addresses: dict[str, str], as_json: bool) -> None:
+def _print_addresses(addresses: dict[str, str], *, as_json: bool) -> None:
     if as_json:
         print_json({"agents": addresses}, indent=None)
         return
@@ -129,8 +109,8 @@ def _tell(addresses: dict[str, str], as_json: bool) -> None:
         click.echo(f"{visible(name)}: {visible(address)}")
 
 
-class _Lines(logging.Formatter):
-    """What libraries report, one line each: what clients have sent may be in it."""
+class _LineFormatter(logging.Formatter):
+    """Formats what libraries report on one line each, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
@@ -139,5 +119,5 @@ class _Lines(logging.Formatter):
 
 def _log_in_lines() -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(_Lines())
+    handler.setFormatter(_LineFormatter())
     logging.basicConfig(handlers=[handler], level=logging.ERROR)

@@ -1,1 +1,1 @@
-"""Figures against raw SQLite, in one run: `make bench`."""
+"""Speed compared with raw SQLite: `make bench`."""

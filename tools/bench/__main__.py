@@ -1,7 +1,7 @@
 """`make bench`: the store against raw SQLite at the same durability, interleaved in one run.
 
-Every figure is a ratio within a round, the median of the rounds: machines are shared and drift. "Raw" is
-INSERT + COMMIT of the same bytes, encoded beforehand, into a table with the same key.
+Every figure is the median over the rounds, and ratios are taken within a round: shared machines drift. "Raw"
+is INSERT + COMMIT of the same bytes, encoded beforehand, into a table with the same key.
 """
 
 import shutil
@@ -19,7 +19,7 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Measure and print. The folder to write in may be given: fsync is the disk's."""
+    """Measure and print. The first argument may name a folder on the disk to measure."""
     place = sys.argv[1] if len(sys.argv) > 1 else "."
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=place))
     try:
@@ -50,9 +50,10 @@ AIMS = {
 
 def _median(rounds: list[Figures], name: str) -> str:
     values = [figures[name] for figures in rounds]
-    if isinstance(values[0], tuple):
-        return " / ".join(f"{median(part):.0f}" for part in zip(*values, strict=True))
-    return f"{median(values):.2f}" if "÷" in name else f"{median(values):.0f}"
+    if pairs := [value for value in values if isinstance(value, tuple)]:
+        return " / ".join(f"{median(part):.0f}" for part in zip(*pairs, strict=True))
+    middle = median(value for value in values if not isinstance(value, tuple))
+    return f"{middle:.2f}" if "÷" in name else f"{middle:.0f}"
 
 
 if __name__ == "__main__":

@@ -1,30 +1,31 @@
-"""The measurements: appends, loading, growth. One step is a message of ~300 B and two replaces."""
+"""The measurements: appends, loading, growth. A step is a message of ~300 B and two replaced values."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
-from typing import Any
 
 import anyio
+from pydantic import JsonValue
 
 from ...reducers.replay import replay
-from ...store import AsyncLog, Changeset, Log, Message, TrackedPatch
+from ...store import Appender, Changeset, Log, Message, TrackedPatch
 from ...store.codec import encode
 from ...store.database import Durability, sqlite3
 
 STEPS = 1000
 CONCURRENT, EACH = 100, 40
-Figures = dict[str, Any]
+Figures = dict[str, float | tuple[float, float]]
+"""By name: a figure, or two percentiles."""
 
 
 def opening(thread: str) -> Changeset:
-    """A state document of about 4 KB."""
-    document: dict[str, Any] = {f"field-{n}": "x" * 60 for n in range(50)}
+    """Return the first changeset of a thread: a state document of about 4 KB."""
+    document: JsonValue = {f"field-{n}": "x" * 60 for n in range(50)}
     return Changeset(
         id=f"{thread}:0",
         thread_id=thread,
-        reason="thread_created",
+        reason="edited",
         at=0,
         patches=(
             TrackedPatch(operations=({"op": "add", "path": "/fields", "value": document},), source="bench"),
@@ -33,7 +34,7 @@ def opening(thread: str) -> Changeset:
 
 
 def step(thread: str, number: int) -> Changeset:
-    """What a step of an agent writes."""
+    """Return what a step of an agent writes."""
     value = f"{number:08}" * 8
     return Changeset(
         id=f"{thread}:{number}",
@@ -55,7 +56,7 @@ def step(thread: str, number: int) -> Changeset:
 
 
 def measure_appends(folder: Path) -> Figures:
-    """One round: everything once, in turn."""
+    """Run one round: every measurement once, in turn."""
     folder.mkdir(parents=True)
     raw_full, raw_normal = (raw(folder / f"raw-{mode}.db", mode) for mode in ("full", "normal"))
     times = append(folder / "full.db", "full")
@@ -76,7 +77,7 @@ def measure_appends(folder: Path) -> Figures:
 
 
 def raw(path: Path, mode: str) -> float:
-    """Seconds per INSERT + COMMIT of the same bytes."""
+    """Return the seconds per INSERT + COMMIT of the same bytes."""
     contents = [encode(step("t", number)) for number in range(1, STEPS + 1)]
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("pragma journal_mode = wal")
@@ -96,7 +97,7 @@ def raw(path: Path, mode: str) -> float:
 
 
 def append(path: Path, mode: Durability) -> list[float]:
-    """Seconds of each append through the synchronous API."""
+    """Return the seconds of each append through the synchronous API."""
     times = []
     with Log.open(path, durability=mode) as log:
         log.append(opening("t"), 0)
@@ -109,10 +110,10 @@ def append(path: Path, mode: Durability) -> list[float]:
 
 
 async def one_in_flight(path: Path) -> float:
-    """Seconds per awaited append, one after the other."""
+    """Return the seconds per awaited append, one after the other."""
     spent = 0.0
     with Log.open(path) as log:
-        async with AsyncLog(log) as front:
+        async with Appender(log) as front:
             await front.append(opening("t"), 0)
             for number in range(1, STEPS + 1):
                 changeset = step("t", number)
@@ -123,25 +124,25 @@ async def one_in_flight(path: Path) -> float:
 
 
 async def many_in_flight(path: Path) -> float:
-    """Seconds per append when a hundred threads append at once."""
+    """Return the seconds per append when a hundred threads append at once."""
 
-    async def appender(front: AsyncLog, thread: str) -> None:
+    async def append_steps(front: Appender, thread: str) -> None:
         for number in range(1, EACH + 1):
             await front.append(step(thread, number), number)
 
     with Log.open(path) as log:
-        async with AsyncLog(log) as front:
+        async with Appender(log) as front:
             for n in range(CONCURRENT):
                 await front.append(opening(f"t{n}"), 0)
             begun = perf_counter()
             async with anyio.create_task_group() as tasks:
                 for n in range(CONCURRENT):
-                    tasks.start_soon(appender, front, f"t{n}")
+                    tasks.start_soon(append_steps, front, f"t{n}")
             return (perf_counter() - begun) / (CONCURRENT * EACH)
 
 
 def measure_loading(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """A thread of 10,000 changesets: its state, with snapshots and without, and all of it."""
+    """Measure loading a thread of 10,000 changesets: its state with and without snapshots, and all of it."""
     folder.mkdir(parents=True)
     with Log.open(folder / "long.db", durability="normal") as log:
         log.append(opening("t"), 0)
@@ -166,7 +167,7 @@ def _milliseconds(work: Callable[[], object]) -> str:
 
 
 def measure_growth(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Bytes of the file per step, early and late in a thread."""
+    """Measure the bytes of the file per step, early and late in a thread."""
     folder.mkdir(parents=True)
     path = folder / "growing.db"
     sizes = {}
@@ -176,7 +177,7 @@ def measure_growth(folder: Path) -> Iterator[tuple[str, str, str]]:
             log.append(
                 [step("t", number) if number else opening("t") for number in range(head, until + 1)], head
             )
-        # Closed: the write-ahead log is in the file now.
+        # Closing the log has moved the write-ahead log into the file.
         sizes[until] = path.stat().st_size
     early, late = (sizes[1000] - sizes[0]) / 1000, (sizes[5000] - sizes[4000]) / 1000
     payload = len(encode(step("t", 1)))

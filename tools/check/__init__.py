@@ -1,1 +1,17 @@
 """Commands that check a log: verify, replay, rebuild, stats."""
+
+from .rebuild import rebuild
+from .replay import print_replayed, replay, replay_runs, replay_thread
+from .stats import stats
+from .verify import print_findings, verify
+
+__all__ = [
+    "print_findings",
+    "print_replayed",
+    "rebuild",
+    "replay",
+    "replay_runs",
+    "replay_thread",
+    "stats",
+    "verify",
+]

@@ -1,9 +1,13 @@
-"""Agent runs from nothing, in three acts, and what their logs say of them. No key, no network but loopback.
+"""`threadlog demo`: real agent runs in three acts, and what their logs say. No key, no network but loopback.
 
-command      `threadlog demo`: the acts in their order, then one audit of all
-filing       1: an agent files a CSV of expenses (expenses: the job)
-delegation   2: a planner has others work for it (team: the agents), one of them in a second process (second;
-             served: what runs there)
-crash        3: a process is killed in the midst of a payment (payments: the job, and the process)
-telling      how the acts tell what they do
+demo            the command: the three acts, then one audit of them all
+filing          act 1: an agent files a CSV of expenses (expenses: the CSV; bookkeeper: the agent)
+delegation      act 2: a planner delegates (team: the agents), also to an agent in a second process
+                (second_process; second_process_main: the program that runs there)
+crash           act 3: a process is killed during a payment (payments: the agent; payments_main: the process)
+narration       how the acts print what they do
 """
+
+from .demo import demo
+
+__all__ = ["demo"]

@@ -1,4 +1,4 @@
-"""The third act: a process is killed in the midst of a payment, and nothing is paid twice."""
+"""Act 3: a process is killed during a payment, and nothing is paid twice."""
 
 import signal
 import subprocess
@@ -14,12 +14,13 @@ from ...engine.runs import orphans
 from ...reducers.tool_call import ToolCallState, calls
 from ...store.changeset import Orphan
 from ...store.log import Log
-from ..standing import executed_by
+from ..run_view import result_json
 from ..terminal import compact, styled, when
-from .payments import BILLS, PAYMENTS, RECEIPTS, RUN, SAMPLE, THREAD, cashier, listed
-from .telling import follow, heading, put, say
+from ..wording import call_text, process_text
+from .narration import follow, heading, print_line, say
+from .payments import BILLS, PAYMENTS, RECEIPTS, RUN, SAMPLE, THREAD, cashier, read_merchants
 
-PROGRAM = (sys.executable, "-m", f"{__package__}.payments")
+PROGRAM = (sys.executable, "-m", f"{__package__}.payments_main")
 PERSON = "the demo's user"
 
 
@@ -27,100 +28,97 @@ class Crashed(NamedTuple):
     """What became of the payments."""
 
     exit_status: int
-    """Of the process that was killed: minus the number of the signal."""
+    """Of the killed process: minus the number of the signal."""
 
     evidence: Orphan
     decisions: list[Decision]
     result: RunResult
     payments: list[str]
-    """Who has been paid, in order."""
+    """The merchants that were paid, in order."""
 
     receipts: list[str]
 
-    def as_json(self) -> dict[str, Any]:
-        """For machines."""
+    def as_json(self) -> dict[str, object]:
         return {
             "exit_status": self.exit_status,
             "evidence": self.evidence.model_dump(),
-            "decisions": [{"call": one.target, "result": one.result} for one in self.decisions],
-            "run_id": self.result.run_id,
-            "status": self.result.status,
-            "termination": self.result.termination.model_dump(exclude_none=True),
-            "output": self.result.output,
+            "decisions": [{"call": each.target, "result": each.result} for each in self.decisions],
+            **result_json(self.result),
             "payments": self.payments,
             "receipts": self.receipts,
         }
 
 
 def survive_a_crash(path: Path, folder: Path) -> Crashed:
-    """Have a process killed while it pays bills, recover its run, and let it go on to its end."""
-    heading(f"3. Killed in the midst of a side effect, on thread {THREAD}")
+    """Let a process be killed while it pays bills, then recover its run and let it finish."""
+    heading(f"3. A process is killed during a payment, on thread {THREAD}")
+    exit_status = _crash(path, folder)
+    evidence = _inspect(path)
+    decisions, result = anyio.run(_recover, path, folder)
+    _print_lists(folder)
+    payments = read_merchants(folder / PAYMENTS)
+    if len(payments) == len(set(payments)):
+        say("✓ nothing is paid twice", "bold green")
+    else:
+        say("✗ something is paid twice", "bold red")
+    return Crashed(exit_status, evidence, decisions, result, payments, read_merchants(folder / RECEIPTS))
+
+
+def _crash(path: Path, folder: Path) -> int:
     say(
-        "A process of its own pays three bills. When the second payment is listed, and its receipt is not, "
-        "it is killed: by SIGKILL, so it can neither tidy up nor say what it has done."
+        "Another process pays three bills. It is killed with SIGKILL when the second payment is listed and "
+        "its receipt is not: it can neither clean up nor report what it has done."
     )
     (folder / BILLS).write_text(SAMPLE)
-    status = subprocess.run([*PROGRAM, str(path), str(folder)], check=False).returncode
-    if status != -signal.SIGKILL:
-        raise click.ClickException(f"the process that was to be killed has ended with exit status {status}")
-    say(f"the process is dead: exit status {status}", "red", indent=2)
-    evidence = _look(path)
-    decisions, result = anyio.run(_go_on, path, folder)
-    _tell_lists(folder)
-    payments = listed(folder / PAYMENTS)
-    is_once = len(payments) == len(set(payments))
-    say(
-        "✓ nothing is paid twice" if is_once else "✗ something is paid twice",
-        "bold green" if is_once else "red",
-    )
-    return Crashed(status, evidence, decisions, result, payments, listed(folder / RECEIPTS))
+    exit_status = subprocess.run([*PROGRAM, str(path), str(folder)], check=False).returncode
+    if exit_status != -signal.SIGKILL:
+        raise click.ClickException(
+            f"the process should have been killed, but its exit status is {exit_status}"
+        )
+    say(f"the process is dead: exit status {exit_status}", "red", indent=2)
+    return exit_status
 
 
-def _look(path: Path) -> Orphan:
-    """What the log knows of the run; nothing is written."""
+def _inspect(path: Path) -> Orphan:
+    """Print what the log knows about the run. Nothing is written."""
     with Log.open(path, readonly=True) as log:
         (found,) = (each.evidence for each in orphans(log) if each.row.run_id == RUN)
         state = log.state(THREAD)
-    say("The log is opened again. It knows how far the run has come, and what it cannot know:")
-    say(f"executed by   {executed_by(found.executor)}, which holds no lock any more", indent=2)
+    say("The log is opened again. It knows how far the run came, and what it cannot know:")
+    say(f"executed by   {process_text(found.executor)}, whose lock is released", indent=2)
     say(f"last version  {found.version}, at {when(found.at)} UTC", indent=2)
-    lost = {call.call_id: call.fate.replace("_", " ") for call in found.calls}
+    fates = {call.call_id: call.fate.replace("_", " ") for call in found.calls}
     for call in calls(state):
-        fate = lost.get(call.call_id, "done")
-        put(styled(f"  {fate:<12}  {_in_words(call)}", "red" if fate == "unknown" else "yellow"))
+        fate = fates.get(call.call_id, "done")
+        print_line(styled(f"  {fate:<12}  {call_text(call)}", "red" if fate == "unknown" else "yellow"))
     return found
 
 
-async def _go_on(path: Path, folder: Path) -> tuple[list[Decision], RunResult]:
-    """Recover the run: a person decides what became of its unknown calls."""
+async def _recover(path: Path, folder: Path) -> tuple[list[Decision], RunResult]:
+    """Recover the run. A person decides what became of the calls whose effect is unknown."""
     async with Runtime.open(path, agents=[cashier(folder)], orphans="ask") as runtime:
         questions = runtime.pending(RUN)
-        say("The run waits, and asks a person, who looks into the lists:")
-        decisions = [_decided(call, folder) for call in questions]
+        say("The run waits and asks a person, who looks at the lists:")
+        decisions = [_decide(call, folder) for call in questions]
         run = await runtime.decide(RUN, decisions)
-        say("The run goes on, in its next epoch:")
+        say("The run resumes in its next epoch:")
         return decisions, await follow(run)
 
 
-def _decided(call: ToolCallState, folder: Path) -> Decision:
-    """What a person says who has looked into the lists."""
-    asked = call.suspension.message if call.suspension else ""
-    say(f"? {asked}", "bold cyan", indent=2)
-    _tell_lists(folder)
+def _decide(call: ToolCallState, folder: Path) -> Decision:
+    """Answer a question as a person does who has looked at the lists."""
+    say(f"? {call.suspension.message if call.suspension else ''}", "bold cyan", indent=2)
+    _print_lists(folder)
     arguments: Any = call.arguments
     merchant = arguments["merchant"]
-    if merchant not in listed(folder / PAYMENTS):
+    if merchant not in read_merchants(folder / PAYMENTS):
         say(f"{merchant} has no payment: call it again", "cyan", indent=4)
         return Decision.approve(call.call_id, by=PERSON)
-    result = {"paid": merchant, "receipt": merchant in listed(folder / RECEIPTS)}
-    say(f"{merchant} has its payment: it happened, with the result {compact(result)}", "cyan", indent=4)
+    result = {"paid": merchant, "receipt": merchant in read_merchants(folder / RECEIPTS)}
+    say(f"{merchant} has a payment: it happened, with the result {compact(result)}", "cyan", indent=4)
     return Decision.approve(call.call_id, result, by=PERSON)
 
 
-def _tell_lists(folder: Path) -> None:
+def _print_lists(folder: Path) -> None:
     for name in (PAYMENTS, RECEIPTS):
-        say(f"{name:<12}  {', '.join(listed(folder / name)) or 'nothing'}", indent=4)
-
-
-def _in_words(call: ToolCallState) -> str:
-    return f"{call.name}({compact(call.arguments)})"
+        say(f"{name:<12}  {', '.join(read_merchants(folder / name)) or 'nothing'}", indent=4)

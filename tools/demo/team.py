@@ -1,4 +1,4 @@
-"""The second act's agents: a planner, and three who work for it. Scripted models, real files."""
+"""The agents of act 2: a planner, and three to which it delegates. Scripted models, real files."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ from pydantic import JsonValue
 from ...engine import Agent, ModelRequest, ScriptedModel, ToolCall, Turn, tool
 from ...engine.models import Answer
 from ...store.document import loads
-from .expenses import expenses, money
+from .expenses import money, read_csv
 
 RESEARCHER, WATCHER, ARCHIVIST = "researcher", "watcher", "archivist"
 MAX_ROUNDS = 300
-"""Of the planner: it looks how the others are as long as they go on."""
+"""Of the planner: it polls the others while they run."""
 
 
 @tool
-def find_repeated(path: str) -> list[dict[str, Any]]:
-    """Find what stands in a CSV of expenses more than once: the same merchant and amount.
+def find_repeated(path: str) -> list[dict[str, str | int]]:
+    """Find expenses that a CSV lists more than once: the same merchant and amount.
 
     Args:
         path: the CSV file.
     """
-    counted = Counter((row["merchant"], row["cents"]) for row in expenses(Path(path)))
+    counted = Counter((row["merchant"], row["cents"]) for row in read_csv(Path(path)))
     return [
         {"merchant": merchant, "cents": cents, "times": times}
         for (merchant, cents), times in counted.items()
@@ -35,14 +35,14 @@ def find_repeated(path: str) -> list[dict[str, Any]]:
 
 @tool
 async def wait_for_file(path: str) -> str:
-    """Wait until there is a file.
+    """Wait until a file exists.
 
     Args:
         path: where it will be.
     """
     while not Path(path).exists():
         await anyio.sleep(0.05)
-    return "it is there"
+    return "the file exists"
 
 
 @tool
@@ -52,18 +52,18 @@ def sum_up(path: str) -> dict[str, int]:
     Args:
         path: the CSV file.
     """
-    rows = list(expenses(Path(path)))
+    rows = list(read_csv(Path(path)))
     return {"lines": len(rows), "cents": sum(row["cents"] for row in rows)}
 
 
 def team(source: Path) -> list[Agent]:
-    """The agents of this process: the planner first."""
+    """Return the agents of this process, the planner first."""
     receipts = str(source.with_name("receipts-of-the-trip.csv"))
     return [
         Agent(
             "planner",
             ScriptedModel(*[_plan] * MAX_ROUNDS, name="scripted-planner"),
-            instructions="Check the expenses. Have others work for you.",
+            instructions="Check the expenses. Delegate the work.",
             agents=[RESEARCHER, WATCHER, ARCHIVIST],
             max_rounds=MAX_ROUNDS,
         ),
@@ -83,7 +83,7 @@ def team(source: Path) -> list[Agent]:
 
 
 def archivist(trip: Path) -> Agent:
-    """The agent of the second process, which knows what a trip has cost."""
+    """Return the agent of the second process, which knows what a trip has cost."""
     return Agent(
         ARCHIVIST,
         ScriptedModel(ToolCall("sum_up", {"path": str(trip)}), _summed),
@@ -93,67 +93,72 @@ def archivist(trip: Path) -> Agent:
 
 
 def _repeated(request: ModelRequest) -> Answer:
-    ((_, found),) = _told(request)
+    ((_, found),) = _results(request)
     named = [f"{each['merchant']} ({each['times']} times {money(each['cents'])})" for each in found]
     return f"More than once: {', '.join(named) or 'nothing'}."
 
 
 def _summed(request: ModelRequest) -> Answer:
-    ((_, found),) = _told(request)
+    ((_, found),) = _results(request)
     return f"The last trip has cost {money(found['cents'])}, in {found['lines']} expenses."
 
 
-class _Known(NamedTuple):
-    """What the planner knows of one who works for it."""
+class _Delegate(NamedTuple):
+    """What the planner knows about an agent that it has delegated to."""
 
     run_id: str
     status: str
     output: JsonValue
     is_read: bool
+    """Whether the planner has asked for its output."""
 
 
 def _plan(request: ModelRequest) -> Turn:
-    known = dict(_known(request))
+    known = dict(_delegates(request))
     if not known:
         calls = [
-            _delegated(RESEARCHER, "What was filed twice?", background=True),
-            _delegated(WATCHER, "Tell me when the receipts are here.", background=True),
+            _run(RESEARCHER, "What was filed twice?", background=True),
+            _run(WATCHER, "Tell me when the receipts are here.", background=True),
         ]
-        return Turn(text="I have two work in the background.", tool_calls=calls)
-    if ARCHIVIST in _offered(request) and ARCHIVIST not in known:
-        return Turn(tool_calls=[_delegated(ARCHIVIST, "What has the last trip cost?")])
-    for name, one in known.items():
-        if name != WATCHER and (one.status == "running" or not one.is_read):
-            return Turn(tool_calls=[ToolCall("agent_output", {"run_id": one.run_id})])
+        return Turn(text="Two agents work in the background.", tool_calls=calls)
+    if ARCHIVIST in _catalogue(request) and ARCHIVIST not in known:
+        return Turn(tool_calls=[_run(ARCHIVIST, "What has the last trip cost?")])
+    for name, each in known.items():
+        if name != WATCHER and (each.status == "running" or not each.is_read):
+            return Turn(tool_calls=[ToolCall("agent_output", {"run_id": each.run_id})])
     if known[WATCHER].status == "running":
         stop = ToolCall("agent_stop", {"run_id": known[WATCHER].run_id})
-        return Turn(text="Nobody needs the receipts any more.", tool_calls=[stop])
-    said = [str(one.output) for name, one in known.items() if name != WATCHER]
-    unknown = [] if ARCHIVIST in known else ["Of the last trip nobody knows."]
-    return Turn(text=" ".join([*said, *unknown]))
+        return Turn(text="The receipts are not needed any more.", tool_calls=[stop])
+    return Turn(text=_summary(known))
 
 
-def _delegated(agent: str, prompt: str, *, background: bool = False) -> ToolCall:
+def _summary(known: dict[str, _Delegate]) -> str:
+    outputs = [str(each.output) for name, each in known.items() if name != WATCHER]
+    unknown = [] if ARCHIVIST in known else ["The cost of the last trip is unknown."]
+    return " ".join([*outputs, *unknown])
+
+
+def _run(agent: str, prompt: str, *, background: bool = False) -> ToolCall:
     return ToolCall("agent_run", {"agent_id": agent, "prompt": prompt, "background": background})
 
 
-def _known(request: ModelRequest) -> Iterator[tuple[str, _Known]]:
-    """The last that was told of each."""
-    for call, told in _told(request):
-        if "error" in told and "status" not in told:
-            raise RuntimeError(f"the planner cannot go on: {told['error']}")
+def _delegates(request: ModelRequest) -> Iterator[tuple[str, _Delegate]]:
+    """Yield each agent with its status, oldest first: the last one counts."""
+    for call, result in _results(request):
+        if "error" in result and "status" not in result:
+            raise RuntimeError(f"the planner cannot continue: {result['error']}")
         is_read = call.name == "agent_output"
-        yield told["agent_id"], _Known(told["run_id"], told["status"], told.get("output"), is_read)
+        yield result["agent_id"], _Delegate(result["run_id"], result["status"], result.get("output"), is_read)
 
 
-def _told(request: ModelRequest) -> Iterator[tuple[ToolCall, Any]]:
-    """Each call of a tool, with its answer."""
+def _results(request: ModelRequest) -> Iterator[tuple[ToolCall, Any]]:
+    """Yield each tool call with its result."""
     calls = {call.id: call for message in request.messages for call in message.tool_calls}
     for message in request.messages:
         if message.role == "tool" and message.tool_call_id:
             yield calls[message.tool_call_id], loads(message.content.encode())
 
 
-def _offered(request: ModelRequest) -> str:
-    """What the planner is shown of who may work for it."""
+def _catalogue(request: ModelRequest) -> str:
+    """Return the request's system texts, which list the agents to delegate to."""
     return " ".join(message.content for message in request.messages if message.role == "system")

@@ -1,45 +1,50 @@
-"""`threadlog pending`: what waits for a person, and the line to type for an answer. Nothing is written."""
+"""`threadlog pending`: the tool calls that wait for a person, each with the line that answers it.
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+`Runtime.pending` needs a runtime, and lists the calls of waiting runs only. This reads the file alone, lists
+open questions of running runs too, and knows of decisions that no process has applied yet.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import click
 
 from ...engine.control import recorded
-from ...reducers.tool_call import DecisionRecord, ToolCallState
-from ...reducers.tool_call import pending as suspended
+from ...reducers.tool_call import DecisionRecord, ToolCallState, pending_calls
 from ...store.changeset import control_stream
 from ...store.log import Log
-from ..opening import on_a_log, reading
-from ..standing import Standing, deciding, going_on, standing
+from ..next_steps import decide_line, resume_line
+from ..opening import log_options, open_readonly
+from ..run_view import RunView, find_run
 from ..terminal import compact, console, line, print_json, styled
+from ..wording import call_text, decision_text
 
 
 class Question(NamedTuple):
-    """A call that waits for a person."""
+    """A tool call that waits for a person."""
 
-    run: Standing
+    run: RunView
     call: ToolCallState
     decision: DecisionRecord | None
-    """What was decided, if nobody has acted on it yet: then it waits for a process."""
+    """The decision, if one is recorded that no process has applied yet."""
 
     @property
     def ticket(self) -> str:
-        """What a decision may call it: unique in the log, as the ids that providers give are not."""
+        """What a decision names the call by. Tickets are unique in the log, call ids need not be."""
         return self.call.suspension.ticket if self.call.suspension else self.call.call_id
 
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
-@on_a_log
+@log_options
 def pending(db: str, as_json: bool, run_id: str | None) -> None:
-    """List the calls that wait for a person, over the whole log or of one RUN, and how to answer.
+    """List the tool calls that wait for a person, of the whole log or of one RUN, and how to answer.
 
-    A call that is decided already is listed until a process has taken the decision in.
+    A call that is already decided is listed until a process applies the decision.
     """
-    with reading(db) as log:
+    with open_readonly(db) as log:
         names = [row.run_id for row in log.open_runs()] if run_id is None else [run_id]
-        found = list(questions(log, [standing(log, name) for name in names]))
+        found = list(_questions(log, [find_run(log, name) for name in names]))
     if as_json:
         print_json([_json(question, db) for question in found])
     elif found:
@@ -49,27 +54,25 @@ def pending(db: str, as_json: bool, run_id: str | None) -> None:
         console.print("nothing waits for a person")
 
 
-def questions(log: Log, runs: list[Standing]) -> Iterator[Question]:
-    """What runs ask, in order. A run that goes on may ask, too: others of its calls are not done yet."""
-    for run in runs:
-        if run.status in ("running", "waiting"):
-            decided = dict(_decided(log, run))
-            for call in suspended(log.state(run.thread_id)):
-                question = Question(run, call, decided.get(call.call_id))
-                yield question._replace(decision=decided.get(question.ticket, question.decision))
+def _questions(log: Log, runs: Iterable[RunView]) -> Iterator[Question]:
+    # A running run may have questions, too: others of its calls are still being executed.
+    for run in (run for run in runs if run.status in ("running", "waiting")):
+        decided = _unapplied_decisions(log, run)
+        for call in pending_calls(log.state(run.thread_id)):
+            question = Question(run, call, decided.get(call.call_id))
+            yield question._replace(decision=decided.get(question.ticket, question.decision))
 
 
-def _decided(log: Log, run: Standing) -> Iterator[tuple[str, DecisionRecord]]:
-    """By call or ticket: what is decided, and not taken in."""
-    for changeset in log.read(control_stream(run.run_id), after=run.control):
-        if changeset.entry and changeset.entry.kind == "decide":
-            record = recorded(changeset.entry)
-            yield record.target, record
+def _unapplied_decisions(log: Log, run: RunView) -> dict[str, DecisionRecord]:
+    """Return by ticket or call id what was decided after the last command that the run applied."""
+    commands = log.read(control_stream(run.run_id), after=run.control)
+    records = [recorded(each.entry) for each in commands if each.entry and each.entry.kind == "decide"]
+    return {record.target: record for record in records}
 
 
-def _json(question: Question, db: str) -> dict[str, Any]:
+def _json(question: Question, db: str) -> dict[str, object]:
     run, call, decision = question
-    asked = call.suspension.model_dump() if call.suspension else {}
+    suspension = call.suspension.model_dump() if call.suspension else {}
     return {
         "run_id": run.run_id,
         "thread_id": run.thread_id,
@@ -77,45 +80,37 @@ def _json(question: Question, db: str) -> dict[str, Any]:
         "call_id": call.call_id,
         "name": call.name,
         "arguments": call.arguments,
-        **asked,
+        **suspension,
         "decision": decision.model_dump() if decision else None,
-        "decide": deciding(db, run.run_id, question.ticket),
+        "decide": decide_line(db, run.run_id, question.ticket),
     }
 
 
 def _print(question: Question, db: str) -> None:
     run, call, decision = question
-    _say(line(f"{call.name}({compact(call.arguments)})"), "bold yellow")
-    _say("  " + line(f"run {run.run_id} on thread {run.thread_id}, agent {run.agent}"))
-    for text in _asked(call):
-        _say(f"  {line(text)}")
+    _print_unfolded(line(call_text(call)), "bold yellow")
+    _print_unfolded("  " + line(f"run {run.run_id} on thread {run.thread_id}, agent {run.agent}"))
+    for text in _details(call):
+        _print_unfolded(f"  {line(text)}")
     if decision:
-        _say(f"  {line(in_words(decision))}, and no process has taken it in", "green")
-        _say(f"  {going_on(db, run.thread_id)}", "cyan")
+        _print_unfolded(f"  {line(decision_text(decision))}, and no process has taken it in", "green")
+        _print_unfolded(f"  {resume_line(db, run.thread_id)}", "cyan")
     else:
-        _say(f"  {deciding(db, run.run_id, question.ticket)}", "cyan")
-        _say("  (or --deny --reason WHY)", "dim")
+        _print_unfolded(f"  {decide_line(db, run.run_id, question.ticket)}", "cyan")
+        _print_unfolded("  (or --deny --reason WHY)", "dim")
 
 
-def _say(text: str, style: str = "") -> None:
-    # Never folded: what is to be typed is to be copied whole.
+def _print_unfolded(text: str, style: str = "") -> None:
+    # A folded command line could not be copied.
     console.print(styled(text, style), soft_wrap=True)
 
 
-def _asked(call: ToolCallState) -> Iterator[str]:
+def _details(call: ToolCallState) -> Iterator[str]:
     asked = call.suspension
     if asked and asked.message:
         yield asked.message
     if asked and asked.parameters not in (None, call.arguments):
         yield f"about {compact(asked.parameters)}"
     if asked and asked.response_schema is not None:
-        yield f"with --result, JSON of the form {compact(asked.response_schema)}"
+        yield f"answer with --result, as JSON that matches {compact(asked.response_schema)}"
     yield f"call {call.call_id}, ticket {asked.ticket if asked else '-'}"
-
-
-def in_words(decision: DecisionRecord) -> str:
-    """What was decided, by whom and why."""
-    what = "approved" if decision.approved else "denied"
-    by = f" by {decision.by}" if decision.by else ""
-    why = f": {decision.reason}" if decision.reason else ""
-    return f"{what}{by}{why}"

@@ -1,105 +1,69 @@
-"""The runs of a log: how each ended, and those that are not over. Nothing is written."""
+"""`threadlog runs`: the runs of a log as a tree, or only the unfinished ones."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
-from ...store.changeset import Termination
 from ...store.listing import QueuedRow, RunRow
-from ...store.log import Log
-from ..opening import on_a_log, reading, version_in
-from ..standing import is_gone
+from ..opening import log_options, open_readonly, resolve_version
+from ..run_view import ActiveRow, active_runs, is_dead, status_json
 from ..terminal import print_json, print_table, when
+from ..wording import end_text
 from .tree import as_tree, branch
 
-Row = RunRow | QueuedRow
-"""A run that has begun, or that waits for its turn."""
+COLUMNS = ("run", "thread", "agent", "status", "ended by", "tokens in#", "out#", "started (UTC)", "seconds#")
+ACTIVE_COLUMNS = ("run", "thread", "agent", "status", "host", "pid#", "started (UTC)")
 
 
 @click.command()
-@click.option("--thread", metavar="THREAD", help="Only those of this thread.")
+@click.option("--thread", metavar="THREAD", help="Only the runs of this thread.")
 @click.option(
-    "--active", is_flag=True, help="Only those that run, wait or are queued, and who executes them."
+    "--active", is_flag=True, help="Only running, waiting and queued runs, and the process of each."
 )
-@on_a_log
+@log_options
 def runs(db: str, as_json: bool, thread: str | None, active: bool) -> None:
-    """List the runs, where each stands and how it ended; those that another has started below it."""
-    with reading(db) as log:
+    """List the runs with their status and how they ended, each below the run that started it."""
+    with open_readonly(db) as log:
         if thread is not None:
-            version_in(log, thread, None)
-        rows: Sequence[Row] = active_runs(log, thread) if active else log.runs(thread)
+            resolve_version(log, thread, None)
+        rows: Sequence[ActiveRow] = active_runs(log, thread) if active else log.runs(thread)
     if as_json:
-        print_json([_json(row) for row in rows])
+        print_json(list(map(_json, rows)))
     elif active:
-        _print_active(db, rows)
+        cells = [_active_cells(db, depth, row) for depth, row in as_tree(rows)]
+        print_table(f"{len(rows)} active runs", ACTIVE_COLUMNS, cells)
     else:
-        _print_runs([row for row in rows if isinstance(row, RunRow)])
+        started = [row for row in rows if isinstance(row, RunRow)]
+        print_table(f"{len(rows)} runs", COLUMNS, [_cells(depth, row) for depth, row in as_tree(started)])
 
 
-def active_runs(log: Log, thread: str | None = None) -> list[Row]:
-    """The runs that are not over: those that go on or wait, and then the queued ones."""
-    # The queue first: a run that begins meanwhile is found among those that go on.
-    queued, begun = log.queued(thread), log.open_runs(thread)
-    known = {row.run_id for row in begun}
-    return [*begun, *(row for row in queued if row.run_id not in known)]
-
-
-def _json(row: Row) -> dict[str, Any]:
+def _json(row: ActiveRow) -> dict[str, object]:
     if isinstance(row, QueuedRow):
-        return dict.fromkeys(RunRow._fields) | row._asdict() | {"status": "queued"}
-    termination = row.termination.model_dump(exclude_none=True) if row.termination else None
-    executor = row.executor.model_dump() if row.executor else None
-    return row._asdict() | {"termination": termination, "executor": executor}
+        return {**dict.fromkeys(RunRow._fields), **row._asdict(), "status": "queued"}
+    return row._asdict() | status_json(row)
 
 
-def _print_runs(rows: list[RunRow]) -> None:
-    print_table(
-        f"{len(rows)} runs",
-        ("run", "thread", "agent", "status", "ended by", "tokens in#", "out#", "started (UTC)", "seconds#"),
-        (
-            (
-                branch(depth, row.run_id),
-                row.thread_id,
-                row.agent,
-                row.status,
-                ended(row.termination),
-                row.input_tokens,
-                row.output_tokens,
-                when(row.started_at),
-                # By the clocks of all who have executed it: one may be behind another.
-                f"{max(row.updated_at - row.started_at, 0) / 1e6:.3f}",
-            )
-            for depth, row in as_tree(rows)
-        ),
+def _cells(depth: int, row: RunRow) -> tuple[object, ...]:
+    # The processes that executed the run may have different clocks: never show a negative duration.
+    seconds = max(row.updated_at - row.started_at, 0) / 1e6
+    return (
+        branch(depth, row.run_id),
+        row.thread_id,
+        row.agent,
+        row.status,
+        end_text(row.termination),
+        row.input_tokens,
+        row.output_tokens,
+        when(row.started_at),
+        f"{seconds:.3f}",
     )
 
 
-def _print_active(db: str, rows: Sequence[Row]) -> None:
-    print_table(
-        f"{len(rows)} active runs",
-        ("run", "thread", "agent", "status", "host", "pid#", "started (UTC)"),
-        (
-            (branch(depth, row.run_id), row.thread_id, row.agent, _status(db, row), *_executed(row))
-            if isinstance(row, RunRow)
-            else (branch(depth, row.run_id), row.thread_id, row.agent, "queued")
-            for depth, row in as_tree(rows)
-        ),
-    )
-
-
-def _status(db: str, row: RunRow) -> str:
-    is_orphan = row.status == "running" and is_gone(db, row.executor)
-    return "its process is gone" if is_orphan else row.status
-
-
-def _executed(row: RunRow) -> tuple[object, ...]:
+def _active_cells(db: str, depth: int, row: ActiveRow) -> tuple[object, ...]:
+    run = (branch(depth, row.run_id), row.thread_id, row.agent)
+    if isinstance(row, QueuedRow):
+        return (*run, "queued")
     executor = row.executor
-    return (*((executor.host, executor.pid) if executor else (None, None)), when(row.started_at))
-
-
-def ended(termination: Termination | None) -> str:
-    """How a run ended, or why it waits, in words; empty while it goes on."""
-    if termination is None:
-        return ""
-    return ": ".join(filter(None, [termination.type, termination.code, termination.detail]))
+    host, pid = (executor.host, executor.pid) if executor else (None, None)
+    is_orphan = row.status == "running" and is_dead(db, executor)
+    return (*run, "its process is gone" if is_orphan else row.status, host, pid, when(row.started_at))

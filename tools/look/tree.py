@@ -1,4 +1,4 @@
-"""Runs below the runs that have started them. A log from elsewhere may have them in a circle."""
+"""Runs as a tree, each below the run that started it. A foreign log may hold a cycle."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -10,13 +10,14 @@ Row = TypeVar("Row", RunRow, RunRow | QueuedRow)
 
 
 def as_tree(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
-    """Every row once, with its depth, behind the one it belongs below; else in the order given."""
+    """Yield every row once with its depth, each after its parent, otherwise in the given order."""
     known = {row.run_id for row in rows}
     below: dict[str | None, list[Row]] = {}
     for row in rows:
         below.setdefault(row.parent_run_id if row.parent_run_id in known else None, []).append(row)
     seen = set[int]()
     yield from _below(below, below.get(None, []), 0, seen)
+    # Only rows in a cycle are left.
     yield from _below(below, rows, 0, seen)
 
 
@@ -31,7 +32,7 @@ def _below(
 
 
 def descendants(log: Log, run_ids: Iterable[str]) -> dict[str, list[tuple[int, RunRow]]]:
-    """By run: what it has started, and what that has, with the depth below it."""
+    """Return all runs below each of the given runs, with their depth."""
     return {run_id: list(_started(log, run_id, 1, {run_id})) for run_id in run_ids}
 
 
@@ -44,5 +45,5 @@ def _started(log: Log, run_id: str, depth: int, seen: set[str]) -> Iterator[tupl
 
 
 def branch(depth: int, run_id: str) -> str:
-    """A run's name in a list, below the one it belongs to."""
+    """Return a run's id, indented for its depth."""
     return f"{'   ' * (depth - 1)}└─ {run_id}" if depth else run_id

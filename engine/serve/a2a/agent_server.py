@@ -1,26 +1,25 @@
-"""What an A2A client may ask of an agent: each request asks the log, or wants something of a run.
+"""The requests of A2A clients to one agent: each one reads the log, or adds a command to a run.
 
-Nothing is kept beside the log: any server on it answers for any task, those of an earlier process too.
+Only the log keeps state, so any server on it answers for any task, also for those of earlier processes.
 
-- A message without a task starts one, whose id is made from the agent, the context's id and the message's:
-  said again, to whichever server, it is the same task. Without a context it gets one of its own, made from
-  the message.
-- Where another task of the context goes on or asks, a new one is `submitted` and waits for its turn.
-- A message to a task that asks is the answer to its questions; to one that works, the agent is told it at the
-  next step; to one that is over it is refused. Each counts once, by its id.
-- A stream ends with its task, or, if it came with a message, when the task asks. Clients may leave: the task
-  goes on.
+- A message without a task starts one. The task's id is made from the agent, the context's id and the
+  message's, so the same message sent again, to any server, is the same task. Without a context, the message
+  gets one of its own.
+- While another task of the context runs or waits, a new task is `submitted` and waits for its turn.
+- A message to a task that waits for input answers its questions; a task that works receives it before its
+  next step; a task that is over refuses it. Each message id counts once.
+- A stream ends with its task or, if it was opened by sending a message, when the task asks for input.
+  A task continues without its clients.
 """
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any
+from typing import Never
 
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers import RequestHandler
 from a2a.types import (
-    AgentCard,
     CancelTaskRequest,
     GetTaskRequest,
     InternalError,
@@ -40,6 +39,7 @@ from a2a.types import (
 from a2a.utils.proto_utils import validate_proto_required_fields
 from a2a.utils.task import apply_history_length, validate_history_length
 from anyio import CancelScope, move_on_after
+from google.protobuf.message import Message as Protobuf
 
 from ....store.changeset import Message as Prompt
 from ....store.changeset import control_stream
@@ -47,7 +47,7 @@ from ....store.document import dumps
 from ....store.errors import LogError, NotFound, RunOver, ThreadlogError
 from ...commit import named_id
 from ...runs import Runs
-from .messages import CLIENT, answers_in, entry_id, message_id, text_of
+from .messages import CLIENT, decisions_in, entry_id, message_id, text_of
 from .task_list import AgentTasks
 from .tasks import TaskFold
 from .updates import Update, updates
@@ -55,30 +55,31 @@ from .updates import Update, updates
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 10.0
-"""How long a cancelled task is waited for: one whose process is gone does not end by itself."""
+"""How long to wait for the end of a cancelled task: a run without a process does not end by itself."""
 
 Until = Callable[[TaskFold], bool]
 
 
+# A subclass, because the routes of the SDK accept only a `RequestHandler`.
 class AgentServer(RequestHandler):
-    """Answers for one agent."""
+    """Answers the requests to one agent."""
 
     def __init__(self, runs: Runs, agent: str) -> None:
         self._runs = runs
         self._agent = agent
         self._tasks = AgentTasks(runs.log, agent)
         self._waiting: set[CancelScope] = set()
-        self._is_ending = False
+        self._is_closing = False
 
-    def end(self) -> None:
-        """Answer those who wait for the end of a task with the task as it is."""
-        self._is_ending = True
+    def close(self) -> None:
+        """Answer requests that wait for a task with the task as it is, from now on."""
+        self._is_closing = True
         for scope in self._waiting:
             scope.cancel()
 
     async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Task:
-        with _translated(params):
-            fold, until = await self._take(params)
+        with _translate_errors(params):
+            fold, until = await self._accept(params)
             if not params.configuration.return_immediately:
                 await self._wait(fold, until)
             return apply_history_length(self._tasks.fold(fold.task.id).task, params.configuration)
@@ -86,37 +87,37 @@ class AgentServer(RequestHandler):
     async def on_message_send_stream(
         self, params: SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[Task | Update, None]:
-        with _translated(params):
-            fold, until = await self._take(params)
-            yield apply_history_length(_now(fold), params.configuration)
-            async with aclosing(self._following(fold, until)) as following:
+        with _translate_errors(params):
+            fold, until = await self._accept(params)
+            yield apply_history_length(_snapshot(fold), params.configuration)
+            async with aclosing(self._updates(fold, until)) as following:
                 async for update in following:
                     yield update
 
     async def on_subscribe_to_task(
         self, params: SubscribeToTaskRequest, context: ServerCallContext
     ) -> AsyncGenerator[Task | Update, None]:
-        with _translated(params):
+        with _translate_errors(params):
             fold = self._tasks.fold(params.id)
             if fold.is_final:
                 raise UnsupportedOperationError(f"task {params.id!r} is over: get it instead")
-            yield _now(fold)
-            async with aclosing(self._following(fold, lambda fold: fold.is_final)) as following:
+            yield _snapshot(fold)
+            async with aclosing(self._updates(fold, lambda fold: fold.is_final)) as following:
                 async for update in following:
                     yield update
 
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task:
-        with _translated(params):
+        with _translate_errors(params):
             validate_history_length(params)
             return apply_history_length(self._tasks.fold(params.id).task, params)
 
     async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
-        with _translated(params):
+        with _translate_errors(params):
             validate_history_length(params)
             return self._tasks.page(params)
 
     async def on_cancel_task(self, params: CancelTaskRequest, context: ServerCallContext) -> Task:
-        with _translated(params):
+        with _translate_errors(params):
             is_over = self._tasks.fold(params.id).is_final
             with move_on_after(CANCEL_SECONDS):
                 is_over = is_over or not await self._runs.cancel_and_wait(params.id, by=CLIENT)
@@ -124,20 +125,20 @@ class AgentServer(RequestHandler):
                 raise TaskNotCancelableError(f"task {params.id!r} is over")
             return self._tasks.fold(params.id).task
 
-    async def _take(self, params: SendMessageRequest) -> tuple[TaskFold, Until]:
-        """Take a message in: its task, and when that has come to where the message wanted it to come."""
+    async def _accept(self, params: SendMessageRequest) -> tuple[TaskFold, Until]:
+        """Accept a message. Return its task, and the condition under which the task has dealt with it."""
         validate_history_length(params.configuration)
         if params.configuration.HasField("task_push_notification_config"):
             raise _no_push_notifications()
         if not params.message.task_id:
             return await self._start(params.message), _is_settled
-        taken = await self._tell(self._tasks.fold(params.message.task_id), params.message)
+        version = await self._deliver(self._tasks.fold(params.message.task_id), params.message)
         fold = self._tasks.fold(params.message.task_id)
-        return fold, lambda fold: _is_settled(fold) and (fold.is_final or fold.control >= taken)
+        return fold, lambda fold: _is_settled(fold) and (fold.is_final or fold.control >= version)
 
     async def _start(self, message: Message) -> TaskFold:
         text = text_of(message)
-        context_id = message.context_id or _own_context(self._agent, message)
+        context_id = message.context_id or _new_context(self._agent, message)
         task_id = named_id("task", self._agent, context_id, message.message_id)
         prompt = Prompt(
             id=entry_id(message.message_id, self._agent), role="user", content=text, run_id=task_id
@@ -145,23 +146,23 @@ class AgentServer(RequestHandler):
         await self._runs.start(self._agent, [prompt], thread=context_id, if_active="queue", id=task_id)
         return self._tasks.fold(task_id)
 
-    async def _tell(self, fold: TaskFold, message: Message) -> int:
-        """Say something to a task, once: where on its control stream; 0 of its first message."""
+    async def _deliver(self, fold: TaskFold, message: Message) -> int:
+        """Deliver a message to a task, once. Return its control version; 0 for the task's first message."""
         task = fold.task
         if message.context_id and message.context_id != task.context_id:
             raise InvalidParamsError(f"task {task.id!r} is not of the context {message.context_id!r}")
-        if message.message_id in {said.message_id for said in task.history[:1]}:
+        if message.message_id in {first.message_id for first in task.history[:1]}:
             return 0
-        if not (known := self._told(task.id, message.message_id)):
-            await self._say(fold, message)
-            known = self._told(task.id, message.message_id)
-        return known
+        if not (version := self._control_version(task.id, message.message_id)):
+            await self._submit(fold, message)
+            version = self._control_version(task.id, message.message_id)
+        return version
 
-    async def _say(self, fold: TaskFold, message: Message) -> None:
+    async def _submit(self, fold: TaskFold, message: Message) -> None:
         task_id, id = fold.task.id, message.message_id
         if fold.is_final:
             raise UnsupportedOperationError(f"task {task_id!r} is over: send a message without a task")
-        if decisions := answers_in(message, fold.asked):
+        if decisions := decisions_in(message, fold.asked):
             await self._runs.decide(task_id, decisions)
         elif fold.is_asking:
             tickets = [asked.suspension.ticket for asked in fold.asked]
@@ -172,79 +173,87 @@ class AgentServer(RequestHandler):
         else:
             await self._runs.steer(task_id, text_of(message), by=CLIENT, id=entry_id(id))
 
-    def _told(self, task_id: str, id: str) -> int:
-        """Where a message stands on the control stream of a task: its last version; 0 if it is new."""
+    def _control_version(self, task_id: str, id: str) -> int:
+        """Return the version of a message on the control stream of its task; 0 if the message is new."""
         stream = self._runs.log.read(control_stream(task_id))
         entries = ((each.version, each.entry) for each in stream if each.entry)
         return max((version for version, entry in entries if message_id(entry.id) == id), default=0)
 
     async def _wait(self, fold: TaskFold, until: Until) -> None:
-        """Return when a task has come where it is to come, or when the server ends."""
+        """Return when the condition holds, or when the server closes."""
         with CancelScope() as scope:
             self._waiting.add(scope)
-            if self._is_ending:
-                # Its message came in while the end was announced.
+            if self._is_closing:
+                # The message was accepted while the server began to close.
                 scope.cancel()
             try:
-                async with aclosing(self._following(fold, until)) as following:
+                async with aclosing(self._updates(fold, until)) as following:
                     async for _ in following:
                         pass
             finally:
                 self._waiting.discard(scope)
 
-    async def _following(self, fold: TaskFold, until: Until) -> AsyncGenerator[Update, None]:
+    async def _updates(self, fold: TaskFold, until: Until) -> AsyncGenerator[Update, None]:
         if until(fold):
             return
         async with aclosing(updates(self._runs, self._tasks, fold)) as following:
             async for update in following:
                 yield update
-                # The status is told last of what a changeset has brought.
+                # The status is the last update of a changeset.
                 if isinstance(update, TaskStatusUpdateEvent) and until(fold):
                     return
 
-    async def on_create_task_push_notification_config(self, params: Any, context: ServerCallContext) -> Any:
+    async def on_create_task_push_notification_config(
+        self, params: object, context: ServerCallContext
+    ) -> Never:
         raise _no_push_notifications()
 
-    async def on_get_task_push_notification_config(self, params: Any, context: ServerCallContext) -> Any:
+    async def on_get_task_push_notification_config(self, params: object, context: ServerCallContext) -> Never:
         raise _no_push_notifications()
 
-    async def on_list_task_push_notification_configs(self, params: Any, context: ServerCallContext) -> Any:
+    async def on_list_task_push_notification_configs(
+        self, params: object, context: ServerCallContext
+    ) -> Never:
         raise _no_push_notifications()
 
-    async def on_delete_task_push_notification_config(self, params: Any, context: ServerCallContext) -> Any:
+    async def on_delete_task_push_notification_config(
+        self, params: object, context: ServerCallContext
+    ) -> Never:
         raise _no_push_notifications()
 
-    async def on_get_extended_agent_card(self, params: Any, context: ServerCallContext) -> AgentCard:
-        raise UnsupportedOperationError("there is no other card than the public one")
+    async def on_get_extended_agent_card(self, params: object, context: ServerCallContext) -> Never:
+        raise UnsupportedOperationError("there is no extended agent card: read the public one")
 
 
 def _no_push_notifications() -> PushNotificationNotSupportedError:
-    return PushNotificationNotSupportedError("no push notifications here: stream, or get the task")
+    return PushNotificationNotSupportedError(
+        "push notifications are not supported: stream the task, or get it"
+    )
 
 
 def _is_settled(fold: TaskFold) -> bool:
     return fold.is_final or fold.is_asking
 
 
-def _now(fold: TaskFold) -> Task:
-    # What is told is put into words later: the fold may have gone on by then.
+def _snapshot(fold: TaskFold) -> Task:
+    # The SDK serializes an answer later, when the fold may have changed.
     task = Task()
     task.CopyFrom(fold.task)
     return task
 
 
-def _own_context(agent: str, message: Message) -> str:
-    """The same for the same message; another one for another client's that has the same id."""
-    said = [part.SerializeToString(deterministic=True).hex() for part in message.parts]
-    return named_id("context", agent, message.message_id, dumps(said).decode())
+def _new_context(agent: str, message: Message) -> str:
+    """Return an id made from the message: a different message of another client may have the same id."""
+    parts = [part.SerializeToString(deterministic=True).hex() for part in message.parts]
+    return named_id("context", agent, message.message_id, dumps(parts).decode())
 
 
 @contextmanager
-def _translated(params: Any) -> Iterator[None]:
-    """Every error as one of the protocol's.
+def _translate_errors(params: Protobuf) -> Iterator[None]:
+    """Raise every error as one of the protocol. Problems with the file are logged here, not told to clients.
 
     Raises:
-        A2AError: what it says is for the client; what concerns the file stays here.
+        A2AError: the request is invalid, or failed.
     """
     validate_proto_required_fields(params)
     try:

@@ -1,10 +1,10 @@
-"""The agents of a runtime behind HTTP: each at a path of its own, JSON-RPC and REST at the same address.
+"""The HTTP application: each agent at its own path, with JSON-RPC and REST at the same address.
 
-    /agents/<name>/                                 and, for one of them, also  /
+    /agents/<name>/                                 one of the agents is also served at /
     /agents/<name>/.well-known/agent-card.json
 
-Cards are public. Everything else needs the bearer token, if there is one; without one, no page in a browser
-is answered: it could be anybody's, on the machine of somebody who may ask.
+Agent cards are public. Everything else needs the bearer token, if there is one. Without a token, requests of
+web pages are refused: any page open in a browser on this machine could send them.
 """
 
 import hmac
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import anyio
 import uvicorn
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
+from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH as CARD_PATH
 from anyio.lowlevel import current_token
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -30,32 +31,31 @@ from ...runs import Runs
 from .agent_server import AgentServer
 from .card import card
 
-CARD = "/.well-known/agent-card.json"
 GRACE_SECONDS = 1
-"""For requests that are being answered when the server is to end."""
+"""How long open requests may take when the server shuts down."""
 
 _NAME = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where agents are served, and to whom."""
+    """Where agents are served, and who may use them."""
 
     url: str
-    """As clients reach it, without a slash at its end."""
+    """The public address, without a slash at the end."""
 
     root: Agent | None = None
-    """The agent that is served at the root, too."""
+    """The agent that is also served at the root."""
 
     token: str | None = None
-    """What clients must bear; without it everybody may ask."""
+    """The bearer token of clients; without it, every client may use the agents."""
 
 
 def path_of(agent: Agent) -> str:
-    """Where an agent is served.
+    """Return the path of an agent.
 
     Raises:
-        DefinitionError: its name makes no path.
+        DefinitionError: the agent's name cannot be part of a path.
     """
     if not _NAME.fullmatch(agent.name):
         raise DefinitionError(f"agent {agent.name!r} cannot be served: use letters, digits and . _ ~ -")
@@ -63,7 +63,7 @@ def path_of(agent: Agent) -> str:
 
 
 class Application:
-    """The agents as an ASGI application, to be served while the runtime is open."""
+    """The ASGI application of some agents. Serve it while the runtime is open."""
 
     def __init__(self, runtime: Runs, agents: Sequence[Agent], site: Site) -> None:
         places = [(agent, path_of(agent)) for agent in agents]
@@ -74,40 +74,40 @@ class Application:
             for server, (agent, path) in zip(self._servers, places, strict=True)
             for route in _routes(server, agent, path, site)
         ]
-        public = frozenset(path + CARD for _, path in places)
-        self._door = _Door(Starlette(routes=routes), site.token, public)
+        public = frozenset(path + CARD_PATH for _, path in places)
+        self._guard = _AccessGuard(Starlette(routes=routes), site.token, public)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._door(scope, receive, send)
+        await self._guard(scope, receive, send)
 
-    def end(self) -> None:
-        """The server is about to end: nobody is kept waiting."""
+    def close(self) -> None:
+        """Answer requests that wait for a task at once: the server is about to shut down."""
         for server in self._servers:
-            server.end()
+            server.close()
 
 
 def _routes(handler: AgentServer, agent: Agent, path: str, site: Site) -> list[BaseRoute]:
-    shown = card(agent, f"{site.url}{path}/", needs_token=site.token is not None)
+    agent_card = card(agent, f"{site.url}{path}/", needs_token=site.token is not None)
     rest = create_rest_routes(handler, path_prefix=path, enable_v0_3_compat=True)
     return [
-        *create_agent_card_routes(shown, card_url=path + CARD),
+        *create_agent_card_routes(agent_card, card_url=path + CARD_PATH),
         *(
             route
             for address in dict.fromkeys([path or "/", f"{path}/"])
             for route in create_jsonrpc_routes(handler, address, enable_v0_3_compat=True)
         ),
-        # The others take any first part of a path for the name of a tenant; there are none.
+        # The remaining REST routes are for tenants, which would match any first part of a path.
         *(route for route in rest if isinstance(route, Route)),
     ]
 
 
-class _Door:
-    """Lets pass who may ask."""
+class _AccessGuard:
+    """ASGI middleware that refuses requests without the bearer token or, if there is none, of web pages."""
 
     def __init__(self, app: ASGIApp, token: str | None, public: frozenset[str]) -> None:
         self._app = app
         self._public = public
-        self._wanted = f"Bearer {token}".encode() if token else None
+        self._expected = f"Bearer {token}".encode() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_public = scope["path"] in self._public
@@ -115,16 +115,18 @@ class _Door:
         await (answer or self._app)(scope, receive, send)
 
     def _refusal(self, headers: dict[bytes, bytes]) -> ASGIApp | None:
-        if self._wanted is None:
-            is_page = b"origin" in headers
-            return PlainTextResponse("serve with a token to be asked by pages", 403) if is_page else None
-        if hmac.compare_digest(headers.get(b"authorization", b""), self._wanted):
+        if self._expected is None:
+            is_web_page = b"origin" in headers
+            refusal = PlainTextResponse("web pages need a server with a bearer token", 403)
+            return refusal if is_web_page else None
+        if hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
             return None
-        return PlainTextResponse("a bearer token is needed", 401, headers={"WWW-Authenticate": "Bearer"})
+        return PlainTextResponse("send a bearer token", 401, headers={"WWW-Authenticate": "Bearer"})
 
 
+# A subclass, because uvicorn has no option to leave signals alone.
 class _Server(uvicorn.Server):
-    """Ends when it is told to; signals are the caller's affair, who closes the runtime behind it."""
+    """Handles no signals: the caller does, and closes the runtime afterwards."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -132,13 +134,13 @@ class _Server(uvicorn.Server):
 
 
 async def serve(app: Application, listening: socket.socket) -> None:
-    """Answer on an open socket until Ctrl-C or SIGTERM; streams are cut off then.
+    """Serve on an open socket until Ctrl-C or SIGTERM. Open streams are cut off then.
 
     Raises:
-        RunError: this is not asyncio.
+        RunError: the event loop is not that of asyncio.
     """
     if not hasattr(current_token().native_token, "call_soon_threadsafe"):
-        raise RunError("the A2A server runs on asyncio alone: use anyio.run(…, backend='asyncio')")
+        raise RunError("the A2A server runs only on asyncio: use anyio.run(…, backend='asyncio')")
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -150,12 +152,14 @@ async def serve(app: Application, listening: socket.socket) -> None:
     server = _Server(config)
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            tasks.start_soon(_end, app, server, signals)
+            tasks.start_soon(_shut_down, app, server, signals)
             await server.serve([listening])
             tasks.cancel_scope.cancel()
 
 
-async def _end(app: Application, server: uvicorn.Server, signals: AsyncIterator[signal.Signals]) -> None:
+async def _shut_down(
+    app: Application, server: uvicorn.Server, signals: AsyncIterator[signal.Signals]
+) -> None:
     async for each in signals:
-        app.end()
+        app.close()
         server.handle_exit(each, None)

@@ -1,4 +1,4 @@
-"""How an agent presents itself to A2A clients: its instructions are its own affair. Pure."""
+"""The agent card: how an agent presents itself to A2A clients, without its instructions. Pure."""
 
 from a2a.types import (
     AgentCapabilities,
@@ -17,18 +17,18 @@ from ...remote import IDEMPOTENT
 
 MODES = ("text/plain", "application/json")
 BINDINGS = (("JSONRPC", "1.0"), ("HTTP+JSON", "1.0"), ("JSONRPC", "0.3"))
-"""All at the one address of the agent."""
+"""The protocols served, all at the same address."""
 
 VERSION_DIGITS = 12
 
 
 def card(agent: Agent, url: str, *, needs_token: bool) -> AgentCard:
-    """The card of an agent that is served at an address, which ends in a slash.
+    """Return the card of an agent that is served at `url`, which ends with a slash.
 
-    Its version is the beginning of the fingerprint that the log has of the agent.
+    The version is the beginning of the agent's fingerprint in the log.
     """
-    kept = "What it does is kept in a log, and goes on after a restart."
-    description = agent.description or f"The agent {agent.name!r}. {kept}"
+    durable = "Its tasks are kept in a log and survive a restart of the server."
+    description = agent.description or f"The agent {agent.name!r}. {durable}"
     made = AgentCard(
         name=agent.name,
         description=description,
@@ -37,7 +37,7 @@ def card(agent: Agent, url: str, *, needs_token: bool) -> AgentCard:
             streaming=True,
             push_notifications=False,
             extended_agent_card=False,
-            extensions=[AgentExtension(uri=IDEMPOTENT, description="A message counts once, by its id.")],
+            extensions=[AgentExtension(uri=IDEMPOTENT, description="Each message id is accepted once.")],
         ),
         default_input_modes=MODES,
         default_output_modes=MODES,

@@ -1,13 +1,15 @@
-"""What A2A clients say, and the parts of what they are told. Pure.
+"""Reading the messages of A2A clients, and making the parts of answers. Pure.
 
-A message that starts a task is its text, with data as JSON text. In a message to a task, text is said to the
-agent, and data is the answer to questions: `{"decisions": [{"target": ticket, "approved": true, …}]}`; where
-there is one question, the text "yes" or "no" answers it, too.
+A message that starts a task becomes the prompt: its text, and its data as JSON text. In a message to a task,
+text steers the agent, and data answers its questions:
+
+    {"decisions": [{"target": ticket, "approved": true, …}]}
+
+A single question is also answered by the text "yes" or "no".
 """
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from a2a.helpers import get_data_parts, new_data_part
 from a2a.types import ContentTypeNotSupportedError, InvalidParamsError, Message, Part
@@ -15,17 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, Valida
 
 from ....reducers.tool_call import ToolCallSuspended
 from ....store.document import depth, dumps
-from ...agents import brief
+from ...agents import summarize_errors
 from ...control import Decision
+from ...remote import restore_integers
 
 CLIENT = "a2a"
-"""Who an answer is from, as the log has it; and how the ids of what clients have said begin."""
+"""The author of a client's commands, and the prefix of their ids."""
 
-EXACT = 2**53
-"""Up to here, every integer is a number of the protocol."""
-
-DEEPEST = 32
-"""Levels of nesting that the protocol's libraries read; what is deeper is told as JSON text."""
+MAX_DEPTH = 32
+"""Levels of nesting that protobuf libraries read. Deeper values are sent as JSON text."""
 
 YES_OR_NO = {"yes": True, "no": False}
 
@@ -46,12 +46,15 @@ class _Answers(BaseModel):
 
 
 def entry_id(message_id: str, place: str | int = 0) -> str:
-    """The id, in the log, of what a client's message says: to an agent, or as one of several decisions."""
+    """Return the id that a client's message has in the log.
+
+    `place` is the agent that it starts, or the number of the decision in it.
+    """
     return f"{CLIENT}/{place}/{message_id}"
 
 
 def message_id(entry_id: str) -> str | None:
-    """The client's message behind such an id, if it is one."""
+    """Return the id that the client gave its message, from the id in the log; None for any other id."""
     owner, _, rest = entry_id.partition("/")
     return rest.partition("/")[2] if owner == CLIENT else None
 
@@ -61,14 +64,14 @@ def text_part(text: str) -> Part:
 
 
 def data_part(value: JsonValue) -> Part:
-    """A JSON value. The protocol has one kind of number: integers beyond 2^53 lose their last digits."""
-    if depth(value) > DEEPEST:
+    """Return a JSON value as a part. Integers beyond 2^53 lose digits: protobuf has only doubles."""
+    if depth(value) > MAX_DEPTH:
         return Part(text=dumps(value).decode(), media_type="application/json")
     return new_data_part(value, media_type="application/json")
 
 
-def question(asked: Sequence[ToolCallSuspended]) -> list[Part]:
-    """What a person is asked: in words, and for programs."""
+def question_parts(asked: Sequence[ToolCallSuspended]) -> list[Part]:
+    """Return open questions as a text for people and as data for programs."""
     data: list[JsonValue] = [
         {
             "ticket": each.suspension.ticket,
@@ -81,24 +84,24 @@ def question(asked: Sequence[ToolCallSuspended]) -> list[Part]:
         }
         for each in asked
     ]
-    return [text_part("\n".join(map(_in_words, asked))), data_part({"pending": data})]
+    return [text_part("\n".join(map(_question_text, asked))), data_part({"pending": data})]
 
 
-def _in_words(asked: ToolCallSuspended) -> str:
+def _question_text(asked: ToolCallSuspended) -> str:
     message = asked.suspension.message or f"Call {asked.name}?"
     return f"{message} {json.dumps(asked.arguments, ensure_ascii=False)} (ticket {asked.suspension.ticket})"
 
 
 def text_of(message: Message) -> str:
-    """What a message says to an agent: its parts, each on lines of its own.
+    """Return a message as text, one part after the other, each on its own lines.
 
     Raises:
-        ContentTypeNotSupportedError: one of them is a file, or names one.
-        InvalidParamsError: they are empty.
+        ContentTypeNotSupportedError: a part is a file or the address of one.
+        InvalidParamsError: the message is empty.
     """
     text = "\n".join(map(_text, message.parts))
     if not text.strip():
-        raise InvalidParamsError("the message says nothing: give it a text part")
+        raise InvalidParamsError("the message is empty: give it a text part")
     return text
 
 
@@ -109,30 +112,18 @@ def _text(part: Part) -> str:
         case "data":
             return dumps(_json(part)).decode()
         case other:
-            raise ContentTypeNotSupportedError(f"a part is text or data here, not {other}")
+            raise ContentTypeNotSupportedError(f"unsupported part {other!r}: send text or data")
 
 
-def _json(part: Part) -> Any:
-    return _whole(get_data_parts([part])[0])
+def _json(part: Part) -> JsonValue:
+    return restore_integers(get_data_parts([part])[0])
 
 
-def _whole(value: Any) -> Any:
-    """A value with the integers that the protocol has made floats of."""
-    match value:
-        case float() if value.is_integer() and abs(value) <= EXACT:
-            return int(value)
-        case dict():
-            return {key: _whole(inner) for key, inner in value.items()}
-        case list():
-            return [_whole(inner) for inner in value]
-    return value
-
-
-def answers_in(message: Message, asked: Sequence[ToolCallSuspended]) -> list[Decision] | None:
-    """The decisions that a message is, on these questions; None if it is something else.
+def decisions_in(message: Message, asked: Sequence[ToolCallSuspended]) -> list[Decision] | None:
+    """Return the decisions in a message about open questions; None if it is no answer.
 
     Raises:
-        InvalidParamsError: they are not of the right form, or something else is said with them.
+        InvalidParamsError: its data has the wrong form, or it has other parts beside the data.
     """
     if any(part.HasField("data") for part in message.parts):
         return _decisions(message)
@@ -145,12 +136,16 @@ def answers_in(message: Message, asked: Sequence[ToolCallSuspended]) -> list[Dec
 
 def _decisions(message: Message) -> list[Decision]:
     if len(message.parts) > 1:
-        raise InvalidParamsError("decisions are said alone: send one data part, and text in another message")
+        raise InvalidParamsError(
+            "a message with decisions has one data part and no others: send text in another message"
+        )
     try:
         given = _Answers.model_validate(_json(message.parts[0])).decisions
     except ValidationError as err:
         form = '{"decisions": [{"target": ticket, "approved": true or false, "result", "reason"}]}'
-        raise InvalidParamsError(f"the data is no answer ({brief(err)}): it is of the form {form}") from err
+        raise InvalidParamsError(
+            f"the data holds no decisions ({summarize_errors(err)}): send {form}"
+        ) from err
     return [
         Decision(
             each.target, each.approved, each.result, each.reason, CLIENT, entry_id(message.message_id, number)

@@ -1,9 +1,10 @@
-"""The tasks of one agent, as the log has them: one by one, and in pages, the newest first."""
+"""The tasks of one agent, read from the log: one by one, or in pages, the latest change first."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from a2a.types import InvalidParamsError, ListTasksRequest, ListTasksResponse, TaskNotFoundError, TaskState
+from a2a.utils.constants import DEFAULT_LIST_TASKS_PAGE_SIZE
 from a2a.utils.task import (
     ListTasksCursor,
     apply_history_length,
@@ -12,66 +13,62 @@ from a2a.utils.task import (
     validate_page_size,
 )
 
-from ....reducers.run import goes_on_by_itself
 from ....store.changeset import Changeset, control_stream
-from ....store.listing import RunRow
 from ....store.log import Log
+from .task_state import task_state
 from .tasks import TaskFold
 
-PAGE = 50
-"""Tasks on a page of which nobody said how long it is to be."""
 
-
-class _Listed(NamedTuple):
+class _Entry(NamedTuple):
     at: int
-    """Microseconds since 1970 when anything happened to it last."""
+    """When the task last changed, in microseconds since 1970."""
 
     task_id: str
     state: TaskState
 
 
 class AgentTasks:
-    """The runs of an agent, whoever started them."""
+    """The runs of an agent as tasks, no matter how they were started."""
 
     def __init__(self, log: Log, agent: str) -> None:
         self.log = log
         self.agent = agent
 
     def fold(self, task_id: str) -> TaskFold:
-        """A task as it is now.
+        """Return a task as it is now.
 
         Raises:
-            TaskNotFoundError: there is none, or it is another agent's.
+            TaskNotFoundError: there is no such task, or it belongs to another agent.
         """
         row = self.log.run(task_id)
         history = list(self.history(task_id))
-        wanted = next((each.entry.start for each in history if each.entry and each.entry.start), None)
-        if self.agent not in (row and row.agent, wanted and wanted.agent):
+        start = next((each.entry.start for each in history if each.entry and each.entry.start), None)
+        if self.agent not in (row and row.agent, start and start.agent):
             raise TaskNotFoundError(f"agent {self.agent!r} has no task {task_id!r}")
         return TaskFold.of(task_id, history)
 
     def history(self, task_id: str, after: int = 0, until: int | None = None) -> Iterator[Changeset]:
-        """A run's changesets with versions in (after, until]; its control stream, if it has not begun."""
+        """Return a run's changesets with versions in (after, until]; its control stream while queued."""
         row = self.log.run(task_id)
         if row is None:
             return self.log.read(control_stream(task_id))
         found = self.log.read(row.thread_id, max(after, row.first_version - 1), until or row.last_version)
         return (changeset for changeset in found if changeset.run_id == task_id)
 
-    def page(self, wanted: ListTasksRequest) -> ListTasksResponse:
-        """The tasks that are asked for, from where the page token says on. Costs as much as there are runs.
+    def page(self, request: ListTasksRequest) -> ListTasksResponse:
+        """Return the page of tasks that a request asks for. The cost grows with the number of runs.
 
         Raises:
-            InvalidParamsError: there are no pages of that size, or the token is none.
+            InvalidParamsError: the page size is out of range, or the page token is invalid.
         """
-        if wanted.HasField("page_size"):
-            validate_page_size(wanted.page_size)
-        found = self._listed(wanted)
-        size, start = wanted.page_size or PAGE, _start(found, wanted.page_token)
+        if request.HasField("page_size"):
+            validate_page_size(request.page_size)
+        found = self._select(request)
+        size, start = request.page_size or DEFAULT_LIST_TASKS_PAGE_SIZE, _start(found, request.page_token)
         shown = found[start : start + size]
         is_last = start + size >= len(found)
-        tasks = [apply_history_length(self.fold(each.task_id).task, wanted) for each in shown]
-        if not wanted.include_artifacts:
+        tasks = [apply_history_length(self.fold(each.task_id).task, request) for each in shown]
+        if not request.include_artifacts:
             for task in tasks:
                 task.ClearField("artifacts")
         return ListTasksResponse(
@@ -81,54 +78,43 @@ class AgentTasks:
             next_page_token="" if is_last else encode_list_tasks_cursor(_cursor(shown[-1])),
         )
 
-    def _listed(self, wanted: ListTasksRequest) -> list[_Listed]:
-        after = wanted.status_timestamp_after.ToMicroseconds()
+    def _select(self, request: ListTasksRequest) -> list[_Entry]:
+        after = request.status_timestamp_after.ToMicroseconds()
         found = [
             each
-            for each in self._all(wanted.context_id or None)
-            if wanted.status in (TaskState.TASK_STATE_UNSPECIFIED, each.state)
-            and (each.at >= after or not wanted.HasField("status_timestamp_after"))
+            for each in self._all(request.context_id or None)
+            if request.status in (TaskState.TASK_STATE_UNSPECIFIED, each.state)
+            and (each.at >= after or not request.HasField("status_timestamp_after"))
         ]
         return sorted(found, reverse=True)
 
-    def _all(self, thread: str | None) -> list[_Listed]:
-        # The queue first: a run that begins meanwhile is found behind it.
+    def _all(self, thread: str | None) -> list[_Entry]:
+        # The queue first: a run that leaves it meanwhile is then found among the runs.
         queued = [row for row in self.log.queued(thread) if row.agent == self.agent]
         begun = {row.run_id: row for row in self.log.runs(thread) if row.agent == self.agent}
         folds = [self.fold(row.run_id) for row in queued if row.run_id not in begun]
         return [
-            *(_Listed(row.updated_at, row.run_id, _state(row)) for row in begun.values()),
-            *(_of(fold) for fold in folds),
+            *(
+                _Entry(row.updated_at, row.run_id, task_state(row.status, row.termination))
+                for row in begun.values()
+            ),
+            *(_entry(fold) for fold in folds),
         ]
 
 
-def _of(fold: TaskFold) -> _Listed:
+def _entry(fold: TaskFold) -> _Entry:
     status = fold.task.status
-    return _Listed(status.timestamp.ToMicroseconds(), fold.task.id, status.state)
+    return _Entry(status.timestamp.ToMicroseconds(), fold.task.id, status.state)
 
 
-def _state(row: RunRow) -> TaskState:
-    if row.status == "running" or row.termination is None or goes_on_by_itself(row.termination):
-        return TaskState.TASK_STATE_WORKING
-    match row.termination.type:
-        case "suspended":
-            return TaskState.TASK_STATE_INPUT_REQUIRED
-        case "natural_end" | "behavior_requested":
-            return TaskState.TASK_STATE_COMPLETED
-        case "cancelled":
-            return TaskState.TASK_STATE_CANCELED
-        case "stopped" | "error":
-            return TaskState.TASK_STATE_FAILED
+def _cursor(entry: _Entry) -> ListTasksCursor:
+    return ListTasksCursor(entry.at * 1000, entry.task_id)
 
 
-def _cursor(listed: _Listed) -> ListTasksCursor:
-    return ListTasksCursor(listed.at * 1000, listed.task_id)
-
-
-def _start(found: list[_Listed], token: str) -> int:
+def _start(found: list[_Entry], token: str) -> int:
     if not token:
         return 0
     cursor = decode_list_tasks_cursor(token)
     if cursor is None:
-        raise InvalidParamsError(f"{token!r} is no page token: take the one that a page came with")
+        raise InvalidParamsError(f"invalid page token {token!r}: send that of the previous page")
     return sum(_cursor(each).sort_key() >= cursor.sort_key() for each in found)

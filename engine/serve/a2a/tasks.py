@@ -1,27 +1,20 @@
-"""A run as an A2A task: a fold of its changesets, so that what is told is what is read later. Pure.
+"""A run as an A2A task: a fold over its changesets, used for reading and for streaming alike. Pure.
 
-    run, thread                        task, context: under the same ids
-    queued                             submitted
-    running                            working
-    waiting                            input required, with the questions; working, if its process died
-                                       and it is to go on
-    natural_end, behavior_requested    completed
-    cancelled                          canceled
-    stopped, error                     failed, with the rule's reason or the error
+The task has the id of the run, its context that of the thread. `task_state.py` maps the states.
 
-A task has one artifact, `output`: the text of the latest answer, and at the end what the run came to, as
-data if that is structured. Its history is what the user and the agent said in this run; what tools answered
-is not told. A status is as old as the last that happened to the run.
+A task has one artifact, `output`: the text of the latest answer and, once the run has finished, the run's
+output, as data if it is structured. Its history is what the user and the agent said in this run, without the
+answers of tools. The timestamp of the status is that of the run's last changeset.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from a2a.types import Artifact, Part, Role, Task, TaskState, TaskStatus
-from a2a.types import Message as Said
+from a2a.types import Message as A2AMessage
 from pydantic import JsonValue
 
-from ....reducers.run import goes_on_by_itself
+from ....reducers.run import NEVER_BEGAN, goes_on_by_itself
 from ....reducers.tool_call import ToolCallDecided, ToolCallMoved, ToolCallSuspended
 from ....store.changeset import (
     ActionRecord,
@@ -30,39 +23,36 @@ from ....store.changeset import (
     Message,
     RunFacts,
     Termination,
-    steering_id,
 )
-from .messages import data_part, message_id, question, text_part
+from .messages import data_part, message_id, question_parts, text_part
+from .task_state import FINAL, task_state
 
 OUTPUT = "output"
-
-FINAL = frozenset(
-    {TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_CANCELED}
-)
+"""The id and the name of the artifact."""
 
 
-def written(output: JsonValue) -> Artifact:
-    """The artifact of what a run says or comes to."""
+def output_artifact(output: JsonValue) -> Artifact:
+    """Return the artifact with a run's output, or with the text of an answer."""
     part = text_part(output) if isinstance(output, str) else data_part(output)
     return Artifact(artifact_id=OUTPUT, name=OUTPUT, parts=[part])
 
 
 class TaskFold:
-    """A task, from what the log has of its run."""
+    """A task, computed from the changesets of its run."""
 
     def __init__(self, task_id: str) -> None:
         self.task = Task(id=task_id)
         self.version = 0
-        """The version of the run's thread that was taken last; 0 while the run has not begun."""
+        """The version of the last changeset applied, on the run's thread; 0 while the run is queued."""
         self.control = 0
-        """Up to which version of its control stream the run has taken in what is there."""
+        """The version of the run's control stream up to which the run has read its commands."""
         self._asked: dict[str, ToolCallSuspended] = {}
 
     @classmethod
     def of(cls, task_id: str, history: Iterable[Changeset]) -> Self:
-        """The task of a run's changesets; of its control stream, if the run has not begun."""
+        """Return the task of a run from its changesets or, while the run is queued, its control stream."""
         fold = cls(task_id)
-        fold.take_all(history)
+        fold.apply_all(history)
         return fold
 
     @property
@@ -75,42 +65,42 @@ class TaskFold:
 
     @property
     def asked(self) -> list[ToolCallSuspended]:
-        """What a person is asked, in the order of asking."""
+        """The open questions, in the order in which they were asked."""
         return list(self._asked.values())
 
-    def take_all(self, history: Iterable[Changeset]) -> None:
+    def apply_all(self, history: Iterable[Changeset]) -> None:
         for changeset in history:
-            self.take(changeset)
+            self.apply(changeset)
 
-    def take(self, changeset: Changeset) -> bool:
-        """Go on by the next changeset of the run. Whether it says what the text of an answer is."""
+    def apply(self, changeset: Changeset) -> bool:
+        """Apply the next changeset of the run. Return whether it holds the full text of an answer."""
         self.task.status.timestamp.FromMicroseconds(changeset.at)
         if changeset.entry:
-            self._wanted(changeset.entry)
+            self._apply_command(changeset.entry)
             return False
         self.task.context_id, self.version = changeset.thread_id, changeset.version
         self.control = changeset.control or self.control
-        self._take_questions(changeset.actions)
+        self._track_questions(changeset.actions)
         for message in changeset.messages:
-            self._say(message)
+            self._add_message(message)
         if changeset.reason in ("run_started", "run_resumed"):
-            self._move(TaskState.TASK_STATE_WORKING, [])
+            self._set_status(TaskState.TASK_STATE_WORKING, [])
         if changeset.run and changeset.run.status != "running":
-            self._end(changeset.run)
+            self._end_epoch(changeset.run)
             return True
         return any(message.role == "assistant" for message in changeset.messages)
 
-    def _wanted(self, entry: ControlEntry) -> None:
-        """What is wanted of a run that waits for its turn."""
+    def _apply_command(self, entry: ControlEntry) -> None:
+        """Apply a command to a run that is still queued."""
         if entry.start:
             self.task.context_id = entry.start.thread_id
-            self._move(TaskState.TASK_STATE_SUBMITTED, [])
+            self._set_status(TaskState.TASK_STATE_SUBMITTED, [])
             for message in entry.start.messages:
-                self._say(message)
+                self._add_message(message)
         elif entry.kind == "cancel":
-            self._move(TaskState.TASK_STATE_CANCELED, ["cancelled before its turn came"])
+            self._set_status(TaskState.TASK_STATE_CANCELED, [f"cancelled {NEVER_BEGAN.detail}"])
 
-    def _take_questions(self, actions: Iterable[ActionRecord]) -> None:
+    def _track_questions(self, actions: Iterable[ActionRecord]) -> None:
         for record in actions:
             match record.reducer, record.action:
                 case "tool_call", ToolCallSuspended.__name__:
@@ -119,53 +109,55 @@ class TaskFold:
                 case "tool_call", ToolCallDecided.__name__ | ToolCallMoved.__name__:
                     self._asked.pop(str(record.payload["call_id"]), None)
 
-    def _say(self, message: Message) -> None:
+    def _add_message(self, message: Message) -> None:
         if message.role not in ("user", "assistant") or message.visibility != "all" or not message.content:
             return
         if message.role == "assistant":
-            self._come_to(message.content)
-        said = self._message(
-            self._client_id(message.id),
+            self._set_output(message.content)
+        added = self._message(
+            _client_id(message),
             [text_part(message.content)],
             Role.ROLE_USER if message.role == "user" else Role.ROLE_AGENT,
         )
-        if all(said.message_id != known.message_id for known in self.task.history):
-            self.task.history.append(said)
+        if all(added.message_id != known.message_id for known in self.task.history):
+            self.task.history.append(added)
 
-    def _client_id(self, id: str) -> str:
-        """The id that the client gave a message, if it is one of his."""
-        return message_id(id.removeprefix(steering_id(self.task.id))) or id
-
-    def _come_to(self, output: JsonValue) -> None:
+    def _set_output(self, output: JsonValue) -> None:
         del self.task.artifacts[:]
-        self.task.artifacts.append(written(output))
+        self.task.artifacts.append(output_artifact(output))
 
-    def _end(self, run: RunFacts) -> None:
+    def _end_epoch(self, run: RunFacts) -> None:
+        """Apply the end of an epoch: the run has finished, or waits."""
         if run.output not in (None, ""):
-            self._come_to(run.output)
-        end = run.termination or Termination(type="error")
-        if goes_on_by_itself(end):
-            return
+            self._set_output(run.output)
+        self._set_status(task_state(run.status, run.termination), self._explain(run.termination))
+
+    def _explain(self, end: Termination | None) -> Sequence[Part | str | None]:
+        """Return what the status says about an end: the questions, or why the run ended."""
+        if end is None or goes_on_by_itself(end):
+            return []
         match end.type:
             case "suspended":
-                self._move(TaskState.TASK_STATE_INPUT_REQUIRED, question(self.asked))
-            case "natural_end" | "behavior_requested":
-                self._move(TaskState.TASK_STATE_COMPLETED, [])
-            case "cancelled":
-                self._move(TaskState.TASK_STATE_CANCELED, [end.detail])
+                return question_parts(self.asked)
             case "stopped":
-                self._move(TaskState.TASK_STATE_FAILED, [f"stopped by {end.code}: {end.detail or ''}"])
-            case "error":
-                self._move(TaskState.TASK_STATE_FAILED, [end.detail])
+                return [f"stopped by {end.code}: {end.detail or ''}"]
+            case "cancelled" | "error":
+                return [end.detail]
+        return []
 
-    def _move(self, state: TaskState, told: Iterable[Part | str | None]) -> None:
+    def _set_status(self, state: TaskState, told: Iterable[Part | str | None]) -> None:
         parts = [text_part(each) if isinstance(each, str) else each for each in told if each]
         status = TaskStatus(state=state, timestamp=self.task.status.timestamp)
         if parts:
             status.message.CopyFrom(self._message(f"{self.task.id}@{self.version}", parts, Role.ROLE_AGENT))
         self.task.status.CopyFrom(status)
 
-    def _message(self, id: str, parts: Iterable[Part], role: Role) -> Said:
-        return Said(
+    def _message(self, id: str, parts: Iterable[Part], role: Role) -> A2AMessage:
+        return A2AMessage(
             message_id=id, context_id=self.task.context_id, task_id=self.task.id, role=role, parts=parts
         )
+
+
+def _client_id(message: Message) -> str:
+    """The id that the client gave a message, if it came from one."""
+    return message_id(message.command_id or message.id) or message.id

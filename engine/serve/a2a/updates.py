@@ -1,9 +1,9 @@
-"""A task as it goes on: every change of its status and text behind where it was read.
+"""The live updates of a task: every change of its status and its text after the point where it was read.
 
-Facts come from the log, behind the version that the task was read at: none is left out, whenever a client
-comes. Text comes in pieces while it is written here, appended to the artifact `output`; when the answer is in
-the log and is another text than what was told, as it is if the run goes on elsewhere or an attempt has
-failed, the artifact is replaced. What a client has put together is then what is read from the log.
+Durable changes are read from the log after the version at which the task was read, so none is missed,
+whenever a client subscribes. While an answer is generated in this process, its text deltas are appended to
+the artifact `output`. When the answer is in the log with another text, because an attempt failed or another
+process resumed the run, the artifact is replaced. A client thus ends up with what the log holds.
 """
 
 from collections.abc import AsyncGenerator, Iterator
@@ -13,63 +13,64 @@ from a2a.types import Artifact, Task, TaskArtifactUpdateEvent, TaskStatusUpdateE
 from ...events import AttemptFailed, Cursor, Event, Lagged, TextDelta
 from ...runs import Runs
 from .task_list import AgentTasks
-from .tasks import TaskFold, written
+from .tasks import TaskFold, output_artifact
 
 Update = TaskStatusUpdateEvent | TaskArtifactUpdateEvent
 
 
 async def updates(runs: Runs, tasks: AgentTasks, fold: TaskFold) -> AsyncGenerator[Update, None]:
-    """What happens to a task behind where `fold` stands, which goes on with it: to the end of its run.
+    """Yield the updates of a task that follow the state of `fold`, and apply them to `fold`.
 
-    Ends early when the runtime is closed.
+    Ends when the run has finished, or when the runtime is closed.
     """
-    task_id, told = fold.task.id, _Told(fold)
-    if not fold.version and await runs.run(task_id).events() is None:
-        # Cancelled before its turn came.
-        fold.take_all(tasks.history(task_id))
-        for update in told.news(is_said=False):
+    task_id, client = fold.task.id, _ClientView(fold)
+    if not fold.version and not await runs.run(task_id).begins():
+        # The run was cancelled before it began: it has no events.
+        fold.apply_all(tasks.history(task_id))
+        for update in client.catch_up(is_answer=False):
             yield update
         return
     async for event in runs.subscribe(task_id, Cursor.behind(fold.version) if fold.version else None):
-        for update in _heard(event, told, tasks):
+        for update in _updates_of(event, client, tasks):
             yield update
 
 
-def _heard(event: Event, told: "_Told", tasks: AgentTasks) -> Iterator[Update]:
+def _updates_of(event: Event, client: "_ClientView", tasks: AgentTasks) -> Iterator[Update]:
     match event:
         case TextDelta(text):
-            yield told.piece(text)
+            yield client.append(text)
         case AttemptFailed() | Lagged():
-            told.is_writing = False
-    if event.cursor and event.cursor.version > told.fold.version:
-        for changeset in tasks.history(told.fold.task.id, told.fold.version, event.cursor.version):
-            yield from told.news(is_said=told.fold.take(changeset))
+            client.is_writing = False
+    if event.cursor and event.cursor.version > client.fold.version:
+        for changeset in tasks.history(client.fold.task.id, client.fold.version, event.cursor.version):
+            yield from client.catch_up(is_answer=client.fold.apply(changeset))
 
 
-class _Told:
-    """What somebody who follows a task has been told of it."""
+class _ClientView:
+    """A task as a client has received it so far, beside the task as the log has it."""
 
     def __init__(self, fold: TaskFold) -> None:
         self.fold = fold
         self.is_writing = False
-        """Whether the next piece of text belongs to those before."""
-        self._known = _copied(fold.task)
-        """The task as it was told, but for the pieces."""
-        self._pieces: list[str] = []
-        """The text that was told in pieces since it was told whole."""
+        """Whether the next text delta continues the previous ones."""
+        self._known = Task()
+        """What was sent, without the text deltas."""
+        self._known.CopyFrom(fold.task)
+        self._deltas: list[str] = []
+        """The text deltas that were sent since the artifact was last sent whole."""
 
-    def piece(self, text: str) -> Update:
-        """A piece of the text that is being written."""
+    def append(self, delta: str) -> Update:
+        """Return the update that appends a text delta to the artifact, or begins it anew."""
         append, self.is_writing = self.is_writing, True
         if not append:
-            self._pieces.clear()
-        self._pieces.append(text)
-        return self._output(written(text), append=append)
+            self._deltas.clear()
+        self._deltas.append(delta)
+        return self._artifact_update(output_artifact(delta), append=append)
 
-    def news(self, *, is_said: bool) -> Iterator[Update]:
-        """What is new in the fold; if the text that was being written is in there, that too."""
-        if is_said:
-            yield from self._settled()
+    def catch_up(self, *, is_answer: bool) -> Iterator[Update]:
+        """Yield what the client lacks. `is_answer`: the fold has the full text of an answer now."""
+        if is_answer:
+            yield from self._replace_artifact()
         now, known = self.fold.task.status, self._known.status
         if now.state != known.state or now.message != known.message:
             known.CopyFrom(now)
@@ -77,24 +78,18 @@ class _Told:
                 task_id=self._known.id, context_id=self.fold.task.context_id, status=now
             )
 
-    def _settled(self) -> Iterator[Update]:
-        told = [written("".join(self._pieces))] if self._pieces else list(self._known.artifacts)
+    def _replace_artifact(self) -> Iterator[Update]:
+        sent = [output_artifact("".join(self._deltas))] if self._deltas else list(self._known.artifacts)
         now = list(self.fold.task.artifacts)
         self.is_writing = False
-        self._pieces.clear()
+        self._deltas.clear()
         del self._known.artifacts[:]
         self._known.artifacts.extend(now)
-        if told != now:
-            # The log may have nothing of what was told: a text cannot be taken back, but by an empty one.
-            yield self._output(now[0] if now else written(""), append=False)
+        if sent != now:
+            # An artifact cannot be withdrawn: where the log has none, an empty one replaces the text sent.
+            yield self._artifact_update(now[0] if now else output_artifact(""), append=False)
 
-    def _output(self, artifact: Artifact, *, append: bool) -> Update:
+    def _artifact_update(self, artifact: Artifact, *, append: bool) -> Update:
         return TaskArtifactUpdateEvent(
             task_id=self._known.id, context_id=self.fold.task.context_id, artifact=artifact, append=append
         )
-
-
-def _copied(task: Task) -> Task:
-    copy = Task()
-    copy.CopyFrom(task)
-    return copy

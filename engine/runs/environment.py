@@ -1,0 +1,100 @@
+"""What the parts of one runtime share."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ...store.append import Condition
+from ...store.appender import Appender
+from ...store.changeset import Executor
+from ...store.errors import RunError, RunOver
+from ...store.log import Log
+from ..commit import Effects
+from ..control import ControlStream, Mailbox
+from ..events import Streams
+from .agents_in_force import AgentsInForce
+from .execution import Executions
+from .handle import Handles, Run
+from .wakeups import Wakeups
+
+
+class Tasks:
+    """The background tasks of a runtime, from when it is entered until it is left."""
+
+    def __init__(self) -> None:
+        self._group: TaskGroup | None = None
+
+    def refuse_closed(self) -> TaskGroup:
+        """The open task group.
+
+        Raises:
+            RunError: the runtime is not open.
+        """
+        if self._group is None:
+            raise RunError("the runtime is not open: use it inside `async with Runtime.open(...)`")
+        return self._group
+
+    def start_soon(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Start a task. Raises `RunError` if the runtime is not open."""
+        self.refuse_closed().start_soon(work, *arguments)
+
+    async def open(self) -> None:
+        self._group = await anyio.create_task_group().__aenter__()
+
+    async def close(self) -> None:
+        """Wait for the tasks; those that start others until then are waited for, too."""
+        try:
+            # An error of the block itself is not handed in: it would come out wrapped in a group.
+            await self.refuse_closed().__aexit__(None, None, None)
+        finally:
+            self._group = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The log, the agents and the runs of one runtime."""
+
+    log: Log
+    appender: Appender
+    effects: Effects
+    executor: Executor
+    """Who executes the runs started here."""
+
+    agents: AgentsInForce
+    streams: Streams
+    handles: Handles
+    executions: Executions
+    wakeups: Wakeups = field(default_factory=Wakeups)
+    tasks: Tasks = field(default_factory=Tasks)
+
+    def stream(self, run_id: str) -> ControlStream:
+        """The control stream of a run."""
+        return ControlStream(self.log, self.appender, self.effects, run_id)
+
+    def mailbox(self, run_id: str, applied: int) -> Mailbox:
+        """The mailbox of a run with the commands that it has not applied."""
+        mailbox = Mailbox(applied)
+        mailbox.receive(self.stream(run_id).read(after=applied))
+        return mailbox
+
+    def handle(self, run_id: str, thread_id: str, agent: str | None) -> Run:
+        """The handle of a run."""
+        registry = self.agents.of(run_id)
+        output_type = registry.agent(agent).output_type if agent and agent in registry else None
+        return self.handles.of(run_id, thread_id, output_type)
+
+    def open_parent(self, parent: str | None) -> Condition:
+        """What must hold when a run begins that another one started: cancelling that one finds them all.
+
+        Raises:
+            RunOver: the parent is cancelled.
+        """
+        found = self.log.run_status(parent) if parent else None
+        if parent is None or found is None:
+            return Condition(open_run=parent)
+        if found.is_cancelled:
+            raise RunOver(parent, "cancelled")
+        return Condition({self.stream(parent).name: found.commands}, parent)

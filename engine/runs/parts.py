@@ -1,0 +1,115 @@
+"""The parts of one runtime, assembled, started and stopped together."""
+
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from anyio import CancelScope
+
+from ...store.appender import Appender
+from ...store.changeset import Executor
+from ...store.log import Log
+from ..agents import Registry
+from ..commit import Effects
+from ..events import Streams
+from .agents_in_force import AgentsInForce, Equipper
+from .cancelling import Cancelling
+from .commands import Commands
+from .dispatcher import Dispatcher
+from .environment import Environment
+from .execution import Executions
+from .handle import Handles
+from .launcher import Launcher
+from .liveness import Liveness
+from .queries import Queries
+from .queued_runs import QueuedRuns
+from .recovery import Orphans, Recovery
+from .resuming import Resumer
+from .starting import Starter
+
+
+class Parts:
+    """Everything that runs agents on one log. Enter it to start; leaving cancels the runs executed here."""
+
+    def __init__(
+        self, log: Log, registry: Registry, equipment: Equipper, effects: Effects, orphans: Orphans
+    ) -> None:
+        self._liveness = Liveness(log.path)
+        self._liveness.refuse_second_name()
+        self.environment = _environment(log, AgentsInForce(registry, equipment), effects)
+        env = self.environment
+        self.queries = Queries(env)
+        self._launcher = Launcher(env)
+        resumer = Resumer(env, self._launcher)
+        self._dispatcher = Dispatcher(env, resumer, QueuedRuns(env, self._launcher))
+        self.recovery = Recovery(env, resumer, self._dispatcher, orphans)
+        self.cancelling = Cancelling(env, self.queries, self._dispatcher, self.recovery)
+        self.commands = Commands(env, self.queries, resumer, self._dispatcher)
+        self.starter = Starter(
+            env, self.queries, self._launcher, resumer, self._dispatcher, self.recovery, self.cancelling
+        )
+        self._followers: list[CancelScope] = []
+        self._opened = AsyncExitStack()
+        self._connected: set[int] = set()
+
+    async def connect(self, registry: Registry) -> None:
+        """Open the connections of a registry's models; they stay open as long as this is."""
+        for connection in registry.connections():
+            if id(connection) not in self._connected:
+                await self._opened.enter_async_context(connection)
+                self._connected.add(id(connection))
+
+    async def __aenter__(self) -> Self:
+        env = self.environment
+        async with AsyncExitStack() as self._opened:
+            self._opened.callback(env.log.close)
+            # Before anything is written, and until all is.
+            self._opened.enter_context(self._liveness.hold(env.executor.id))
+            await self._opened.enter_async_context(env.appender)
+            await self.connect(env.agents.current)
+            await env.tasks.open()
+            self._start_following(env.streams.follow)
+            self._opened = self._opened.pop_all()
+        try:
+            await self.recovery.at_open()
+        except BaseException:
+            # In no scope of its own: those of the tasks, which are left here, were entered before it.
+            await self.__aexit__()
+            raise
+        # Now: queued runs find their thread free of orphans, and decisions that orphans wait for are seen.
+        self._start_following(self._dispatcher.follow)
+        return self
+
+    def _start_following(self, follow: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async def until_closed(scope: CancelScope) -> None:
+            with scope:
+                await follow()
+
+        self._followers.append(scope := CancelScope())
+        self.environment.tasks.start_soon(until_closed, scope)
+
+    async def __aexit__(self, *_: object) -> None:
+        for scope in self._followers:
+            scope.cancel()
+        self.environment.streams.close()
+        self._launcher.close()
+        try:
+            await self.environment.tasks.close()
+        finally:
+            await self._opened.aclose()
+
+
+def _environment(log: Log, agents: AgentsInForce, effects: Effects) -> Environment:
+    streams, executions = Streams(log), Executions()
+    return Environment(
+        log=log,
+        appender=Appender(log),
+        effects=effects,
+        executor=Executor(id=effects.new_id(), host=socket.gethostname(), pid=os.getpid()),
+        agents=agents,
+        streams=streams,
+        handles=Handles(streams, executions),
+        executions=executions,
+    )

@@ -1,0 +1,60 @@
+"""What sub-agent tools and servers may do with the runs of a runtime."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from ...store.changeset import Message, ThreadFacts
+from ...store.log import Log
+from ..control import Decision
+from ..events import Event
+from .handle import Run
+from .placement import IfActive
+
+
+class Runs(Protocol):
+    """The runs of an open runtime; its methods are those of `Runtime`."""
+
+    log: Log
+
+    async def start(
+        self,
+        agent: str,
+        prompt: str | Sequence[Message],
+        *,
+        thread: str | None = None,
+        facts: ThreadFacts | None = None,
+        parent: str | None = None,
+        if_active: IfActive = "reject",
+        id: str | None = None,
+        state: Mapping[str, JsonValue] = MappingProxyType({}),
+    ) -> Run: ...
+
+    def run(self, run_id: str) -> Run: ...
+
+    async def resume(
+        self,
+        run_id: str,
+        decisions: Sequence[Decision] = (),
+        *,
+        prompt: str | Sequence[Message] = (),
+        parent: str | None = None,
+    ) -> Run: ...
+
+    async def decide(self, run_id: str, decisions: Sequence[Decision]) -> Run: ...
+
+    async def steer(
+        self, run_id: str, text: str, *, by: str | None = None, id: str | None = None
+    ) -> None: ...
+
+    async def cancel_and_wait(
+        self, run_id: str, *, by: str | None = None, reason: str | None = None
+    ) -> bool: ...
+
+    async def stop(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool: ...
+
+    def output(self, run_id: str) -> JsonValue: ...
+
+    def subscribe(self, run_id: str, after: tuple[int, int] | None = None) -> AsyncIterator[Event]: ...

@@ -1,0 +1,105 @@
+"""One append: made once by its author, carried unchanged to the writer, answered there."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+from .changeset import CONTROL, Changeset, control_stream
+from .codec import Encoded, encoded
+from .errors import ContentError
+
+ANY: Final = "any"
+"""In place of an expected version: the order among writers does not matter."""
+
+Expected = int | Literal["any"]
+
+
+class Condition(NamedTuple):
+    """What must hold elsewhere in the log for an append to be written."""
+
+    heads: Mapping[str, int] = MappingProxyType({})
+    """The versions that other streams must have."""
+
+    open_run: str | None = None
+    """A run that must not be finished."""
+
+    def and_head(self, stream: str, version: int) -> "Condition":
+        """Also require a version of another stream."""
+        return self._replace(heads={**self.heads, stream: version})
+
+
+ALWAYS = Condition()
+
+
+@dataclass(slots=True, eq=False)
+class Append:
+    """Changesets of one thread, written all or none, and the answer once there is one."""
+
+    changesets: Sequence[Encoded]
+    expected: Expected
+    """The version that the thread must have."""
+
+    condition: Condition = ALWAYS
+    after: "Append | None" = None
+    """An append submitted earlier; if that one is refused, so is this one."""
+
+    notify: Callable[[], None] | None = None
+    """Called once, from the writing thread, when the answer is set."""
+
+    answer: int | Exception | None = None
+    """The thread's new version, or why nothing was written; None until the commit has returned."""
+
+    @classmethod
+    def of(
+        cls, changesets: Changeset | Iterable[Changeset], expected: Expected, condition: Condition = ALWAYS
+    ) -> "Append":
+        """Encode and check changesets that are to be appended together.
+
+        Raises:
+            ContentError: they cannot be stored, or are no append to one thread.
+        """
+        given = (changesets,) if isinstance(changesets, Changeset) else changesets
+        return cls.encoded([encoded(changeset) for changeset in given], expected, condition)
+
+    @classmethod
+    def encoded(
+        cls,
+        changesets: Sequence[Encoded],
+        expected: Expected,
+        condition: Condition = ALWAYS,
+        after: "Append | None" = None,
+    ) -> "Append":
+        """As `of`, for changesets that are encoded already."""
+        if len({each.changeset.thread_id for each in changesets}) != 1:
+            raise ContentError("an append holds at least one changeset, and those of one thread only")
+        if not changesets[0].changeset.thread_id:
+            raise ContentError("a thread id must not be empty")
+        if len({each.changeset.id for each in changesets}) < len(changesets):
+            raise ContentError("two changesets of the append have the same id")
+        for each in changesets:
+            _check_stream(each.changeset)
+        # A state that was folded by the author is right behind that very version only.
+        assert expected != ANY or all(each.state is None for each in changesets)
+        return cls(changesets, expected, condition, after)
+
+    @property
+    def thread_id(self) -> str:
+        return self.changesets[0].changeset.thread_id
+
+    def result(self) -> int:
+        """The thread's new version. Raises the reason of a refusal."""
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert self.answer is not None
+        return self.answer
+
+
+def _check_stream(changeset: Changeset) -> None:
+    if changeset.entry is None and not changeset.thread_id.startswith(CONTROL):
+        return
+    if not changeset.entry or not changeset.run_id or changeset.thread_id != control_stream(changeset.run_id):
+        raise ContentError(
+            f"a command to a run must be appended to its control stream, {CONTROL!r} and the run's id, and "
+            f"nothing else may be: not to {changeset.thread_id!r}"
+        )

@@ -1,0 +1,132 @@
+"""Appending from an event loop: the writer of a log, fed through one thread. asyncio and trio.
+
+A flush never blocks the loop. Everything that waits when the thread wakes is one commit, and all answers of a
+commit reach the loop in one call: appends in flight share the two thread switches.
+"""
+
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from functools import partial
+from queue import SimpleQueue
+from types import MappingProxyType
+from typing import Any, Self, cast
+
+import anyio
+from anyio.lowlevel import current_token
+
+from .append import Append, Condition, Expected
+from .changeset import Changeset
+from .following import POLL_SECONDS
+from .log import Log
+
+
+class Receipt:
+    """The answer to an append that was submitted, once there is one."""
+
+    def __init__(self, append: Append) -> None:
+        self.append = append
+        self._answered = anyio.Event()
+
+    @classmethod
+    def settled(cls, append: Append, version: int) -> Self:
+        """A receipt whose answer is known, for journals that are no log."""
+        append.answer = version
+        receipt = cls(append)
+        receipt._answered.set()
+        return receipt
+
+    async def result(self) -> int:
+        """The thread's version, once the append is durable. Raises as `Log.append` does."""
+        await self._answered.wait()
+        return self.append.result()
+
+    def is_durable(self) -> bool:
+        """Whether the append is known to be in the log."""
+        return self._answered.is_set() and not isinstance(self.append.answer, Exception)
+
+    def settle(self) -> None:
+        """Wake those who wait: the append has its answer."""
+        self._answered.set()
+
+
+class Appender:
+    """Appends to a log from one event loop.
+
+    `async with Appender(log)` starts the writing thread. Leaving the block writes everything that was
+    submitted and ends the thread; the log stays open.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._writer = log.writable()
+        self._wakeups: SimpleQueue[bool] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name=f"threadlog writer of {log.path.name}")
+        self._answered: deque[Receipt] = deque()
+        self._delivering = False
+
+    async def __aenter__(self) -> Self:
+        self._call_soon = _call_soon()
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._wakeups.put(False)
+        # Shielded: what was submitted is written, however this block ends.
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._thread.join)
+
+    async def append(
+        self,
+        changesets: Changeset | Iterable[Changeset],
+        expected_version: Expected,
+        *,
+        heads: Mapping[str, int] = MappingProxyType({}),
+        open_run: str | None = None,
+    ) -> int:
+        """As `Log.append`. Cancelling the wait does not take the append back."""
+        return await self.submit(Append.of(changesets, expected_version, Condition(heads, open_run))).result()
+
+    def submit(self, append: Append) -> Receipt:
+        """Queue an append without waiting for it. Appends are written in the order of submission."""
+        receipt = Receipt(append)
+        append.notify = partial(self._notify, receipt)
+        self._writer.submit(append)
+        self._wakeups.put(True)
+        return receipt
+
+    def _write(self) -> None:
+        while self._wakeups.get():
+            self._writer.commit_waiting()
+        self._writer.commit_waiting()
+
+    def _notify(self, receipt: Receipt) -> None:
+        self._answered.append(receipt)
+        if not self._delivering:
+            self._delivering = True
+            self._call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        # Before the queue is emptied: an answer put in now schedules the next delivery, and none is left.
+        self._delivering = False
+        while self._answered:
+            self._answered.popleft().settle()
+
+
+async def changes(log: Log) -> AsyncGenerator[None, None]:
+    """Yield at once, and then whenever something was committed, here or by another process.
+
+    Several commits may be one change. Endless: leave the loop to stop, within `contextlib.aclosing`.
+    """
+    seen = None
+    while True:
+        if (now := log.data_version()) != seen:
+            seen = now
+            yield
+        await anyio.sleep(POLL_SECONDS)
+
+
+def _call_soon() -> Callable[[Callable[[], Any]], Any]:
+    """What makes this event loop call a function from any thread, without that thread waiting for it."""
+    loop = current_token().native_token
+    soon = getattr(loop, "call_soon_threadsafe", None) or getattr(loop, "run_sync_soon", None)
+    return cast(Callable[[Callable[[], Any]], Any], soon)

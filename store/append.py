@@ -79,7 +79,7 @@ class Append:
             raise ContentError("two changesets of the append have the same id")
         for each in changesets:
             _check_stream(each.changeset)
-        # A state that was folded by the author is right behind that very version only.
+        # A state that its author has folded is right only after that very version.
         assert expected != ANY or all(each.state is None for each in changesets)
         return cls(changesets, expected, condition, after)
 

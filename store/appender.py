@@ -46,7 +46,7 @@ class Receipt:
         return self._answered.is_set() and not isinstance(self.append.answer, Exception)
 
     def settle(self) -> None:
-        """Wake those who wait: the append has its answer."""
+        """Wake the waiting tasks: the append has its answer."""
         self._answered.set()
 
 

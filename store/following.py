@@ -27,7 +27,7 @@ class Followed(Protocol):
 def follow(log: Followed, after: int, timeout: float | None) -> Iterator[Entry]:
     """Yield the changesets after a position as they come, until the log is closed.
 
-    Also ends when nothing has come for `timeout` seconds.
+    Also ends after `timeout` seconds without a new changeset.
     """
     news = Event()
     unlisten = log.listen(news.set)

@@ -5,7 +5,7 @@
       _commit          one transaction, trusting what is known of the log's end
         _write         checks version, condition and predecessor; then a row for each changeset
       _admit_all       if that fails: once more, after a look at the file, each append by itself
-      _found           if the commit itself fails: are they in the log all the same?
+      _found           if the commit itself fails: looks whether it landed even so
     every append then has its answer, and is notified
 
 Concurrent runs share a flush, and a single caller needs no second thread. No append is answered before COMMIT

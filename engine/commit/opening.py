@@ -1,4 +1,4 @@
-"""The opening of an epoch: its first append, for which whoever starts the run waits."""
+"""The opening of an epoch: its first append, which `start` waits for."""
 
 import anyio
 

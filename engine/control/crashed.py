@@ -4,7 +4,7 @@
     ask       it waits for a person: suspended, code `orphaned`
     resume    it waits for a process that has its agent: suspended, code `recovered`; that goes on at once
 
-An open call (ledger.py) becomes
+An open call (reducers/open_calls.py) becomes
 
                      stop                 ask                          resume
     unknown          told: unknown        asked: recover_agent_run     idempotent: called again; else told

@@ -5,7 +5,7 @@
     step_start, before_inference
       the model answers; it is asked again, or another one, if it fails (inference.py)
     after_inference, [message], step_end                              commit assistant_turn
-      the round of tools (round.py)                                   commit tool_results, each
+      the round of tools (tool_round.py)                              commit tool_results, each
     run_end                                                           commit run_finished, run_suspended
 
 Everything comes in through `Effects` and the `Mailbox`, everything goes out through the `Workspace`.
@@ -255,7 +255,7 @@ class AgentLoop:
         return next((message.content for message in own), None)
 
     def _cancelled(self, place: Interruption | None = None) -> Termination:
-        """The end of a cancelled run. If the model or its tools were interrupted, the model is told."""
+        """The end of a cancelled run. A note tells the model if it or its tools were interrupted."""
         if place and place.kind in INTERRUPTED:
             self._work.write("user", INTERRUPTED[place.kind], "note")
         return Termination(type="cancelled", interrupted=place)

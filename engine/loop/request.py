@@ -1,9 +1,4 @@
-"""The model's request, made from the conversation. The log is never repaired; the request is. Pure.
-
-Every call that the model once made is answered right behind it: by its result, or, while a person decides,
-when the result came later, or when a crash cut it off, by a text that says so. A result that came later
-stands where it came, as a note to the model, because providers refuse a tool message elsewhere.
-"""
+"""Assembling a model's request: context messages at their places, then the transforms of behaviors. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field

@@ -37,7 +37,7 @@ class Execution:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether another run owns its thread: what it still waits for blocks nobody."""
+        """Whether another run owns its thread: what it still waits for blocks no other run."""
         return self.scope.cancel_called
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from ...reducers.replay import replay
-from ...reducers.sub_agent import SubAgentRef, sub_agents_in
+from ...reducers.sub_agent import sub_agents_in
 from ...reducers.tool_call import ToolCallState, pending_calls
 from ...store.changeset import Executor, Message
 from ...store.errors import NotFound
@@ -64,10 +64,6 @@ class Queries:
         """The runs that the agents of a thread have started, each as its own log has it now."""
         known = sub_agents_in(self._log.state(thread)).runs
         return [sub_agent(self._log, run_id, ref) for run_id, ref in sorted(known.items())]
-
-    def sub_agent(self, run_id: str, ref: SubAgentRef) -> SubAgent:
-        """A sub-agent as its own log has it now."""
-        return sub_agent(self._log, run_id, ref)
 
     def output(self, run_id: str) -> JsonValue:
         """A run's output, or what its agent said last. Raises `NotFound`."""

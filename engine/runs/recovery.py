@@ -1,13 +1,13 @@
-"""Recovery: finds the runs whose process died, and appends what the crash left unsaid (orphan.py: what).
+"""Recovery: finds the runs whose process died, and appends what the crash left unsaid (control/crashed.py).
 
     open, on demand, threadlog recover  ->  running, and its executor holds no lock  ->  `recovered`
 
-One append, behind the last version of the run's thread: of many who recover a run at the same moment one
-writes, and a run that is recovered is an orphan no more. Where the run is to go on, in a next epoch, it
-waits first; whoever has its agent begins that, so a crash in between leaves it to the next one.
+One append, after the last version of the run's thread: if many processes recover a run at the same moment,
+one of them writes, and a recovered run is no orphan any more. A run that is to continue waits first, and a
+runtime that has its agent begins the next epoch; a crash in between leaves that to the next runtime.
 
-A run whose cancellation nobody has taken in is stopped, whatever the policy. A run of an agent that
-`adopts_orphans` goes on elsewhere: it is resumed, by a runtime that has the agent, and left alone by others.
+A run with an unread cancel command is stopped, whatever the policy. A run of an agent that `adopts_orphans`
+is executed elsewhere: a runtime that has the agent resumes it, and the others leave it alone.
 """
 
 import logging
@@ -34,7 +34,7 @@ from .resuming import Resumer
 log = logging.getLogger(__name__)
 
 Orphans = Literal["stop", "ask", "resume", "leave"]
-"""What becomes of runs whose process died when a runtime finds them; see orphan.py. `leave`: nothing."""
+"""What becomes of runs whose process died; see control/crashed.py. `leave`: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

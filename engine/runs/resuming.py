@@ -61,6 +61,7 @@ class Resumer:
         work = Workspace(env.appender, env.effects, Reducers(), _next(row), thread)
         mailbox = env.mailbox(row.run_id, row.control)
         await cancel_waiting(work, mailbox, thread.runs[row.run_id], env.executor)
+        env.agents.release(row.run_id)
 
     def superseding(self, launch: Launch, old: RunRow) -> Launch:
         """The launch of a run that takes a thread from another one, which it ends with its first append."""

@@ -19,6 +19,7 @@ from a2a.types import (
     TaskNotCancelableError,
     TaskNotFoundError,
     TaskPushNotificationConfig,
+    TaskState,
     UnsupportedOperationError,
 )
 from served import (
@@ -173,8 +174,8 @@ async def test_tasks_are_listed_by_context_and_status(planner: Peer, gate: Gate)
     await working(planner, gate, id="m2", context="c2")
     queued = await planner.send(message(id="m3", context="c1"), wait=False)
 
-    async def listed(**wanted: object) -> set[str]:
-        page = await planner.client.list_tasks(ListTasksRequest(**wanted))  # type: ignore[arg-type]
+    async def listed(context_id: str | None = None, status: TaskState | None = None) -> set[str]:
+        page = await planner.client.list_tasks(ListTasksRequest(context_id=context_id, status=status))
         return {task.id for task in page.tasks}
 
     assert await listed(context_id="c1") == {first, queued.id}

@@ -169,7 +169,9 @@ async def test_a_tool_that_says_or_asks_what_cannot_be_kept_has_failed_and_the_r
 async def test_a_tool_may_read_the_conversation_and_does_not_change_it(path: Path) -> None:
     def read(context: ToolContext) -> list[str]:
         messages = context.messages()
-        messages[-1].tool_calls[0].arguments["spoilt"] = True  # type: ignore[index, call-overload]
+        arguments = messages[-1].tool_calls[0].arguments
+        assert isinstance(arguments, dict)
+        arguments["spoilt"] = True
         return [message.role for message in messages]
 
     planner = agent([ToolCall("read", {}, "c1"), ToolCall("read", {}, "c2")], tools=[read])

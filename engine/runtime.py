@@ -91,7 +91,7 @@ class Runtime:
             DefinitionError: two agents have the same name; nothing is replaced.
         """
         registry = Registry(tuple(agents), self.registry.version + 1)
-        await self._parts.connect(registry)
+        await self._open.connect(registry)
         self._agents.current = registry
         return registry
 
@@ -270,6 +270,7 @@ class Runtime:
         Raises:
             NotFound: there is no such run.
         """
+        self._parts.refuse_unentered()
         return self._queries.get_run(run_id)
 
     def active_runs(self, thread: str | None = None) -> list[ActiveRun]:
@@ -311,6 +312,7 @@ class Runtime:
         Raises:
             NotFound: there is no such run.
         """
+        self._parts.refuse_unentered()
         return self._queries.subscribe(run_id, Cursor(*after) if after else None)
 
     def state(self, thread: str, at: int | None = None) -> Any:

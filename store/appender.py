@@ -60,12 +60,13 @@ class Appender:
     def __init__(self, log: Log) -> None:
         self._writer = log.writable()
         self._wakeups: SimpleQueue[bool] = SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name=f"threadlog writer of {log.path.name}")
+        self._name = f"threadlog writer of {log.path.name}"
         self._answered: deque[Receipt] = deque()
         self._delivering = False
 
     async def __aenter__(self) -> Self:
         self._call_soon = _call_soon()
+        self._thread = threading.Thread(target=self._write, name=self._name)
         self._thread.start()
         return self
 

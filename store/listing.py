@@ -59,8 +59,8 @@ class QueuedRow(NamedTuple):
 class RunStatus(NamedTuple):
     """Where a run is, read at one moment."""
 
-    status: Literal["running", "waiting", "queued", "done"]
-    """`done` is also a run that was cancelled in the queue."""
+    status: Literal["starting", "running", "waiting", "queued", "done"]
+    """`starting`: it has commands and is not in the log yet. `done` is also one cancelled in the queue."""
 
     is_cancelled: bool
     """Whether a cancel command is in its control stream that it has not applied."""
@@ -71,13 +71,10 @@ class RunStatus(NamedTuple):
     run: RunRow | None
     """Its row; None if it never began."""
 
-    thread_id: str
-    agent: str | None
+    thread_id: str | None
+    """None while it is starting."""
 
-    @property
-    def applied(self) -> int:
-        """Up to which version of its control stream the run has applied the commands."""
-        return self.run.control if self.run else 0
+    agent: str | None
 
 
 def threads(connection: Connection) -> list[ThreadRow]:
@@ -108,18 +105,13 @@ def run_status(connection: Connection, run_id: str) -> RunStatus | None:
     found = connection.execute(_STATUS, (run_id, CONTROL + run_id)).fetchone()
     *row, cancelled, commands, thread_id, agent = found
     run = _run(row) if row[0] is not None else None
-    if run is None and thread_id is None:
-        return None
-    is_cancelled = (cancelled or 0) > (run.control if run else 0)
-    status = run.status if run else "done" if cancelled else "queued"
-    return RunStatus(
-        status,
-        is_cancelled,
-        commands or 0,
-        run,
-        run.thread_id if run else thread_id,
-        run.agent if run else agent,
-    )
+    if run:
+        is_cancelled = (cancelled or 0) > run.control
+        return RunStatus(run.status, is_cancelled, commands or 0, run, run.thread_id, run.agent)
+    if thread_id:
+        status: Literal["done", "queued"] = "done" if cancelled else "queued"
+        return RunStatus(status, bool(cancelled), commands, None, thread_id, agent)
+    return RunStatus("starting", bool(cancelled), commands, None, None, None) if commands else None
 
 
 def child_ids(connection: Connection, run_id: str) -> list[str]:

@@ -85,7 +85,7 @@ class Writer:
         return append.result()
 
     def submit(self, append: Append) -> None:
-        """Put a append into the queue; the next `commit_waiting`, whoever calls it, answers it."""
+        """Put an append into the queue; the next `commit_waiting`, whoever calls it, answers it."""
         self._waiting.append(append)
 
     def commit_waiting(self) -> None:

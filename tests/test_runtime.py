@@ -11,7 +11,7 @@ from threadlog.engine import Runtime, ToolCall
 from threadlog.reducers import Set, replay
 from threadlog.store import Message
 from threadlog.store.changeset import Interruption, Termination
-from threadlog.store.errors import DefinitionError, RunError, ThreadAlreadyRunning
+from threadlog.store.errors import DefinitionError, LogUnavailable, RunError, ThreadAlreadyRunning
 
 pytestmark = pytest.mark.anyio
 
@@ -198,4 +198,25 @@ def test_a_script_that_has_not_entered_its_runtime_is_told_so(path: Path) -> Non
     runtime = Runtime.open(path, agents=[agent("done")])
     with pytest.raises(RunError, match="not open"):
         runtime.run_sync("planner", "go")
+    runtime.log.close()
+
+
+async def test_a_runtime_is_entered_once(path: Path) -> None:
+    runtime = Runtime.open(path, agents=[agent("done")])
+    async with runtime:
+        with pytest.raises(RunError, match="open already"):
+            await runtime.__aenter__()
+        assert (await (await runtime.start("planner", "go")).result()).output == "done"
+
+    with pytest.raises(LogUnavailable, match="closed"):
+        await runtime.__aenter__()
+
+
+async def test_agents_are_replaced_and_events_followed_only_in_an_open_runtime(path: Path) -> None:
+    runtime = Runtime.open(path, agents=[agent("done")])
+    for call in (runtime.run, runtime.subscribe):
+        with pytest.raises(RunError, match="not open"):
+            call("r1")
+    with pytest.raises(RunError, match="not open"):
+        await runtime.replace([agent("other")])
     runtime.log.close()

@@ -115,8 +115,8 @@ class RecordedCommands:
         self._stream = stream
 
     def should_stop(self) -> bool:
-        is_end = isinstance(self._recording.next_action(), RunMoved)
-        return self._recording.is_cancelled_at(None) and is_end
+        is_cancelled = self._recording.is_cancelled_at(None)
+        return is_cancelled and isinstance(self._recording.next_action(), RunMoved)
 
     def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
         action = self._recording.next_action()

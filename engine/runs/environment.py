@@ -27,6 +27,10 @@ class Tasks:
     def __init__(self) -> None:
         self._group: TaskGroup | None = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._group is not None
+
     def refuse_closed(self) -> TaskGroup:
         """The open task group.
 

@@ -53,7 +53,9 @@ class Execution:
             self.failure = failure if isinstance(failure, LogUnavailable) else None
         elif failure and not _is_ended(self, streams):
             self.failure = failure
-        self.ended = self.events.ended if self.events else None
+        ended = self.events.ended if self.events else None
+        # A subscriber may have kept the events of an earlier epoch.
+        self.ended = ended if ended and ended.version > self.after else None
         self.over.set()
 
     def __repr__(self) -> str:

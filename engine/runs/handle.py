@@ -47,7 +47,9 @@ class Run:
             LogError: its commits failed, so the log does not say how it ended.
             DefinitionError: the process that executed it had another kind of output.
         """
-        self._ended = await self._end_here() or self._ended
+        ended = await self._end_here()
+        if ended and (self._ended is None or ended.version > self._ended.version):
+            self._ended = ended
         if self._ended is None or self._streams.has_gone_on(self._ended):
             self._ended = await self._streams.end(self.run_id, self.thread_id)
         if self._result is None or self._result.version != self._ended.version:

@@ -70,13 +70,13 @@ class Launcher:
         identity = launch.identity
         output_type = launch.registry.agent(launch.agent).output_type
         execution = Execution(identity, launch.mailbox, launch.thread.version, output_type)
-        run = self._env.handle(identity.run_id, identity.thread_id, launch.agent)
-        run.begin(execution)
         if self._is_closed:
             # The task that starts it has not been cancelled yet.
             launch.mailbox.abandon()
         self._env.tasks.start_soon(self._run, launch, execution)
         self._env.executions.add(execution)
+        run = self._env.handle(identity.run_id, identity.thread_id, launch.agent)
+        run.begin(execution)
         return run, execution
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ class Launcher:
 
     def _release(self, execution: Execution) -> None:
         """Let go of what a run kept that is no longer executed here; queued runs may start."""
-        if execution.ended is None or execution.ended.status != "waiting":
+        if not self._waits(execution):
             self._env.agents.release(execution.run_id)
         refusal = execution.opening.refusal
         if isinstance(refusal, LogError):
@@ -138,6 +138,16 @@ class Launcher:
             self._env.wakeups.retry.set()
         elif refusal is None or not self._is_queued(execution.run_id):
             self._env.wakeups.thread_free.set()
+
+    def _waits(self, execution: Execution) -> bool:
+        """Whether the run waits for its next epoch; also if a resume was refused, or that cannot be read."""
+        if execution.ended:
+            return execution.ended.status == "waiting"
+        try:
+            row = self._env.log.run(execution.run_id)
+        except LogError:
+            return True
+        return row is not None and row.status == "waiting"
 
     def _is_queued(self, run_id: str) -> bool:
         try:

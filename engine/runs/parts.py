@@ -10,6 +10,7 @@ from anyio import CancelScope
 
 from ...store.appender import Appender
 from ...store.changeset import Executor
+from ...store.errors import RunError
 from ...store.log import Log
 from ..agents import Registry
 from ..commit import Effects
@@ -53,6 +54,7 @@ class Parts:
         self._followers: list[CancelScope] = []
         self._opened = AsyncExitStack()
         self._connected: set[int] = set()
+        self._is_entered = False
 
     async def connect(self, registry: Registry) -> None:
         """Open the connections of a registry's models; they stay open as long as this is."""
@@ -61,8 +63,20 @@ class Parts:
                 await self._opened.enter_async_context(connection)
                 self._connected.add(id(connection))
 
+    def refuse_unentered(self) -> None:
+        """Pass if events can be followed, or could be until the runtime was left.
+
+        Raises:
+            RunError: the runtime was never entered.
+        """
+        if not self._is_entered:
+            raise RunError("the runtime is not open: its events need `async with Runtime.open(...)`")
+
     async def __aenter__(self) -> Self:
         env = self.environment
+        if env.tasks.is_open:
+            raise RunError("the runtime is open already: enter it once")
+        self._is_entered = True
         async with AsyncExitStack() as self._opened:
             self._opened.callback(env.log.close)
             # Before anything is written, and until all is.

@@ -87,10 +87,12 @@ class Queries:
     def get_run(self, run_id: str) -> Run:
         """The handle of a run. Raises `NotFound`."""
         found = self._log.run_status(run_id)
-        if found is None:
-            execution = self._executed(run_id)
-            return self._env.handle(run_id, execution, None)
-        return self._env.handle(run_id, found.thread_id, found.agent)
+        if found and found.thread_id:
+            return self._env.handle(run_id, found.thread_id, found.agent)
+        execution = self._env.executions.of(run_id)
+        if not (execution or found):
+            raise _unknown(run_id)
+        return self._env.handle(run_id, execution.thread_id if execution else "", None)
 
     def row(self, run_id: str) -> RunRow:
         """The row of a run that has begun. Raises `NotFound`."""
@@ -101,17 +103,15 @@ class Queries:
 
     def status(self, run_id: str) -> Status:
         """Where a run is; `done` is also one that was cancelled in the queue. Raises `NotFound`."""
-        if found := self._log.run_status(run_id):
+        found = self._log.run_status(run_id)
+        if found and found.status != "starting":
             return found.status
-        self._executed(run_id)
-        return "running"
-
-    def _executed(self, run_id: str) -> str:
-        """The thread of a run that begins here and is not in the log yet."""
-        execution = self._env.executions.of(run_id)
-        if execution is None:
+        if self._env.executions.of(run_id):
+            return "running"
+        if found is None:
             raise _unknown(run_id)
-        return execution.thread_id
+        # It has commands only: it was refused before it began.
+        return "done"
 
 
 def _unknown(run_id: str) -> NotFound:

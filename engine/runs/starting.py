@@ -92,6 +92,8 @@ class Starter:
         found = self._env.log.run_status(asked.run_id)
         if found is None:
             return None
+        if found.status == "starting" and not self._env.executions.of(asked.run_id):
+            raise RunError(f"run id {asked.run_id!r} has commands of a run that never began: use a new id")
         is_elsewhere = not asked.is_anywhere and found.thread_id != asked.request.thread_id
         if is_elsewhere or (found.run and found.agent != asked.request.agent):
             raise RunError(
@@ -162,6 +164,8 @@ class Starter:
             # Another caller has started this very run: find it when it is in the log, or try again.
             with suppress(ThreadlogError):
                 await execution.opening.durable()
+            if not execution.opening.is_durable:
+                await execution.over.wait()
             return None
         thread = replay(env.log.read(request.thread_id))
         # From what was read, after which the run begins: what is listed may be newer, or older.
@@ -193,4 +197,5 @@ class Starter:
     async def _superseded(self, old: RunRow, by: str) -> None:
         if execution := self._env.executions.of(old.run_id):
             execution.stop()
+        self._env.agents.release(old.run_id)
         await self._cancelling.cancel_tree(old.run_id, None, f"run {by} took its place")

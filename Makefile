@@ -25,8 +25,8 @@ a2a-js: $(VENV)/developing
 
 # Many processes and hundreds of kills: minutes, where `make test` spends seconds.
 crash: $(VENV)/developing
-	THREADLOG_LONG=1 $(BIN)/python -m pytest tests/test_processes.py tests/test_control_processes.py \
-		tests/test_remote_crash.py tests/test_delegating_processes.py
+	THREADLOG_LONG=1 $(BIN)/python -m pytest tests/store/test_processes.py tests/engine/control/test_processes.py \
+		tests/engine/remote/test_crash.py tests/engine/delegation/test_processes.py
 
 # Logs are hurt in every way there is: about two hours. PARTS="power flips" runs those only; THREADLOG_SEED repeats one.
 campaign: $(VENV)/developing
@@ -34,19 +34,21 @@ campaign: $(VENV)/developing
 
 # Faults are put into the code, one at a time, and the tests named for each must fail: minutes.
 mutations: $(VENV)/developing
-	PYTHONPATH=tests $(BIN)/python -m campaign.mutation
+	PYTHONPATH=tests $(BIN)/python -m campaign.mutants.mutation
 
 bench: $(VENV)/developing
 	$(BIN)/python -m threadlog.tools.bench
 
-# On a regular install: what is typed and tested is what a user gets.
+# On a regular install: what is typed and tested is what a user gets. The tests are typed from within their folder:
+# from here `engine` would be the package, not the folder of its tests.
 check: $(VENV)/developing
 	rm -rf build
 	$(INSTALL) --force-reinstall --no-deps .
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy --strict -p threadlog
-	MYPYPATH=tests $(BIN)/mypy --strict --explicit-package-bases tests
+	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache --strict \
+		--explicit-package-bases .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(MAKE) test
 	$(INSTALL) --no-deps --editable .

@@ -16,17 +16,16 @@ if importlib.util.find_spec("threadlog") is None:
     sys.modules["threadlog"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["threadlog"])
 
-import planner
-from asking import MODELS, running
-from fake_provider import FakeProvider
-from remote_host import RemoteHost, hosting
-
+from support import trip_agents
+from support.provider_requests import MODELS, running
+from support.provider_server import FakeProvider
+from support.remote_host import RemoteHost, hosting
 from threadlog.store import Log
 
 settings.register_profile("dev", deadline=None, max_examples=25)
 # The same examples at every run: what a check finds must not depend on the day.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, print_blob=True)
-# That something is found is enough where faults are put in (campaign/mutation.py): not its smallest example.
+# Where faults are put in (campaign/mutants) it is enough that something is found: not its smallest example.
 settings.register_profile("faults", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
@@ -46,7 +45,7 @@ def log(path: Path) -> Iterator[Log]:
 def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log that runs of an agent have left. Tests only read it."""
     path = tmp_path_factory.mktemp("trips") / "trips.db"
-    planner.make_log(path)
+    trip_agents.make_log(path)
     return path
 
 

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from campaign import __main__ as command
-from campaign.part import Outcome, Part
 from click.testing import CliRunner
+
+from campaign import __main__ as command
+from campaign.parts.part import Outcome, Part
 
 
 @pytest.mark.parametrize("part", command.PARTS)

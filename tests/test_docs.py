@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 import pytest
-from calls import call
 
+from support.command import call
 from threadlog.tools import cli
 
 ROOT = Path(__file__).parent.parent

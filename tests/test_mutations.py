@@ -5,8 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from campaign.mutants import Mutant
-from campaign.mutation import ALL, ROOT, judged
+
+from campaign.mutants.mutant import Mutant
+from campaign.mutants.mutation import ALL, ROOT, judged
 
 QUICK = ("ignore the test operation", "let a run take in an entry twice")
 
@@ -15,7 +16,7 @@ HARMLESS = Mutant(
     "store/patch.py",
     "if index >= end:",
     "if not index < end:",
-    ["test_rfc_6902.py::test_what_the_rfc_does_not_allow_is_refused"],
+    ["store/test_rfc_6902.py::test_what_the_rfc_does_not_allow_is_refused"],
 )
 
 

@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { Role, TaskState } from "@a2a-js/sdk";
 import { ClientFactory } from "@a2a-js/sdk/client";
 
-const agents = fileURLToPath(new URL("../a2a_agents.py", import.meta.url));
+const agents = fileURLToPath(new URL("../support/a2a_agents.py", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "threadlog-"));
 let server, urls;
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
-from . import clock, contention, flips, full, kills, power, soak, writes
-from .part import Outcome, Part
+from campaign.parts import clock, contention, flips, full, kills, power, soak, writes
+from campaign.parts.part import Outcome, Part
 
 ALL: tuple[Part, ...] = (
     power.PART,

@@ -1,0 +1,1 @@
+"""Faults of the disk: what may go wrong, and how it is made to."""

@@ -1,0 +1,1 @@
+"""Faults in the code, and whether the tests catch them."""

@@ -1,0 +1,1 @@
+"""Programs that the campaign starts as processes of their own."""

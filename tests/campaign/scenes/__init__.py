@@ -1,0 +1,1 @@
+"""What runs do while faults come, and what must hold of their log afterwards."""

@@ -1,0 +1,67 @@
+"""What waits for the disk: a fact is told, and a tool is started, when the commit before it has returned."""
+
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+from support.gated_runs import GatedModel, opened, planner
+from support.logs import held_commits
+from threadlog.engine import ScriptedModel, ToolCall
+from threadlog.engine.events.event import AssistantTurn, Event, RunFinished, RunStarted, TextDelta
+from threadlog.engine.runs.handle import Run
+
+pytestmark = pytest.mark.anyio
+
+
+async def at_rest(reached: threading.Event) -> None:
+    """Return when a commit is held, and everybody has done what can be done without it."""
+    await anyio.to_thread.run_sync(reached.wait)
+    await anyio.wait_all_tasks_blocked()
+
+
+async def test_no_fact_is_told_while_its_commit_is_under_way(path: Path) -> None:
+    model, told = GatedModel(), list[type[Event]]()
+
+    async def listen(run: Run) -> None:
+        async for event in run:
+            told.append(type(event))
+
+    async with opened(path, [planner(model)]) as (runtime,), anyio.create_task_group() as tasks:
+        run = await runtime.start("planner", "go", thread="t1")
+        tasks.start_soon(listen, run)
+        asked = await model.asked()
+        with held_commits(runtime.log) as reached:
+            asked.answer("done")
+            await at_rest(reached)
+            assert told == [RunStarted, TextDelta]
+        await run.result()
+
+    assert told == [RunStarted, TextDelta, AssistantTurn, RunFinished]
+
+
+async def test_no_tool_starts_while_the_commit_of_the_one_before_is_under_way(path: Path) -> None:
+    called, go = list[str](), anyio.Event()
+
+    async def first() -> None:
+        called.append("first")
+        await go.wait()
+
+    async def second() -> None:
+        called.append("second")
+
+    model = ScriptedModel([ToolCall("first"), ToolCall("second")], "done")
+    agent = planner(model, tools=[first, second], tool_execution="sequential")
+    async with opened(path, [agent]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        async for event in run:
+            if isinstance(event, AssistantTurn):
+                break
+        with held_commits(runtime.log) as reached:
+            go.set()
+            await at_rest(reached)
+            assert called == ["first"]
+        assert (await run.result()).output == "done"
+
+    assert called == ["first", "second"]

@@ -1,0 +1,81 @@
+"""Runs with the same answers of the world are the same, in an event loop or from a script."""
+
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from support.runs import CALLS, CountedEffects, agent, asking, assert_sound, history, running
+from threadlog.engine import Agent, Runtime, ToolCall, Turn
+from threadlog.engine.events.event import RunResult
+from threadlog.reducers import Set
+from threadlog.store.codec import encode
+
+pytestmark = pytest.mark.anyio
+
+
+def repeatable() -> Agent:
+    behaviors = [asking("step_start", Set("/step", 1)), asking("run_end", Set("/end", [1.5]), name="end")]
+    turns = [
+        [ToolCall("spend", {"amount": 3}), *CALLS],
+        "hello there",
+        ToolCall("none", {}),
+        ValueError("no"),
+    ]
+    return agent(*turns, behaviors=behaviors, tool_execution="sequential")
+
+
+async def repeated(path: Path) -> list[bytes]:
+    planner = repeatable()
+    async with running(path, planner, effects=CountedEffects()) as runtime:
+        for prompt in ("one", "two"):
+            await (await runtime.start("planner", prompt, thread="t1")).result()
+        return [encode(changeset) for changeset in runtime.log.read("t1")]
+
+
+def test_a_run_repeated_with_the_same_answers_of_the_world_has_the_same_bytes(tmp_path: Path) -> None:
+    """law 4: same effects in, same bytes out, under asyncio and trio alike"""
+    contents = [
+        anyio.run(partial(repeated, tmp_path / f"{n}.db"), backend=backend)
+        for n, backend in enumerate(["asyncio", "trio", "asyncio"])
+    ]
+
+    assert contents[0] == contents[1] == contents[2]
+    assert len(contents[0]) == 11
+
+
+def test_a_script_needs_no_event_loop(path: Path) -> None:
+    with Runtime.open(path, agents=[agent(CALLS, "hello")], durability="normal") as runtime:
+        result = runtime.run_sync("planner", "go", thread="t1")
+
+    assert (result.output, result.version) == ("hello", 6)
+    assert_sound(path)
+
+
+def test_a_script_and_an_event_loop_make_the_same_run(tmp_path: Path) -> None:
+    """there is one way to run an agent, and a script only waits for it"""
+    contents = []
+    for name in ("script", "loop"):
+        path, turns = tmp_path / name, [Turn(text="hel", finish_reason="length"), "lo", ValueError("no")]
+        planner = agent(*turns, behaviors=[asking("step_start", Set("/step", 1))])
+        if name == "script":
+            with Runtime.open(path, agents=[planner], effects=CountedEffects()) as runtime:
+                results = [runtime.run_sync("planner", "go", thread="t1") for _ in range(2)]
+        else:
+            results = anyio.run(twice, path, planner)
+        contents.append(([encode(changeset) for changeset in history(path)], results))
+
+    assert contents[0] == contents[1]
+
+
+async def twice(path: Path, planner: Agent) -> list[RunResult]:
+    async with running(path, planner, effects=CountedEffects()) as runtime:
+        return [await (await runtime.start("planner", "go", thread="t1")).result() for _ in range(2)]
+
+
+async def test_a_notebook_has_an_event_loop_that_is_left_alone(path: Path) -> None:
+    with Runtime.open(path, agents=[agent("hello")], durability="normal") as runtime:
+        assert runtime.run_sync("planner", "go").output == "hello"
+
+    assert_sound(path)

@@ -1,0 +1,130 @@
+"""Another writer appends to the thread of a run that goes on. The thread is no longer the run's: it stops."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from support.logs import changeset
+from support.runs import Asking, asking, reasons, running
+from threadlog.engine import Agent, Context, ModelRequest, ScriptedModel, ToolCall
+from threadlog.engine.events.event import AssistantTurn, Event, RunStarted, ToolStarted
+from threadlog.engine.models.model import FinishPart, Part, ToolCallPart
+from threadlog.reducers import Set
+from threadlog.store import ANY, Log, VersionConflict
+
+pytestmark = pytest.mark.anyio
+
+
+def meddle(path: Path, number: int = 1) -> str:
+    """Append to thread t1 through a log of its own, as another process would."""
+    with Log.open(path, durability="normal") as log:
+        for n in range(number):
+            log.append(changeset(f"other{n}"), ANY)
+    return "done"
+
+
+class MeddlingModel:
+    """Meddles while it answers, when the run's beginning is in the log."""
+
+    name = "meddling"
+
+    def __init__(self, path: Path, number: int, *calls: ToolCall) -> None:
+        self.begun = anyio.Event()
+        self._path = path
+        self._number = number
+        self._calls = calls
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+        await self.begun.wait()
+        meddle(self._path, self._number)
+        for call in self._calls:
+            yield ToolCallPart(call)
+        yield FinishPart("stop")
+
+
+async def fenced(path: Path, agent: Agent) -> list[Event]:
+    """A run that meets a conflict: what it told until then."""
+    async with running(path, agent) as runtime:
+        going = await runtime.start("planner", "go", thread="t1")
+        if isinstance(agent.model, MeddlingModel):
+            agent.model.begun.set()
+        with pytest.raises(VersionConflict, match="thread 't1' is at version"):
+            await going.result()
+        return [event async for event in going]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_a_run_stops_when_another_writer_appends_while_a_tool_is_called(
+    path: Path, number: int
+) -> None:
+    def book() -> str:
+        return meddle(path, number)
+
+    told = await fenced(path, Agent("planner", ScriptedModel(ToolCall("book"), "hello"), tools=[book]))
+
+    assert reasons(path) == ["run_started", "assistant_turn", *["edited"] * number]
+    assert [type(event) for event in told] == [RunStarted, AssistantTurn, ToolStarted]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_a_run_stops_when_another_writer_appends_while_the_model_answers(
+    path: Path, number: int
+) -> None:
+    """Its end is not appended either: the thread is somebody else's, and recovery says what became of it.
+    Whoever waits for the result is told of the conflict itself."""
+    end = asking("run_end", Set("/a", 1))
+
+    told = await fenced(path, Agent("planner", MeddlingModel(path, number), behaviors=[end]))
+
+    assert reasons(path) == ["run_started", *["edited"] * number]
+    assert [type(event) for event in told] == [RunStarted]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_no_tool_is_started_when_its_call_could_not_be_logged(path: Path, number: int) -> None:
+    called: list[str] = []
+
+    def book() -> None:
+        called.append("called")
+
+    await fenced(path, Agent("planner", MeddlingModel(path, number, ToolCall("book")), tools=[book]))
+
+    assert called == []
+    assert reasons(path) == ["run_started", *["edited"] * number]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_run_starts_anew_when_another_writer_appends_as_it_begins(path: Path, number: int) -> None:
+    def start(context: Context) -> None:
+        if context.phase == "run_start":
+            meddle(path, number)
+
+    async with running(path, Agent("planner", ScriptedModel("hello"), behaviors=[Asking(start)])) as runtime:
+        await (await runtime.start("planner", "go", thread="t1")).result()
+
+    assert reasons(path) == [*["edited"] * number, "run_started", "assistant_turn", "run_finished"]
+
+
+async def test_the_thread_may_be_run_again_after_a_conflict(path: Path) -> None:
+    await fenced(path, Agent("planner", MeddlingModel(path, 1)))
+
+    async with running(path, Agent("planner", ScriptedModel("hello"))) as runtime:
+        result = await (await runtime.start("planner", "again", thread="t1", if_active="supersede")).result()
+
+    assert (result.output, result.version) == ("hello", 6)
+
+
+async def test_a_run_that_has_lost_its_thread_waits_for_no_behavior(path: Path) -> None:
+    """not even for one that a cancellation would wait for: there is nothing left to be told of"""
+
+    class Late(Asking):
+        async def run_end(self, context: Context) -> None:
+            await anyio.sleep_forever()
+
+    late = Late(lambda context: None)
+    with anyio.fail_after(10):
+        told = await fenced(path, Agent("planner", MeddlingModel(path, 1), behaviors=[late]))
+
+    assert [type(event) for event in told] == [RunStarted]

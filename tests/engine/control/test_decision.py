@@ -1,0 +1,159 @@
+"""Decisions: each question is answered once, by the first decision."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.runs import agent, reasons, run, running, statuses, told, wanting
+from support.waiting_calls import APPROVE, DENY, ERASE, actions, eraser
+from threadlog.engine import Decision, Suspend, ToolCall, tool
+from threadlog.store.errors import ContentError, NotFound, RunError
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("decisions", [[APPROVE, Decision.approve("c9")], [Decision.approve("")]])
+async def test_a_decision_for_nothing_is_refused_and_nothing_of_the_batch_is_written(
+    path: Path, decisions: list[Decision]
+) -> None:
+    first = await run(path, eraser(ERASE))
+
+    async with running(path, eraser()) as runtime:
+        with pytest.raises(RunError, match="asks nothing about"):
+            await runtime.decide(first.run_id, decisions)
+
+    assert reasons(path)[-1] == "run_suspended"
+
+
+async def test_a_decision_that_cannot_be_kept_is_refused(path: Path) -> None:
+    first = await run(path, eraser(ERASE))
+
+    async with running(path, eraser()) as runtime:
+        for result in (float("nan"), object(), "\ud800"):
+            with pytest.raises(ContentError):
+                await runtime.decide(first.run_id, [Decision.approve("c1", result)])
+
+    assert reasons(path)[-1] == "run_suspended"
+
+
+WRONG: list[dict[str, Any]] = [
+    {"approved": "no"},
+    {"approved": "denied"},
+    {"approved": 1},
+    {"approved": None},
+    {"approved": {"approved": False}},
+    {"approved": True, "reason": 5},
+    {"approved": True, "by": 5},
+    {"approved": True, "id": 5},
+]
+
+
+@pytest.mark.parametrize("given", WRONG, ids=repr)
+async def test_a_decision_is_yes_or_no_and_nothing_is_guessed_at(path: Path, given: dict[str, Any]) -> None:
+    """What comes from a form or a chat is made a yes or a no by whoever knows the form. Other systems read
+    texts and objects for the words of a refusal, and take everything else for consent: "no, thanks"."""
+    decision = Decision("c1", **given)
+    first = await run(path, eraser(ERASE))
+    async with running(path, eraser()) as runtime:
+        with pytest.raises(ContentError, match="the decision about 'c1' cannot be kept: "):
+            await runtime.decide(first.run_id, [decision])
+        with pytest.raises(ContentError, match="the decision about 'c1' cannot be kept: "):
+            await runtime.resume(first.run_id, [decision])
+        assert await runtime.cancel(first.run_id)
+
+    assert reasons(path)[-2:] == ["run_suspended", "run_finished"]
+
+
+async def test_an_unknown_run_is_refused(path: Path) -> None:
+    async with running(path, eraser()) as runtime:
+        for ask in (runtime.decide("r9", [APPROVE]), runtime.resume("r9"), runtime.cancel("r9")):
+            with pytest.raises(NotFound, match="there is no run 'r9'"):
+                await ask
+
+
+async def test_the_same_answer_again_changes_nothing(path: Path) -> None:
+    first = await run(path, eraser(ERASE, "gone"))
+
+    async with running(path, eraser("gone")) as runtime:
+        (call,) = runtime.pending(first.run_id)
+        assert call.suspension
+        resumed = await runtime.decide(first.run_id, [APPROVE, APPROVE])
+        assert resumed
+        await resumed.result()
+        await runtime.decide(first.run_id, [APPROVE])
+        await runtime.decide(first.run_id, [Decision.approve(call.suspension.ticket, by="me")])
+
+    assert (len(actions(path, "ToolCallDecided")), told(path)) == (1, ["erased"])
+
+
+@pytest.mark.parametrize("other", [DENY, Decision.approve("c1", 5)])
+async def test_another_answer_is_refused(path: Path, other: Decision) -> None:
+    first = await run(path, eraser(ERASE, "gone"))
+
+    async with running(path, eraser("gone")) as runtime:
+        resumed = await runtime.decide(first.run_id, [APPROVE])
+        assert resumed
+        await resumed.result()
+        with pytest.raises(RunError, match="'c1' is decided already"):
+            await runtime.decide(first.run_id, [other])
+
+    assert len(actions(path, "ToolCallDecided")) == 1
+
+
+async def test_a_batch_that_contradicts_itself_is_refused(path: Path) -> None:
+    first = await run(path, eraser(ERASE))
+
+    async with running(path, eraser()) as runtime:
+        with pytest.raises(RunError, match="'c1' is decided already"):
+            await runtime.decide(first.run_id, [APPROVE, DENY])
+
+    assert reasons(path)[-1] == "run_suspended"
+
+
+async def test_a_decision_counts_once_while_others_are_awaited(path: Path) -> None:
+    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
+    planner = eraser(two, tool_execution="parallel_batch_approval")
+    first = await run(path, planner)
+
+    async with running(path, planner) as runtime:
+        resumed = await runtime.decide(first.run_id, [APPROVE])
+        assert resumed
+        await resumed.result()
+        await runtime.decide(first.run_id, [APPROVE])
+        with pytest.raises(RunError, match="decided already"):
+            await runtime.decide(first.run_id, [DENY])
+
+    assert statuses(path) == {"c1": "resuming", "c2": "suspended"}
+
+
+async def test_a_run_that_is_over_takes_no_decision(path: Path) -> None:
+    first = await run(path, eraser("hello"))
+
+    async with running(path, eraser()) as runtime:
+        with pytest.raises(RunError, match="is over \\(natural_end\\)"):
+            await runtime.decide(first.run_id, [APPROVE])
+
+
+async def test_an_answer_to_one_question_is_none_to_the_next(path: Path) -> None:
+    """the same call asks again: what was said before does not count for it"""
+
+    @tool
+    def never() -> None: ...
+
+    planner = agent(
+        ToolCall("never", id="c1"), tools=[never], behaviors=[wanting("before_tool_execute", Suspend("x"))]
+    )
+    first = await run(path, planner)
+    async with running(path, planner) as runtime:
+        (before,) = runtime.pending(first.run_id)
+        assert before.suspension
+        again = await runtime.decide(first.run_id, [APPROVE])
+        assert again
+        await again.result()
+        await runtime.decide(first.run_id, [Decision.approve(before.suspension.ticket)])
+        second = await runtime.decide(first.run_id, [DENY])
+        assert second
+        result = await second.result()
+
+    assert (result.status, statuses(path)) == ("done", {"c1": "cancelled"})

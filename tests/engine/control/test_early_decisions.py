@@ -1,0 +1,164 @@
+"""Decisions that arrive while the run still works, before or after their call asks."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from support.replay_checks import assert_replays
+from support.runs import Asking, add, agent, erase, running, told
+from support.waiting_calls import ADD, APPROVE, DENY, ERASE, actions, eraser
+from threadlog.engine import Context, Decision, ModelRequest, Run, Runtime, ScriptedModel, ToolCall
+from threadlog.engine.models.model import Part
+from threadlog.reducers.decision import kept_decisions
+from threadlog.store.errors import ContentError, RunError
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def going(path: Path, *turns: Any, **fields: Any) -> AsyncIterator[tuple[Runtime, Run, anyio.Event]]:
+    """A run that stands in its tool `wait` until the event is set."""
+    reached, gone_on = anyio.Event(), anyio.Event()
+
+    async def wait() -> str:
+        reached.set()
+        await gone_on.wait()
+        return "waited"
+
+    planner = agent(*turns, **{"tools": [erase, add, wait], **fields})
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await reached.wait()
+        yield runtime, started, gone_on
+
+
+WAIT = ToolCall("wait", id="w")
+
+
+async def test_a_decision_that_is_none_does_not_reach_a_run_that_goes_on(path: Path) -> None:
+    async with going(path, [ERASE, WAIT], "end") as (runtime, started, gone_on):
+        with pytest.raises(ContentError, match="cannot be kept"):
+            await runtime.decide(started.run_id, [Decision("c1", "no")])  # type: ignore[arg-type]
+        gone_on.set()
+        assert (await started.result()).status == "waiting"
+
+
+async def test_a_call_is_decided_while_the_model_answers(path: Path) -> None:
+    """It goes on when the turn is in the log. Other systems let it go on beside the model, and its result is
+    then in the conversation before the turn that was asked without it."""
+    answering, gone_on = anyio.Event(), anyio.Event()
+
+    class Slow(ScriptedModel):
+        async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+            if request.messages[-1].content == "3":
+                answering.set()
+                await gone_on.wait()
+            async for part in super().stream(request):
+                yield part
+
+    planner = eraser(model=Slow([ERASE, ADD], "one is done", "gone"))
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await answering.wait()
+        await runtime.decide(started.run_id, [APPROVE])
+        gone_on.set()
+        result = await started.result()
+        said = [(m.role, m.content) for m in runtime.messages("t1")]
+
+    assert result.output == "gone"
+    assert said[3:] == [("assistant", "one is done"), ("tool", "erased"), ("assistant", "gone")]
+    await assert_replays(path, planner)
+
+
+async def test_a_call_is_decided_while_its_run_goes_on(path: Path) -> None:
+    async with going(path, [ERASE, WAIT], "gone") as (runtime, started, gone_on):
+        assert await runtime.decide(started.run_id, [APPROVE]) is started
+        gone_on.set()
+        result = await started.result()
+
+    assert (result.output, told(path)) == ("gone", ["waited", "erased"])
+
+
+async def test_an_early_decision_is_kept_until_its_call_asks(path: Path) -> None:
+    """in the log, in one place, by an action: there is no other queue that could be stale"""
+    async with going(path, WAIT, ADD, ERASE, "gone") as (runtime, started, gone_on):
+        await runtime.decide(started.run_id, [APPROVE])
+        gone_on.set()
+        result = await started.result()
+
+    assert (result.output, told(path)) == ("gone", ["waited", "3", "erased"])
+    assert len(actions(path, "DecisionKept")) == 1
+    assert [action.payload["unused"] for action in actions(path, "DecisionTaken")] == [False]
+
+
+async def test_an_early_decision_may_be_given_twice_and_not_be_taken_back(path: Path) -> None:
+    async with going(path, WAIT, ADD, ERASE, "gone") as (runtime, started, gone_on):
+        await runtime.decide(started.run_id, [APPROVE])
+        await runtime.decide(started.run_id, [APPROVE])
+        with pytest.raises(RunError, match="decided already"):
+            await runtime.decide(started.run_id, [DENY])
+        gone_on.set()
+        await started.result()
+
+    assert len(actions(path, "DecisionKept")) == 1
+
+
+async def test_a_decision_that_was_of_no_use_is_recorded_as_unused(path: Path) -> None:
+    async with going(path, WAIT, "end") as (runtime, started, gone_on):
+        await runtime.decide(started.run_id, [Decision.approve("c9")])
+        gone_on.set()
+        await started.result()
+        document = runtime.state("t1")
+
+    assert [action.payload["unused"] for action in actions(path, "DecisionTaken")] == [True]
+    assert kept_decisions(document) == []
+
+
+async def test_a_decision_that_a_cancelled_run_never_saw_is_recorded_as_unused(path: Path) -> None:
+    async with going(path, WAIT) as (runtime, started, _):
+        await runtime.decide(started.run_id, [Decision.approve("c9")])
+        await runtime.cancel(started.run_id)
+        await started.result()
+
+    assert [action.payload["unused"] for action in actions(path, "DecisionTaken")] == [True]
+
+
+async def test_an_early_decision_outlives_a_run_that_waits(path: Path) -> None:
+    other = ERASE.model_copy(update={"id": "c2"})
+    async with going(path, WAIT, other, ERASE, "gone") as (runtime, started, gone_on):
+        await runtime.decide(started.run_id, [APPROVE])
+        gone_on.set()
+        assert (await started.result()).status == "waiting"
+        resumed = await runtime.decide(started.run_id, [Decision.approve("c2")])
+        assert resumed
+        result = await resumed.result()
+
+    assert (result.output, told(path)) == ("gone", ["waited", "erased", "erased"])
+
+
+async def test_a_decision_that_comes_when_a_run_is_about_to_wait_is_not_lost(path: Path) -> None:
+    """a run begins to wait over no decision that it has not seen: it goes on"""
+    deciding: list[Run | None] = []
+    at_the_end, decided = anyio.Event(), anyio.Event()
+
+    class Slow(Asking):
+        async def run_end(self, context: Context) -> None:
+            at_the_end.set()
+            await decided.wait()
+
+    async def decide(runtime: Runtime, run_id: str) -> None:
+        decided.set()
+        deciding.append(await runtime.decide(run_id, [APPROVE]))
+
+    planner = eraser(ERASE, "gone", behaviors=[Slow(lambda context: None)])
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await at_the_end.wait()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(decide, runtime, started.run_id)
+            assert (await started.result()).output == "gone"
+        assert deciding == [started]

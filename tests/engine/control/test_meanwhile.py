@@ -1,0 +1,85 @@
+"""What somebody else does at the very moment at which a changeset is made."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.control_entries import appended, wanted
+from support.gated_runs import GatedModel, entries, opened, planner, waiting
+from support.killed_runs import crashed, recoveries
+from support.logs import changeset
+from threadlog.engine import Decision, Runtime, SystemEffects
+from threadlog.store.errors import RunError
+
+pytestmark = pytest.mark.anyio
+
+
+class Meanwhile(SystemEffects):
+    """Lets something happen once, when a changeset is made: all that it is made from has been read then."""
+
+    def __init__(self) -> None:
+        self.happens: list[Callable[[], object]] = []
+
+    def now(self) -> int:
+        while self.happens:
+            self.happens.pop()()
+        return super().now()
+
+    def clock(self) -> Callable[[], int]:
+        return self.now
+
+
+@pytest.fixture
+def effects() -> Meanwhile:
+    return Meanwhile()
+
+
+async def test_an_orphan_does_not_end_over_words_that_come(path: Path, effects: Meanwhile) -> None:
+    crashed(path, "parallel", "pay")
+    effects.happens = [lambda: appended(path, wanted("r1", kind="steer", content="Be brief"))]
+    async with Runtime.open(path, agents=[], effects=effects) as runtime:
+        (row,) = runtime.log.runs()
+        assert (row.status, row.control) == ("done", 1)
+        assert runtime.messages("t1")[-1].content == "Be brief"
+
+
+async def test_the_evidence_of_an_orphan_has_what_is_written(path: Path, effects: Meanwhile) -> None:
+    crashed(path, "parallel", "pay")
+    effects.happens = [lambda: appended(path, changeset())]
+    async with Runtime.open(path, agents=[], effects=effects):
+        pass
+
+    (end,) = recoveries(path)
+    assert end.orphan
+    assert (end.orphan.version, end.version) == (3, 4)
+
+
+async def test_of_two_other_answers_the_later_one_is_refused(path: Path, effects: Meanwhile) -> None:
+    model, denied = GatedModel(), {"target": "c1", "approved": False}
+    async with opened(path, [planner(model)], effects=effects) as (runtime,):
+        run_id = await waiting(runtime, model)
+        effects.happens = [lambda: appended(path, wanted(run_id, kind="decide", content=denied))]
+        with pytest.raises(RunError, match="decided already"):
+            await runtime.decide(run_id, [Decision.approve("c1")])
+        (await model.asked()).answer("not erased")
+        assert (await runtime.run(run_id).result()).output == "not erased"
+
+    assert [entry.id for entry in entries(path, run_id)] == ["e1"]
+
+
+async def test_a_place_is_not_taken_over_words_that_come(path: Path, effects: Meanwhile) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)], effects=effects) as (runtime,):
+        run_id = await waiting(runtime, model)
+        effects.happens = [lambda: appended(path, wanted(run_id, kind="decide", content=APPROVED))]
+        run = await runtime.start("planner", "go", thread="t1", if_active="supersede")
+        (await model.asked()).answer("done")
+        await run.result()
+        old = runtime.log.run(run_id)
+
+    assert old
+    assert (old.status, old.control) == ("done", 1)
+
+
+APPROVED = {"target": "c1", "approved": True}

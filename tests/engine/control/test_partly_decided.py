@@ -1,0 +1,148 @@
+"""Runs of which some calls wait and others do not: what goes on, and what the model is told."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from support.replay_checks import assert_replays
+from support.runs import Asking, agent, erase, hearing, run, running, said, statuses
+from support.waiting_calls import ADD, AWAITING, ERASE, decided, eraser
+from threadlog.engine import Context, Decision, ModelRequest, Terminate, ToolCall
+from threadlog.engine.agents.behavior import PhaseActions
+from threadlog.engine.events.event import ToolDecided, ToolStarted
+from threadlog.store.changeset import Termination
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_mixed_round_goes_on_and_the_run_waits_at_its_end(path: Path) -> None:
+    requests: list[ModelRequest] = []
+    planner = eraser([ERASE, ADD], hearing(requests, "waiting for you"), hearing(requests, "all done"))
+
+    result = await decided(path, planner, Decision.approve("c1"))
+
+    assert said(requests[0])[2:] == [("tool", AWAITING), ("tool", "3")]
+    # A result that comes later than its turn is a note: providers refuse it anywhere else.
+    late = "The tool call erase (c1) has been answered: erased"
+    assert said(requests[1])[-2:] == [("assistant", "waiting for you"), ("user", late)]
+    assert said(requests[1])[2:4] == [
+        ("tool", "[The result of this call came later: it is further below.]"),
+        ("tool", "3"),
+    ]
+    assert result.output == "all done"
+
+
+async def test_of_two_that_wait_the_decided_one_goes_on_and_the_model_is_told_of_both(path: Path) -> None:
+    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
+    requests: list[ModelRequest] = []
+    planner = eraser(two, hearing(requests, "one is gone"))
+    first = await run(path, planner)
+
+    async with running(path, planner) as runtime:
+        resumed = await runtime.decide(first.run_id, [Decision.approve("c2")])
+        assert resumed
+        result = await resumed.result()
+
+    assert said(requests[0])[2:] == [("tool", AWAITING), ("tool", "erased")]
+    assert (result.status, statuses(path)) == ("waiting", {"c1": "suspended", "c2": "succeeded"})
+    await assert_replays(path, planner)
+
+
+async def test_decided_calls_go_on_in_the_order_of_their_ids(path: Path) -> None:
+    planner = eraser([ToolCall("erase", id=id) for id in ("c3", "c1", "c2")], "done")
+    first = await run(path, planner)
+
+    async with running(path, planner) as runtime:
+        answers = [Decision.approve("c3"), Decision.deny("c1"), Decision.approve("c2")]
+        resumed = await runtime.decide(first.run_id, answers)
+        assert resumed
+        events = [event async for event in resumed]
+
+    gone_on = [(e.call_id, e.decision.approved) for e in events if isinstance(e, ToolDecided)]
+    assert gone_on == [("c3", True), ("c1", False), ("c2", True)]
+    assert {e.call_id for e in events if isinstance(e, ToolStarted)} == {"c2", "c3"}
+    assert statuses(path) == {"c1": "cancelled", "c2": "succeeded", "c3": "succeeded"}
+    await assert_replays(path, planner)
+
+
+async def test_a_run_resumed_without_a_decision_waits_on(path: Path) -> None:
+    requests: list[ModelRequest] = []
+    planner = eraser([ERASE, ADD], "waiting", hearing(requests, "never"))
+    first = await run(path, planner)
+
+    async with running(path, planner) as runtime:
+        result = await (await runtime.resume(first.run_id)).result()
+
+    assert (result.status, requests) == ("waiting", [])
+
+
+@pytest.mark.parametrize("phase", ["before_inference", "after_inference"])
+async def test_a_run_that_would_be_ended_by_a_behavior_waits_instead(path: Path, phase: str) -> None:
+    def end(context: Context) -> PhaseActions:
+        return Terminate() if context.phase == phase and context.step == 1 else None
+
+    result = await run(path, eraser([ERASE, ADD], "text", behaviors=[Asking(end)]))
+
+    assert result.status == "waiting"
+
+
+async def test_a_run_that_would_be_stopped_waits_instead_and_is_stopped_later(path: Path) -> None:
+    planner = eraser([ERASE, ADD], ADD, max_rounds=1)
+
+    result = await decided(path, planner, Decision.approve("c1"))
+
+    assert result.termination == Termination(type="stopped", code="max_rounds_reached")
+
+
+async def test_batch_approval_waits_until_all_are_decided(path: Path) -> None:
+    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
+    planner = eraser(two, "gone", tool_execution="parallel_batch_approval")
+    first = await run(path, planner)
+    async with running(path, planner) as runtime:
+        one = await runtime.decide(first.run_id, [Decision.approve("c2")])
+        assert one
+        assert (await one.result()).status == "waiting"
+        assert statuses(path) == {"c1": "suspended", "c2": "resuming"}
+        other = await runtime.decide(first.run_id, [Decision.deny("c1")])
+        assert other
+        result = await other.result()
+
+    assert (result.output, statuses(path)) == ("gone", {"c1": "cancelled", "c2": "succeeded"})
+
+
+async def test_a_call_that_is_decided_and_waits_for_others_is_not_told_as_interrupted(path: Path) -> None:
+    two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
+    requests: list[ModelRequest] = []
+
+    async def wait() -> str:
+        reached.set()
+        await gone_on.wait()
+        return "waited"
+
+    reached, gone_on = anyio.Event(), anyio.Event()
+    planner = agent(
+        [*two, ToolCall("wait", id="c3")],
+        hearing(requests, "not yet"),
+        tools=[erase, wait],
+        tool_execution="parallel_batch_approval",
+    )
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await reached.wait()
+        await runtime.decide(started.run_id, [Decision.approve("c1")])
+        gone_on.set()
+        await started.result()
+
+    assert said(requests[0])[2:] == [("tool", AWAITING), ("tool", AWAITING), ("tool", "waited")]
+    assert statuses(path) == {"c1": "resuming", "c2": "suspended", "c3": "succeeded"}
+    await assert_replays(path, planner)
+
+
+@pytest.mark.parametrize("execution", ["parallel", "sequential"])
+async def test_without_batches_a_decided_call_goes_on_at_once(path: Path, execution: str) -> None:
+    planner = eraser([ERASE, ADD], ERASE.model_copy(update={"id": "c3"}), "end", tool_execution=execution)
+
+    await decided(path, planner, Decision.approve("c1"))
+
+    assert statuses(path)["c1"] == "succeeded"

@@ -1,0 +1,33 @@
+"""What is said to a run that waits: it goes on with it, and who listens is told."""
+
+from pathlib import Path
+
+import pytest
+
+from support.replay_checks import assert_replays, running
+from support.runs import erase
+from threadlog.engine import Agent, ScriptedModel, ToolCall
+from threadlog.engine.events.event import RunFinished, RunResumed, Steered
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("id", [None, "prompt", "1:2"])
+async def test_what_is_said_to_a_run_that_waits_is_in_its_conversation_and_told(
+    path: Path, id: str | None
+) -> None:
+    """whatever its id: those of the run's own messages are not taken for it"""
+    planner = Agent("planner", ScriptedModel(ToolCall("erase", {}, "c1"), "I listen"), tools=[erase])
+    async with running(path, planner) as runtime:
+        run = await runtime.start("planner", "go", thread="t1")
+        assert (await run.result()).status == "waiting"
+        first = [event async for event in run]
+        await runtime.steer(run.run_id, "hurry", by="ann", id=id)
+        second = [event async for event in run]
+        said = [message.content for message in runtime.messages("t1")]
+
+    assert isinstance(first[-1], RunFinished)
+    assert [event.message.content for event in second if isinstance(event, Steered)] == ["hurry"]
+    assert isinstance(second[0], RunResumed)
+    assert "hurry" in said
+    await assert_replays(path, planner)

@@ -1,0 +1,186 @@
+"""Steering: words to a run while it goes on, waits, or waits for its turn."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from support.gated_runs import ADD, GatedModel, changesets, entries, opened, planner, waiting
+from support.runs import Asking, said
+from threadlog.engine import Context, ModelRequest
+from threadlog.engine.events.event import RunResumed, Steered
+from threadlog.store.errors import NotFound, RunError, RunOver
+
+pytestmark = pytest.mark.anyio
+
+BRIEF = ("user", "Be brief")
+
+
+def heard(request: ModelRequest) -> int:
+    return said(request).count(BRIEF)
+
+
+async def test_words_to_a_run_that_goes_on_are_seen_at_its_next_step_once(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        first = await model.asked()
+        await runtime.steer(run.run_id, "Be brief", by="ann")
+        first.answer(ADD)
+        second = await model.asked()
+        second.answer(ADD.model_copy(update={"id": "c2"}))
+        third = await model.asked()
+        third.answer("three")
+        result = await run.result()
+        steered = [event async for event in run if isinstance(event, Steered)]
+
+    assert [heard(asked.request) for asked in (first, second, third)] == [0, 1, 1]
+    assert said(second.request)[-2:] == [("tool", "3"), BRIEF]
+    assert (result.output, len(steered), steered[0].message.content) == ("three", 1, "Be brief")
+    assert [(entry.kind, entry.by) for entry in entries(path, run.run_id)] == [("steer", "ann")]
+
+
+async def test_words_to_a_run_that_is_about_to_end_give_it_one_more_step(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        first = await model.asked()
+        await runtime.steer(run.run_id, "Be brief")
+        first.answer("a long story")
+        second = await model.asked()
+        second.answer("short")
+        result = await run.result()
+
+    assert said(second.request)[-2:] == [("assistant", "a long story"), BRIEF]
+    assert (result.output, len(changesets(path, run.run_id))) == ("short", 5)
+
+
+async def test_no_run_ends_over_words_that_come_while_its_end_is_made(path: Path) -> None:
+    """The end names the head of the control stream; a behavior is told of an end that does not stand, too."""
+    model, ends = GatedModel(), anyio.Event()
+
+    class Speaking(Asking):
+        async def run_end(self, context: Context) -> None:
+            if not ends.is_set():
+                ends.set()
+                await other.steer(context.run_id, "Be brief")
+
+    agent = planner(model, behaviors=[Speaking(lambda context: None)])
+    async with opened(path, [agent], []) as (runtime, other):
+        run = await runtime.start("planner", "go", thread="t1")
+        (await model.asked()).answer("a long story")
+        second = await model.asked()
+        second.answer("short")
+        result = await run.result()
+
+    assert said(second.request)[-2:] == [("assistant", "a long story"), BRIEF]
+    assert result.output == "short"
+
+
+async def test_a_run_that_waits_goes_on_with_what_it_is_told(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)], []) as (runtime, other):
+        run_id = await waiting(runtime, model)
+        await other.steer(run_id, "Be brief", by="ann")
+        asked = await model.asked()
+        asked.answer("it waits for you")
+        run = runtime.run(run_id)
+        told = [type(event) async for event in run]
+        result = await run.result()
+
+    assert said(asked.request)[-1] == BRIEF
+    assert RunResumed in told
+    # Its question still waits.
+    assert (result.status, result.termination.type) == ("waiting", "suspended")
+
+
+async def test_a_queued_run_begins_with_what_it_is_told(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)], []) as (runtime, other):
+        first = await runtime.start("planner", "go", thread="t1")
+        second = await runtime.start("planner", "go on", thread="t1", if_active="queue")
+        await other.steer(second.run_id, "Be brief")
+        (await model.asked()).answer("gone")
+        asked = await model.asked()
+        asked.answer("gone on")
+        assert (await first.result()).output == "gone"
+        assert (await second.result()).output == "gone on"
+
+    assert said(asked.request)[-2:] == [("user", "go on"), BRIEF]
+
+
+async def test_nothing_is_said_to_a_run_that_is_over_or_unknown(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)], []) as (runtime, other):
+        run = await runtime.start("planner", "go", thread="t1")
+        (await model.asked()).answer("gone")
+        await run.result()
+        for each in (runtime, other):
+            with pytest.raises(RunOver, match="natural_end"):
+                await each.steer(run.run_id, "Be brief")
+            with pytest.raises(NotFound):
+                await each.steer("nobody", "Be brief")
+
+    assert entries(path, run.run_id) == []
+
+
+async def test_nothing_is_said_to_a_queued_run_that_was_cancelled(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        await runtime.start("planner", "go", thread="t1")
+        queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
+        assert await runtime.cancel(queued.run_id)
+        with pytest.raises(RunOver, match="before its turn came"):
+            await runtime.steer(queued.run_id, "Be brief")
+        assert not await runtime.cancel(queued.run_id)
+
+    assert [entry.kind for entry in entries(path, queued.run_id)] == ["start", "cancel"]
+
+
+async def test_the_same_words_with_the_same_id_count_once(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)], []) as (runtime, other):
+        run = await runtime.start("planner", "go", thread="t1")
+        first = await model.asked()
+        for each in (runtime, other, runtime):
+            await each.steer(run.run_id, "Be brief", id="s1")
+            with pytest.raises(RunError, match="'s1' already exists"):
+                await each.steer(run.run_id, "Be long", id="s1")
+        first.answer(ADD)
+        second = await model.asked()
+        await runtime.steer(run.run_id, "Be brief", id="s1")
+        second.answer("three")
+        assert (await run.result()).output == "three"
+
+    assert heard(second.request) == 1
+    assert [entry.id for entry in entries(path, run.run_id)] == ["s1"]
+
+
+async def test_a_run_can_be_cancelled_whatever_ids_its_entries_have(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        await model.asked()
+        await runtime.steer(run.run_id, "Be brief", id="cancel")
+        assert await runtime.cancel(run.run_id)
+        result = await run.result()
+
+    assert result.termination.type == "cancelled"
+    assert [entry.kind for entry in entries(path, run.run_id)] == ["steer", "cancel"]
+
+
+@pytest.mark.parametrize("id", ["prompt", "1:1", "1:2", "1:3", "1:4"])
+async def test_words_are_heard_whatever_their_id(path: Path, id: str) -> None:
+    """An id that another message of the run has, or will have, hides neither."""
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        first = await model.asked()
+        await runtime.steer(run.run_id, "Be brief", id=id)
+        first.answer(ADD)
+        second = await model.asked()
+        second.answer("three")
+        await run.result()
+        conversation = [(message.role, message.content) for message in runtime.messages("t1")]
+
+    assert conversation == [("user", "go"), ("assistant", ""), ("tool", "3"), BRIEF, ("assistant", "three")]

@@ -1,0 +1,56 @@
+"""A listener of a run that is cut off slowly, when somebody else has taken its thread."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from support.gated_runs import GatedModel, opened, planner
+from threadlog.engine import ModelRequest
+from threadlog.engine.events.event import RunFinished
+from threadlog.engine.models.model import Part
+
+pytestmark = pytest.mark.anyio
+
+
+class Slow(GatedModel):
+    """A model that takes its time to be cut off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = anyio.Event()
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+        try:
+            async for part in super().stream(request):
+                yield part
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.let.wait()
+
+
+async def test_listeners_hear_of_an_end_that_was_written_elsewhere_before_the_run_was_cut_off_here(
+    path: Path,
+) -> None:
+    """and after which nothing is committed"""
+    slow, asking = Slow(), GatedModel()
+    async with opened(path, [planner(slow)], [planner(asking)]) as (runtime, other):
+        run = await runtime.start("planner", "go", thread="t1")
+        await slow.asked()
+        ears = [runtime.subscribe(run.run_id)]
+        # Somebody listens to runs that go on elsewhere: one of them ends, and the other says nothing.
+        for thread in ("t2", "t3"):
+            elsewhere = await other.start("planner", "go", thread=thread)
+            ears.append(runtime.subscribe(elsewhere.run_id))
+            await asking.asked()
+        await other.start("planner", "go on", thread="t1", if_active="supersede")
+        await asking.asked()
+        await other.cancel_and_wait(elsewhere.run_id)
+        # It is told of the last commit: so the ones before it were looked at.
+        assert [event async for event in ears.pop()]
+        slow.let.set()
+        with anyio.fail_after(5):
+            told = [event async for event in ears[0]]
+
+    assert isinstance(told[-1], RunFinished)

@@ -1,0 +1,224 @@
+"""A recorded run executed again: nothing is called, and the log answers instead of the world."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from support.ordered_rounds import Relay, calls
+from support.recorded_run import TURNS, base, compared, replayed
+from support.runs import Asking, CountedEffects, add, agent, asking, erase, history, run, running, wanting
+from support.waiting_calls import ERASE, eraser
+from threadlog.engine import (
+    Block,
+    Context,
+    Decision,
+    ModelAnswer,
+    RetryPolicy,
+    ScriptedModel,
+    State,
+    SystemEffects,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+from threadlog.engine.replay.divergence import Diverged
+from threadlog.engine.replay.replay import replay_run
+from threadlog.reducers import Append, Set
+from threadlog.reducers.check import NotChecked
+from threadlog.store import Log
+from threadlog.store.changeset import Usage
+from threadlog.store.errors import EffectError, NotFound
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_nothing_is_called_again(path: Path) -> None:
+    called: list[int] = []
+
+    def note(n: int) -> ToolResult:
+        called.append(n)
+        return ToolResult(n, [Append("/called", n)])
+
+    class Once(ScriptedModel):
+        def stream(self, request: Any) -> Any:
+            called.append(0)
+            return super().stream(request)
+
+    planner = agent(tools=[note], model=Once([ToolCall("note", {"n": n}) for n in (1, 2)], "hello"))
+    await run(path, planner)
+    before = sorted(called)
+
+    assert await replayed(path, planner) is None
+    assert sorted(called) == before == [0, 0, 1, 2]
+
+
+async def test_no_time_passes_and_no_id_is_made(path: Path) -> None:
+    """a run of the real world, with waits between its attempts, is executed again from the log alone"""
+    planner = agent(TimeoutError("late"), *TURNS, retry=RetryPolicy(backoff=0))
+
+    await run(path, planner, effects=SystemEffects())
+
+    assert await replayed(path, planner) is None
+
+
+@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]])
+async def test_calls_of_a_round_end_in_the_order_of_the_log(path: Path, order: list[str]) -> None:
+    planner = agent(calls("a", "b"), tools=[Relay(*order).act])
+    await run(path, planner)
+
+    assert await replayed(path, planner) is None
+
+
+async def test_calls_that_can_no_longer_end_in_that_order_are_a_difference(path: Path) -> None:
+    """it does not wait for ever for what cannot come"""
+    planner = agent(calls("a", "b"), tools=[Relay("b", "a").act], behaviors=[Asking(lambda context: None)])
+    await run(path, planner)
+
+    with anyio.fail_after(10):
+        found = await replayed(path, replace(planner, behaviors=[BlockB()]))
+    assert isinstance(found, Diverged)
+    assert (found.version, found.pointer) == (3, "/actions/0/action")
+
+
+class BlockB(Asking):
+    def __init__(self) -> None:
+        super().__init__(lambda context: None)
+
+    def before_tool_execute(self, context: Context) -> Any:
+        return Block("no") if context.call and context.call.id == "b" else None
+
+
+async def test_a_run_that_waited_and_went_on_is_executed_in_all_its_epochs(path: Path) -> None:
+    planner = eraser(ERASE, "gone")
+    first = await run(path, planner)
+    async with running(path, planner) as runtime:
+        assert await replay_run(runtime.log, first.run_id, [planner]) is None
+        resumed = await runtime.decide(first.run_id, [Decision.deny("c1", "no", by="me")])
+        assert resumed
+        await resumed.result()
+
+    assert await replayed(path, planner) is None
+    found = await replayed(path, eraser(instructions="other"))
+    assert isinstance(found, Diverged)
+    free = eraser(tools=[_free(), add])
+    assert isinstance(await replayed(path, free), Diverged)
+
+
+def _free() -> Any:
+    async def unasked(amount: int = 0) -> str:
+        """Erase."""
+        return "erased"
+
+    unasked.__name__ = erase.name
+    return Tool(unasked)
+
+
+async def test_an_agent_that_is_not_here_is_not_checked(path: Path) -> None:
+    await run(path, base())
+
+    found = await replayed(path, base(name="writer"))
+
+    assert isinstance(found, NotChecked)
+    assert (found.thread_id, found.version) == ("t1", 1)
+    assert "the agent 'planner' is not here" in str(found)
+
+
+async def test_a_run_that_still_goes_on_is_not_checked(path: Path) -> None:
+    reached = anyio.Event()
+
+    async def wait() -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    planner = agent(ToolCall("wait"), tools=[wait])
+    async with running(path, planner) as runtime:
+        started = await runtime.start("planner", "go", thread="t1")
+        await reached.wait()
+        found = await replay_run(runtime.log, started.run_id, [planner])
+
+    assert isinstance(found, NotChecked)
+    assert "the run has not ended" in str(found)
+
+
+async def test_an_unknown_run_is_refused(path: Path) -> None:
+    await run(path, base())
+
+    with Log.open(path, readonly=True) as log, pytest.raises(NotFound):
+        await replay_run(log, "r9", [base()])
+
+
+class Weather(Asking):
+    """Asks the world, and does as it says; if the world does not answer, it says that."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__(lambda context: None)
+        self.asked = 0
+        self._answers = list(answers)
+
+    async def _look(self) -> Any:
+        self.asked += 1
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def step_start(self, context: Context) -> State:
+        try:
+            return State(Set("/weather", await context.effect("weather", self._look)))
+        except EffectError as err:
+            return State(Set("/weather", f"unknown: {err}"))
+
+
+MODEL_ANSWER = ModelAnswer("rain", Usage(input_tokens=3))
+
+
+@pytest.mark.parametrize(
+    "answer", ["rain", {"b": 1, "a": [1.5]}, None, ValueError("no luck"), math.nan, MODEL_ANSWER]
+)
+async def test_what_a_behavior_asked_the_world_is_served_from_the_log(path: Path, answer: Any) -> None:
+    weather = Weather(answer, "sun")
+    planner = base(behaviors=[weather])
+    await run(path, planner)
+
+    assert await replayed(path, planner) is None
+    assert weather.asked == 2
+    assert [effect.name for changeset in history(path) for effect in changeset.effects] == [
+        "asking:weather"
+    ] * 2
+
+
+async def test_two_questions_before_one_commit_are_answered_in_their_order(path: Path) -> None:
+    class Twice(Weather):
+        async def step_start(self, context: Context) -> State:
+            return State(Set("/weather", [await context.effect("weather", self._look) for _ in range(2)]))
+
+    planner = base(behaviors=[Twice("rain", "sun", "snow", "fog")])
+    await run(path, planner)
+
+    assert await replayed(path, planner) is None
+
+
+async def test_a_question_that_was_not_asked_then_is_a_difference(path: Path) -> None:
+    found = await compared(
+        path, base(behaviors=[wanting("none", name="asking")]), base(behaviors=[Weather()])
+    )
+
+    assert (found.version, found.logged, found.now) == (2, "assistant_turn", "a question 'asking:weather'")
+
+
+async def test_a_question_that_is_not_asked_any_more_is_a_difference(path: Path) -> None:
+    today = base(behaviors=[asking("step_start", Set("/weather", "rain"))])
+
+    found = await compared(path, base(behaviors=[Weather("rain", "rain")]), today)
+
+    assert (found.version, found.pointer) == (2, "/effects")
+
+
+async def test_a_run_on_counted_effects_and_one_on_the_world_are_both_repeatable(path: Path) -> None:
+    await run(path, base(), effects=CountedEffects())
+
+    assert await replayed(path, base()) is None

@@ -1,0 +1,161 @@
+"""A run that was stopped or cancelled goes on in its next epoch; one that came to its end does not."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from support.gated_runs import ERASE, GatedModel, changesets, opened, planner
+from support.replay_checks import listening, running
+from support.runs import said
+from threadlog.engine import Decision, Runtime, ToolCall
+from threadlog.store.errors import RunError, RunOver
+
+pytestmark = pytest.mark.anyio
+
+ADD = ToolCall("add", {"a": 1, "b": 1})
+
+
+async def test_a_cancelled_run_goes_on_with_what_it_is_told_now(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)], [planner(model)]) as (runtime, other):
+        run = await runtime.start("planner", "go", thread="t1")
+        await model.asked()
+        assert await other.cancel_and_wait(run.run_id, by="ann")
+        again = await other.resume(run.run_id, prompt="go on")
+        asked = await model.asked()
+        asked.answer("gone on")
+        result = await again.result()
+
+    assert (result.status, result.output) == ("done", "gone on")
+    assert said(asked.request)[-1] == ("user", "go on")
+    assert {each.epoch for each in changesets(path, run.run_id)} == {1, 2}
+
+
+async def test_a_run_cancelled_again_in_its_next_epoch_ends_again(path: Path) -> None:
+    """what cancelled the first epoch has had its effect, and no other"""
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        for epoch in (1, 2, 3):
+            await model.asked()
+            assert await runtime.cancel_and_wait(run.run_id)
+            assert runtime.log.open_runs() == []
+            if epoch < 3:
+                await runtime.resume(run.run_id)
+
+    assert [each.epoch for each in changesets(path, run.run_id) if each.reason == "run_finished"] == [1, 2, 3]
+
+
+async def test_a_run_that_a_policy_stopped_goes_on(path: Path) -> None:
+    model, requests = listening(ADD, ADD, "done")
+    async with running(path, planner(model, max_rounds=1)) as runtime:
+        run = await runtime.start("planner", "go", thread="t1")
+        assert (await run.result()).termination.code == "max_rounds_reached"
+        await runtime.resume(run.run_id, prompt="one more")
+        assert (await run.result()).termination.code == "max_rounds_reached"
+        await runtime.resume(run.run_id)
+        assert (await run.result()).output == "done"
+
+    assert len(requests) == 3
+
+
+async def test_what_does_not_wait_and_was_not_stopped_does_not_go_on(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        ended = await runtime.start("planner", "go", thread="ended")
+        goes_on = await runtime.start("planner", "go", thread="goes on")
+        waits = await runtime.start("planner", "go", thread="waits")
+        for said in ("done", None, ERASE):
+            asked = await model.asked()
+            if said:
+                asked.answer(said)
+        await ended.result()
+        await waits.result()
+        before = runtime.log.position()
+        for run, prompt in ((ended, ""), (goes_on, "go on"), (waits, "go on")):
+            with pytest.raises(RunError):
+                await runtime.resume(run.run_id, prompt=prompt)
+        assert runtime.log.position() == before
+
+
+async def test_a_stopped_run_behind_which_another_came_does_not_go_on(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        first = await runtime.start("planner", "go", thread="t1")
+        second = await runtime.start("planner", "go", thread="t1", if_active="supersede")
+        for _ in range(2):
+            with pytest.raises(RunError, match="has a later run"):
+                await runtime.resume(first.run_id)
+            await runtime.cancel_and_wait(second.run_id)
+
+
+async def test_a_run_goes_on_under_the_run_that_wants_it_now(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        parents = [await runtime.start("planner", "go", thread=f"parent {n}") for n in range(2)]
+        child = await runtime.start("planner", "go", thread="child", parent=parents[0].run_id)
+        await runtime.cancel_and_wait(parents[0].run_id)
+        await child.result()
+        with pytest.raises(RunOver):
+            await runtime.resume(child.run_id, parent=parents[0].run_id)
+        await runtime.resume(child.run_id, parent=parents[1].run_id)
+        assert [row.run_id for row in runtime.log.children(parents[1].run_id)] == [child.run_id]
+        await runtime.cancel_and_wait(parents[1].run_id)
+        assert (await child.result()).termination.type == "cancelled"
+
+
+async def test_a_question_that_was_cancelled_is_not_asked_any_more(path: Path) -> None:
+    model = GatedModel()
+    async with opened(path, [planner(model)]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        (await model.asked()).answer(ERASE)
+        await run.result()
+        (call,) = runtime.pending(run.run_id)
+        await runtime.cancel_and_wait(run.run_id)
+        with pytest.raises(RunError):
+            await runtime.resume(run.run_id, [Decision.approve(call.call_id)])
+        await runtime.resume(run.run_id)
+        (await model.asked()).answer("done")
+        assert (await run.result()).output == "done"
+
+
+async def test_a_run_of_an_id_is_started_once_whoever_starts_it(path: Path) -> None:
+    async def start(runtime: Runtime) -> None:
+        run = await runtime.start("planner", "go", thread="t1", id="r1", if_active="queue")
+        begun.append(run.run_id)
+
+    begun = list[str]()
+    async with opened(path, [planner()], [planner()]) as (runtime, other):
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                for each in (runtime, other, runtime, other):
+                    tasks.start_soon(start, each)
+            for thread, agent in (("t2", "planner"), ("t1", "nobody")):
+                with pytest.raises(RunError):
+                    await runtime.start(agent, "go", thread=thread, id="r1")
+            assert [row.run_id for row in runtime.active_runs()] == ["r1"]
+            await runtime.cancel_and_wait("r1")
+            assert (await other.start("planner", "go", thread="t1", id="r1")).run_id == "r1"
+
+    assert begun == ["r1"] * 4
+    assert [each.reason for each in changesets(path, "r1")] == ["run_started", "run_finished"]
+
+
+async def test_of_two_that_let_a_run_go_on_at_the_same_moment_one_does(path: Path) -> None:
+    refused = list[RunError]()
+
+    async def resume() -> None:
+        try:
+            await runtime.resume(run.run_id)
+        except RunError as err:
+            refused.append(err)
+
+    async with opened(path, [planner()]) as (runtime,):
+        run = await runtime.start("planner", "go", thread="t1")
+        await runtime.cancel_and_wait(run.run_id)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(resume)
+
+    assert len(refused) == 2

@@ -1,0 +1,37 @@
+"""What SQLite does not show: that a commit has come to the disk. Its flushes are counted below it."""
+
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from campaign.faults.injection import built, preloaded
+from support.programs import command, environment
+
+APPENDS = 30
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("faults"))
+
+
+def flushes(library: Path, path: Path, durability: str) -> list[int]:
+    """How many there had been when each of the appends was acknowledged."""
+    begin, env = command("flush_counter.py", path, durability, APPENDS), environment(**preloaded(library))
+    done = subprocess.run(begin, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return list(map(int, done.stdout.split()))
+
+
+def test_every_acknowledged_append_was_flushed(library: Path, path: Path) -> None:
+    counts = flushes(library, path, "full")
+
+    assert len(counts) == APPENDS
+    assert all(before < after for before, after in pairwise(counts))
+
+
+def test_whoever_asks_for_less_durability_waits_for_no_flush(library: Path, path: Path) -> None:
+    """which shows that it is those of the appends that are counted"""
+    assert len(set(flushes(library, path, "normal"))) == 1

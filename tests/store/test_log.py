@@ -1,0 +1,206 @@
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from support.logs import append_all, by_thread, changeset, dump, fresh_log, numbered, patched, setting
+from support.strategies import histories
+from threadlog.store import ANY, Changeset, Log, VersionConflict
+from threadlog.store.errors import ChangesetExists, ContentError, PatchError
+
+
+def ids(changesets: Any) -> list[str]:
+    return [item.id for item in changesets]
+
+
+@given(histories())
+def test_a_log_gives_back_what_was_appended(history: list[Changeset]) -> None:
+    """read(thread) is what was appended to it, in order, at versions 1, 2, 3, …"""
+    with fresh_log() as log:
+        append_all(log, history)
+
+        expected = by_thread(history)
+        assert {name: list(log.read(name)) for name in expected} == expected
+        assert [row.thread_id for row in log.threads()] == [n for n in expected if "/" not in n]
+
+
+@given(histories(longest=4), histories(longest=4))
+def test_an_append_never_changes_what_an_earlier_read_returned(
+    history: list[Changeset], more: list[Changeset]
+) -> None:
+    """read(thread, until=v), state(thread, at=v) and entries up to p are the same before and after"""
+    with fresh_log() as log:
+        append_all(log, history)
+        heads, end = {row.thread_id: row.version for row in log.threads()}, log.position()
+
+        def looked() -> list[Any]:
+            seen: list[Any] = [entry for entry in log.entries() if entry.position <= end]
+            for thread, version in heads.items():
+                seen += [list(log.read(thread, until=version)), log.state(thread, at=version)]
+            return seen
+
+        before = looked()
+        for number, item in enumerate(more):
+            with suppress(PatchError):
+                log.append(item.model_copy(update={"id": f"more{number}"}), ANY)
+
+        assert looked() == before
+
+
+def test_the_value_of_a_state_is_the_callers_own(log: Log) -> None:
+    given: dict[str, Any] = {"list": [1]}
+    log.append(setting("/a", given), 0)
+    log.state("t1")["a"]["list"].append(2)
+    given["list"].append(3)
+
+    log.append(patched({"op": "add", "path": "/a/list/-", "value": 4}, id="c2"), 1)
+
+    assert log.state("t1") == {"a": {"list": [1, 4]}}
+
+
+def test_a_changeset_that_is_changed_after_its_append_changes_nothing_in_the_log(log: Log) -> None:
+    item = setting("/a", [1])
+    log.append(item, 0)
+
+    item.patches[0].operations[0]["value"] = [2]
+    log.append(patched({"op": "test", "path": "/a", "value": [1]}, id="c2"), 1)
+
+    assert log.state("t1") == {"a": [1]}
+
+
+def test_a_stale_writer_is_refused_and_learns_what_came_between(log: Log, path: Path) -> None:
+    log.append(numbered(3), 0)
+    before = dump(path)
+
+    with pytest.raises(VersionConflict) as refused:
+        log.append(changeset("late"), 1)
+
+    conflict = refused.value
+    assert (conflict.thread_id, conflict.expected, conflict.actual) == ("t1", 1, 3)
+    assert [(item.version, item.id) for item in conflict.between] == [(2, "t1 2"), (3, "t1 3")]
+    assert dump(path) == before
+
+
+@pytest.mark.parametrize("expected", [-1, 1, 4])
+def test_a_version_that_is_not_the_threads_is_refused(log: Log, expected: int) -> None:
+    log.append(numbered(2), 0)
+
+    with pytest.raises(VersionConflict):
+        log.append(changeset("late"), expected)
+
+    assert log.head("t1") == 2
+
+
+def test_where_order_does_not_matter_an_append_goes_behind_the_last(log: Log) -> None:
+    assert [log.append(item, ANY) for item in numbered(3)] == [1, 2, 3]
+
+
+def test_the_same_append_again_changes_nothing_and_gives_its_version(log: Log, path: Path) -> None:
+    first, second, third = numbered(3)
+    log.append([first, second], 0)
+    log.append(third, 2)
+    before = dump(path)
+
+    again = [log.append([first, second], 0), log.append(second, ANY), log.append(third, 7)]
+
+    assert again == [2, 2, 3]
+    assert dump(path) == before
+
+
+@pytest.mark.parametrize("thread", ["t1", "t2"])
+def test_an_id_with_other_content_is_refused(log: Log, path: Path, thread: str) -> None:
+    log.append(changeset("c1"), 0)
+    before = dump(path)
+
+    with pytest.raises(ChangesetExists, match="'c1' is version 1 of thread 't1'"):
+        log.append(changeset("c1", thread, at=1), ANY)
+
+    assert dump(path) == before
+
+
+def test_an_append_of_which_a_part_is_there_is_refused(log: Log) -> None:
+    first, second = numbered(2)
+    log.append(first, 0)
+
+    with pytest.raises(ChangesetExists, match="a part"):
+        log.append([first, second], 0)
+
+    assert log.head("t1") == 1
+
+
+def test_several_changesets_are_appended_together(log: Log) -> None:
+    assert log.append(numbered(3), 0) == 3
+    assert ids(log.read("t1")) == ["t1 1", "t1 2", "t1 3"]
+
+
+def test_of_several_changesets_all_are_appended_or_none(log: Log, path: Path) -> None:
+    log.append(setting("/a", 1), 0)
+    before = dump(path)
+    fits = setting("/b", 1, id="c2")
+
+    with pytest.raises(PatchError):
+        log.append([fits, patched({"op": "remove", "path": "/nowhere"}, id="c3")], 1)
+
+    assert dump(path) == before
+    assert log.append(fits, 1) == 2
+
+
+@pytest.mark.parametrize(
+    "changesets",
+    [
+        [],
+        [changeset("c1"), changeset("c2", "t2")],
+        [changeset("c1"), changeset("c1")],
+        changeset("c1", ""),
+        [changeset("c1", ""), changeset("c2", "")],
+    ],
+)
+def test_an_append_is_to_one_named_thread_under_ids_of_their_own(log: Log, changesets: Any) -> None:
+    with pytest.raises(ContentError):
+        log.append(changesets, ANY)
+
+    assert log.position() == 0
+
+
+def test_an_append_may_depend_on_the_heads_of_other_threads(log: Log, path: Path) -> None:
+    log.append(numbered(2, "t2"), 0)
+    assert log.append(changeset("c1"), 0, heads={"t2": 2, "new": 0}) == 1
+    before = dump(path)
+
+    with pytest.raises(VersionConflict) as refused:
+        log.append(changeset("c2"), 1, heads={"t2": 1})
+
+    assert (refused.value.thread_id, ids(refused.value.between)) == ("t2", ["t2 2"])
+    assert dump(path) == before
+
+
+def test_another_log_on_the_same_file_is_seen_at_once(log: Log, path: Path) -> None:
+    log.append(setting("/n", 1), 0)
+    with Log.open(path) as other:
+        other.append(setting("/n", 2, id="c2"), 1)
+        with pytest.raises(VersionConflict):
+            log.append(changeset("c3"), 1)
+        log.append(patched({"op": "test", "path": "/n", "value": 2}, id="c3"), 2)
+
+        assert other.append(changeset("c4"), 3, heads={"t1": 3}) == 4
+        assert log.head("t1") == 4
+
+
+def test_a_head_that_another_log_moved_is_seen_at_once(log: Log, path: Path) -> None:
+    log.append(numbered(1, "t2"), 0)
+    with Log.open(path) as other:
+        other.append(changeset("c2", "t2"), 1)
+
+    with pytest.raises(VersionConflict):
+        log.append(changeset("c3"), 0, heads={"t2": 1})
+
+
+def test_appends_from_many_threads_at_once_are_gapless(log: Log) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: log.append(changeset(str(n)), ANY), range(200)))
+
+    assert sorted(answers) == list(range(1, 201))
+    assert {int(item.id): item.version for item in log.read("t1")} == dict(enumerate(answers))

@@ -1,0 +1,190 @@
+"""`threadlog follow`: the facts of a run at another terminal."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.command import Called, assert_refused, bytes_of, call, ended, start
+from support.hostile_text import plain
+from support.programs import environment
+from support.terminals import TRAVELLER, asked, followed_until, held, make_evil, queue_behind, row
+from threadlog.engine.events.facts import facts
+from threadlog.store import Log
+from threadlog.store.listing import RunRow
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    return tmp_path / "log.db"
+
+
+@pytest.fixture
+def waiting(db: Path) -> RunRow:
+    """A run that waits for a person, on thread `bill`; no process is there."""
+    call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {db}")
+    return row(db)
+
+
+def told(db: Path) -> list[str]:
+    """The cursors of all facts of the log."""
+    with Log.open(db, readonly=True) as log:
+        found = [fact.cursor for item in log.read(row(db).thread_id) for fact in facts(item)]
+    return [f"{cursor.version}.{cursor.number}" for cursor in found]
+
+
+def cursors(out: str) -> list[str]:
+    return [line.split()[0] for line in out.splitlines()]
+
+
+def test_a_run_that_is_over_is_told_whole_a_line_for_each_fact(db: Path) -> None:
+    call(f"run {TRAVELLER}:booker 'a night' --thread trip --db {db}")
+    run_id = row(db).run_id
+    before = bytes_of(db)
+
+    followed = call(f"follow {run_id} --db {db}", width=20)
+
+    assert (followed.code, followed.err) == (0, "")
+    assert [line.split(maxsplit=1)[1] for line in followed.out.splitlines()] == [
+        f"run {run_id} begins on thread trip",
+        'assistant: → book({"city": "Kyoto"})',
+        'book succeeded: "booked Kyoto"',
+        "assistant: Kyoto is booked.",
+        'the run is over: natural_end, "Kyoto is booked."',
+    ]
+    assert cursors(followed.out) == told(db)
+    assert bytes_of(db) == before
+
+
+def test_whoever_names_the_last_fact_seen_gets_the_rest(db: Path) -> None:
+    call(f"run {TRAVELLER}:booker 'a night' --db {db}")
+    follow = f"follow {row(db).run_id} --db {db}"
+    every = call(follow).out.splitlines(keepends=True)
+
+    for n, line in enumerate(every, 1):
+        assert call(f"{follow} --after {line.split()[0]}").out == "".join(every[n:])
+
+
+def test_for_machines_every_line_is_one_fact(db: Path, waiting: RunRow) -> None:
+    call(f"cancel {waiting.run_id} --db {db}")
+
+    lines = [json.loads(line) for line in call(f"follow {waiting.run_id} --json --db {db}").out.splitlines()]
+
+    assert [(line["cursor"], line["fact"]) for line in lines[:3]] == [
+        ("1.0", "RunStarted"),
+        ("2.0", "AssistantTurn"),
+        ("3.0", "ToolSuspended"),
+    ]
+    assert lines[2]["suspension"]["parameters"] == {"amount": 7}
+    assert lines[-1]["result"]["termination"]["type"] == "cancelled"
+
+
+def test_a_follower_that_was_killed_misses_nothing_and_hears_nothing_twice(db: Path) -> None:
+    with held(db, "payer") as run_id:
+        first = followed_until(db, run_id, "waits for a person")
+        rest = start(f"follow {run_id} --after {first[-1].split()[0]} --db {db}")
+        call(f"decide {run_id} {asked(db)['ticket']} --approve --by ann --db {db}")
+        heard = ended(rest)
+
+    assert (heard.code, heard.err) == (0, "")
+    assert cursors("\n".join(first)) + cursors(heard.out) == told(db)
+    assert "is approved by ann" in heard.out
+
+
+def test_ctrl_c_ends_the_following_and_not_the_run(db: Path, waiting: RunRow) -> None:
+    with start(f"follow {waiting.run_id} --db {db}") as process:
+        assert process.stdout
+        while "waits for a person" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        followed = ended(process)
+
+    assert (followed.code, followed.out, followed.err.strip()) == (130, "", "")
+    assert row(db).status == "waiting"
+
+
+def test_a_run_is_followed_from_before_its_turn_comes(db: Path, waiting: RunRow) -> None:
+    queued = queue_behind(db)
+    follower = start(f"follow {queued} --db {db}")
+
+    call(f"cancel {waiting.run_id} --db {db}")
+    with held(db, "booker"):
+        followed = ended(follower)
+
+    assert followed.code == 0
+    assert "the run is over: natural_end" in followed.out.splitlines()[-1]
+
+
+def test_a_run_that_was_cancelled_before_its_turn_has_nothing_to_tell(db: Path, waiting: RunRow) -> None:
+    queued = queue_behind(db)
+    call(f"cancel {queued} --db {db}")
+
+    assert call(f"follow {queued} --db {db}")[:2] == (0, "")
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
+def test_where_no_lock_can_be_taken_a_follower_is_told_what_it_cannot_see(public: Path) -> None:
+    path = public / "log.db"
+    call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {path}")
+    run_id = row(path).run_id
+    for left in public.glob("log.db-*"):
+        left.unlink()
+    public.chmod(0o555)
+
+    followed = as_a_stranger(f"follow {run_id} --db {path}")
+
+    assert (followed.code, followed.out.splitlines()[-1]) == (4, "4.0   the run waits for a person")
+    assert_refused(followed, 4)
+
+
+STRANGER = """
+import os, sys
+from threadlog.tools.cli import main
+from support.command import call
+call("runs --help")
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+main()
+"""
+
+
+def as_a_stranger(command: str) -> Called:
+    arguments = [sys.executable, "-c", STRANGER, *shlex.split(command)]
+    env, pipe = environment(COLUMNS="200"), subprocess.PIPE
+    return ended(subprocess.Popen(arguments, stdout=pipe, stderr=pipe, encoding="utf-8", env=env))
+
+
+def test_no_run_is_followed_from_a_version_that_is_not_there(db: Path, waiting: RunRow) -> None:
+    assert_refused(call(f"follow {waiting.run_id} --after 5.0 --db {db}"), 3)
+    assert_refused(call(f"follow {waiting.run_id} --after {10**17}.0 --db {db}"), 3)
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("evil") / "evil.db"
+    make_evil(path)
+    return path
+
+
+def test_what_is_followed_is_shown_and_not_obeyed(evil: Path) -> None:
+    lines = followed_until(evil, row(evil).run_id, "waits for a person")
+
+    assert len(lines) == 4
+    assert {char for line in lines for char in line if not plain(char)} == set()

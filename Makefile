@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SOURCES := __init__.py engine reducers store tools tests
+SOURCES := __init__.py errors.py engine reducers store tools tests
 WORKERS ?= 2
 
 .PHONY: demo test a2a-js crash campaign mutations check bench format clean

@@ -1,9 +1,21 @@
-"""threadlog: replayable agent runs. Everything a run did, saw and decided is one append-only log.
+"""threadlog: agent runs that can be replayed, from one append-only log in one SQLite file.
 
-store      the ground: what a changeset is, and the log that keeps it
+store      the log: changesets, and the SQLite file that holds them
 reducers   the rules: action -> patch, changesets -> state. Pure
-engine     the shell: runs agents; the only floor that touches the world
+engine     runs agents; the only package that touches the world
 tools      the command, the demo and the benchmarks
+errors     every error that the package raises
 
-Imports point down only: tools -> engine -> reducers -> store.
+Imports point down only: errors, tools -> engine -> reducers -> store.
 """
+
+# Absolute: pytest imports this file under the name of the checkout's folder.
+from threadlog.store.errors import (
+    ContentError,
+    LogError,
+    NotFound,
+    RunError,
+    ThreadlogError,
+)
+
+__all__ = ["ThreadlogError", "RunError", "LogError", "NotFound", "ContentError"]

@@ -19,7 +19,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import JsonValue
 
 from ..reducers.tool_call import ToolCallState
-from ..store.changeset import Message, RunRequest, ThreadFacts
+from ..store.changeset import Message, RunRequest, ThreadMetadata
 from ..store.database import Durability
 from ..store.errors import DefinitionError, RunError
 from ..store.log import Log
@@ -119,7 +119,7 @@ class Runtime:
         prompt: str | Sequence[Message],
         *,
         thread: str | None = None,
-        facts: ThreadFacts | None = None,
+        metadata: ThreadMetadata | None = None,
         parent: str | None = None,
         if_active: IfActive = "reject",
         id: str | None = None,
@@ -150,7 +150,7 @@ class Runtime:
             agent=agent,
             thread_id=thread_id,
             messages=prompt_messages(prompt, f"{run_id}:prompt", run_id),
-            facts=facts,
+            metadata=metadata,
             parent_run_id=parent,
             state=dict(state),
         )
@@ -223,32 +223,19 @@ class Runtime:
         """
         await self._open.commands.steer(run_id, text, by, id)
 
-    async def cancel(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool:
-        """Cancel a run and all that it has started. False if it is finished already.
+    async def cancel(
+        self, run_id: str, *, wait: bool = False, by: str | None = None, reason: str | None = None
+    ) -> bool:
+        """Cancel a run and all its descendants, also those of a finished run. False if all had finished.
 
-        The command is durable on return. A run that waits or is queued is finished then; one that is running
-        ends as soon as it can, in any process. Cancelled twice it does not wait for behaviors at its end.
-
-        Raises:
-            NotFound: there is no such run.
-        """
-        return await self._open.cancelling.cancel(run_id, by, reason)
-
-    async def cancel_and_wait(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool:
-        """As `cancel`, and return once the end of that very run is durable, in any process.
+        The commands are durable on return. Waiting and queued runs are finished then; running ones finish as
+        soon as they can, in any process. With `wait` this returns when the ends of all of them are durable.
+        A second call also interrupts behaviors that are still handling the cancellation.
 
         Raises:
             NotFound: there is no such run.
         """
-        return await self._open.cancelling.cancel_and_wait(run_id, by, reason)
-
-    async def stop(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool:
-        """Cancel a run and all that it has started, and return once all of it is finished. False if it was.
-
-        Raises:
-            NotFound: there is no such run.
-        """
-        return await self._open.cancelling.stop(run_id, by, reason)
+        return await self._open.cancelling.cancel(run_id, by, reason, wait=wait)
 
     async def recover(self, run_id: str | None = None, *, force: bool = False) -> list[Recovered]:
         """Recover the runs whose process died, or one of them, as `orphans` says: durable on return.
@@ -264,8 +251,8 @@ class Runtime:
         recovery = self._open.recovery
         return await (recovery.recover_all() if run_id is None else recovery.recover_one(run_id, force=force))
 
-    def run(self, run_id: str) -> Run:
-        """The handle of a run of the log, wherever it is executed.
+    def get_run(self, run_id: str) -> Run:
+        """Return the handle of a run, wherever it is executed.
 
         Raises:
             NotFound: there is no such run.

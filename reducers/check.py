@@ -12,23 +12,28 @@ from .reduce import Reducers
 
 
 class Divergence(NamedTuple):
-    """A place where the patch in the log differs from what the present reducer returns.
-
-    `logged` and `reduced` are the two values, or a text if there is none or the reducer refused the action.
-    """
+    """The first place where today's code produces another value than the log has."""
 
     thread_id: str
     version: int
-    action: int
-    reducer: str
     pointer: str
+    """JSON Pointer (RFC 6901) of the value: in the state if a reducer diverges, else in the changeset."""
+
     logged: Any
-    reduced: Any
+    now: Any
+    """Today's value, or a text if there is none or the reducer refused the action."""
+
+    action: int | None = None
+    """The index in the changeset's actions, if a reducer diverges."""
+
+    reducer: str | None = None
+    """The name of that reducer."""
 
     def __str__(self) -> str:
+        who = "today's code" if self.reducer is None else f"action {self.action} of {self.reducer!r}"
         return (
-            f"thread {self.thread_id!r}, version {self.version}: action {self.action} of {self.reducer!r} "
-            f"gives {self.reduced!r} at {self.pointer!r}, the log has {self.logged!r}"
+            f"thread {self.thread_id!r}, version {self.version}: at {self.pointer!r} the log has "
+            f"{self.logged!r}, {who} gives {self.now!r}"
         )
 
 
@@ -90,10 +95,10 @@ def _check(
         reduced = reducers.operations(document, record)
     except ActionError as err:
         path = str(operations[0]["path"]) if operations else ""
-        yield Divergence(*place, index, record.reducer, path, operations, f"a refusal: {err}")
+        yield Divergence(*place, path, operations, f"a refusal: {err}", index, record.reducer)
         return
     if not same(operations, reduced):
-        yield Divergence(*place, index, record.reducer, *_difference(document, operations, reduced))
+        yield Divergence(*place, *_difference(document, operations, reduced), index, record.reducer)
 
 
 def _difference(document: Any, logged: list[Operation], reduced: list[Operation]) -> tuple[str, Any, Any]:

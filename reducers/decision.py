@@ -18,28 +18,28 @@ class WaitingDecisions(BaseModel):
     """Decisions by the call id or ticket that the person named."""
 
 
-class DecisionKept(Action):
+class KeepDecision(Action):
     """Keep a decision for a call that does not wait for one yet."""
 
     decision: DecisionRecord
 
 
-class DecisionTaken(Action):
+class RemoveDecision(Action):
     """Remove a kept decision: its question has arrived, or the run ends and it is `unused`."""
 
     target: str
     unused: bool = False
 
 
-def _reduce(slice: WaitingDecisions, action: DecisionKept | DecisionTaken) -> WaitingDecisions:
-    if isinstance(action, DecisionKept):
+def _reduce(slice: WaitingDecisions, action: KeepDecision | RemoveDecision) -> WaitingDecisions:
+    if isinstance(action, KeepDecision):
         return WaitingDecisions(by_target=slice.by_target | {action.decision.target: action.decision})
     left = {target: record for target, record in slice.by_target.items() if target != action.target}
     return WaitingDecisions(by_target=left)
 
 
 DECISION_REDUCER = Reducer(
-    "decisions", WaitingDecisions, (DecisionKept, DecisionTaken), WAITING, "thread", _reduce, reserved=True
+    "decisions", WaitingDecisions, (KeepDecision, RemoveDecision), WAITING, "thread", _reduce, reserved=True
 )
 
 

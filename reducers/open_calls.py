@@ -13,7 +13,7 @@ result in the log; or *not started*, if the loop could not have come to it; or *
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from ..store.changeset import AgentFacts, LostCall, Message
+from ..store.changeset import AgentSnapshot, LostCall, Message
 from .tool_call import DecisionRecord, ResumeMode, ToolCallState, calls, pending_calls
 
 Fate = Literal["not_started", "unknown"]
@@ -39,7 +39,7 @@ def in_call_order(calls: Iterable[ToolCallState], messages: Iterable[Message]) -
 
 
 def going_on(
-    state: Any, messages: Sequence[Message], run_id: str, agent: AgentFacts | None
+    state: Any, messages: Sequence[Message], run_id: str, agent: AgentSnapshot | None
 ) -> list[ToolCallState]:
     """The open calls of the round that goes on, in the order in which it comes to them."""
     resuming = [call for call in calls(state) if call.status == "resuming"]
@@ -57,7 +57,7 @@ def going_on(
 
 
 def lost_calls(
-    state: Any, messages: Sequence[Message], run_id: str, agent: AgentFacts | None
+    state: Any, messages: Sequence[Message], run_id: str, agent: AgentSnapshot | None
 ) -> list[LostCall]:
     """What became of each open call of a run, in the order in which the model has made them."""
     begun = going_on(state, messages, run_id, agent)

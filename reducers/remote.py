@@ -43,14 +43,14 @@ class RemoteTask(BaseModel):
     """The ids of all our messages, also of those in the outbox."""
 
 
-class RemoteSends(Action):
+class SendToRemote(Action):
     """Put a message into the outbox."""
 
     context: str
     message: Outgoing
 
 
-class RemoteSeen(Action):
+class RecordRemoteTask(Action):
     """Record the task as it was read. The message `arrived` leaves the outbox."""
 
     task: str
@@ -59,8 +59,8 @@ class RemoteSeen(Action):
     arrived: str | None = None
 
 
-def _reduce(slice: RemoteTask, action: RemoteSends | RemoteSeen) -> RemoteTask:
-    if isinstance(action, RemoteSends):
+def _reduce(slice: RemoteTask, action: SendToRemote | RecordRemoteTask) -> RemoteTask:
+    if isinstance(action, SendToRemote):
         return slice.model_copy(
             update={
                 "context": slice.context or action.context,
@@ -75,7 +75,7 @@ def _reduce(slice: RemoteTask, action: RemoteSends | RemoteSeen) -> RemoteTask:
 
 
 REMOTE_REDUCER = Reducer(
-    "remote", RemoteTask, (RemoteSends, RemoteSeen), "/__remote", "run", _reduce, reserved=True
+    "remote", RemoteTask, (SendToRemote, RecordRemoteTask), "/__remote", "run", _reduce, reserved=True
 )
 
 

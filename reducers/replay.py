@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..store.changeset import Changeset, Message, RunFacts, ThreadFacts
+from ..store.changeset import Changeset, Message, RunStatus, ThreadMetadata
 from ..store.errors import CorruptLog
 from ..store.patch import Draft
 from .usage import add_usage, changeset_usage
@@ -23,15 +23,15 @@ class Thread:
     messages: tuple[Message, ...] = ()
     """The conversation. Ids are unique: a message whose id came before was skipped."""
 
-    runs: Mapping[str, RunFacts] = field(default_factory=dict)
+    runs: Mapping[str, RunStatus] = field(default_factory=dict)
     """Where each run of the thread stands, in the order in which they began, with the tokens so far."""
 
-    facts: ThreadFacts = field(default_factory=ThreadFacts)
+    metadata: ThreadMetadata = field(default_factory=ThreadMetadata)
     """Parent, owner and labels, as last set."""
 
     def open_run(self) -> str | None:
         """The run that goes on or waits: a thread has one at the most."""
-        return next((run_id for run_id, facts in self.runs.items() if facts.status != "done"), None)
+        return next((run_id for run_id, run in self.runs.items() if run.status != "done"), None)
 
 
 def replay(changesets: Iterable[Changeset], base: Thread | None = None) -> Thread:
@@ -42,7 +42,7 @@ def replay(changesets: Iterable[Changeset], base: Thread | None = None) -> Threa
         PatchError: a patch does not apply.
     """
     start = base or Thread()
-    version, facts, draft = start.version, start.facts, Draft(start.state)
+    version, metadata, draft = start.version, start.metadata, Draft(start.state)
     messages = {message.id: message for message in start.messages}
     runs = dict(start.runs)
     for changeset in changesets:
@@ -53,13 +53,14 @@ def replay(changesets: Iterable[Changeset], base: Thread | None = None) -> Threa
             draft.apply(patch.operations)
         for message in changeset.messages:
             messages.setdefault(message.id, message)
-        if changeset.run_id and (facts_now := changeset.run or _going_on(runs, changeset)):
-            runs[changeset.run_id] = facts_now
-        facts = changeset.thread or facts
-    return Thread(version, draft.document, tuple(messages.values()), runs, facts)
+        if changeset.run_id and (status := changeset.run or _going_on(runs, changeset)):
+            runs[changeset.run_id] = status
+        if changeset.thread:
+            metadata = metadata.updated(changeset.thread)
+    return Thread(version, draft.document, tuple(messages.values()), runs, metadata)
 
 
-def _going_on(runs: Mapping[str, RunFacts], changeset: Changeset) -> RunFacts | None:
+def _going_on(runs: Mapping[str, RunStatus], changeset: Changeset) -> RunStatus | None:
     """A run that goes on, with what it has cost since it said so itself."""
     known = runs.get(changeset.run_id or "")
     if known is None or not (changeset.inference or changeset.effects):

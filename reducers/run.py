@@ -35,13 +35,13 @@ class RunState(BaseModel):
     """Up to which version of the run's control stream it has taken in what is there."""
 
 
-class RunStarted(Action):
+class StartRun(Action):
     """A run begins: what the run before it kept is forgotten."""
 
     run_id: str
 
 
-class RunMoved(Action):
+class MoveRun(Action):
     """The run goes on, waits, or is done."""
 
     run_id: str
@@ -49,7 +49,7 @@ class RunMoved(Action):
     done_reason: str | None = None
 
 
-class ControlTaken(Action):
+class ApplyCommands(Action):
     """What was wanted of the run is taken in, up to a version of its control stream."""
 
     through: int
@@ -57,10 +57,10 @@ class ControlTaken(Action):
     """Before a step or at the end of the run: exactly there, when it is executed again."""
 
 
-def _reduce(slice: RunState, action: RunStarted | RunMoved | ControlTaken) -> RunState:
-    if isinstance(action, RunStarted):
+def _reduce(slice: RunState, action: StartRun | MoveRun | ApplyCommands) -> RunState:
+    if isinstance(action, StartRun):
         return RunState(id=action.run_id, status="running")
-    if isinstance(action, ControlTaken):
+    if isinstance(action, ApplyCommands):
         if action.through <= slice.control:
             raise ActionError(f"entry {action.through} of the run's control stream was taken in before")
         return slice.model_copy(update={"control": action.through})
@@ -73,9 +73,7 @@ def _reduce(slice: RunState, action: RunStarted | RunMoved | ControlTaken) -> Ru
     return slice.model_copy(update={"status": action.status, "done_reason": action.done_reason})
 
 
-RUN_REDUCER = Reducer(
-    "run", RunState, (RunStarted, RunMoved, ControlTaken), "", "run", _reduce, reserved=True
-)
+RUN_REDUCER = Reducer("run", RunState, (StartRun, MoveRun, ApplyCommands), "", "run", _reduce, reserved=True)
 
 
 def was_stopped(done_reason: str | None) -> bool:

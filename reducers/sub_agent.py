@@ -39,7 +39,7 @@ class SubAgents(BaseModel):
     """The last epoch of each run whose end, or wait, was reported to the agent of the thread."""
 
 
-class SubAgentStarted(Action):
+class StartSubAgent(Action):
     """A sub-agent is about to start, or to resume in a new epoch."""
 
     run_id: str
@@ -49,21 +49,21 @@ class SubAgentStarted(Action):
     epoch: int = 1
 
 
-class SubAgentsReported(Action):
+class ReportSubAgents(Action):
     """The ends or waits of these epochs, by run, were reported to the agent of the thread."""
 
     epochs: dict[str, int]
 
 
-def _reduce(slice: SubAgents, action: SubAgentStarted | SubAgentsReported) -> SubAgents:
-    if isinstance(action, SubAgentsReported):
+def _reduce(slice: SubAgents, action: StartSubAgent | ReportSubAgents) -> SubAgents:
+    if isinstance(action, ReportSubAgents):
         return slice.model_copy(update={"reported_epochs": slice.reported_epochs | action.epochs})
     ref = SubAgentRef.model_validate(action.model_dump(exclude={"run_id"}))
     return slice.model_copy(update={"runs": slice.runs | {action.run_id: ref}})
 
 
 SUB_AGENT_REDUCER = Reducer(
-    "sub_agents", SubAgents, (SubAgentStarted, SubAgentsReported), SUB_AGENTS, "thread", _reduce
+    "sub_agents", SubAgents, (StartSubAgent, ReportSubAgents), SUB_AGENTS, "thread", _reduce
 )
 
 

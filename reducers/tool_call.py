@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from ..store.errors import ActionError
 from ..store.patch import MISSING, find
 from .reducer import Action, Reducer
-from .scope import TOOL_CALL_STATE, TOOL_CALLS
+from .scope import TOOL_CALL_STATE, TOOL_CALLS, place
 
 Status = Literal["new", "suspended", "resuming", "succeeded", "failed", "cancelled"]
 ResumeMode = Literal[
@@ -92,7 +92,7 @@ class ToolCallState(BaseModel):
     """The answer, if the person has decided."""
 
 
-class ToolCallMoved(Action):
+class MoveToolCall(Action):
     """The model requests a call, or the call resumes or ends."""
 
     call_id: str
@@ -101,7 +101,7 @@ class ToolCallMoved(Action):
     status: Status
 
 
-class ToolCallSuspended(Action):
+class SuspendToolCall(Action):
     """The call waits for a person's decision."""
 
     call_id: str
@@ -110,26 +110,26 @@ class ToolCallSuspended(Action):
     suspension: Suspension
 
 
-class ToolCallDecided(Action):
+class DecideToolCall(Action):
     """A person has approved or denied the call."""
 
     call_id: str
     decision: DecisionRecord
 
 
-def _move(slice: ToolCallState, action: ToolCallMoved | ToolCallSuspended | ToolCallDecided) -> ToolCallState:
+def _move(slice: ToolCallState, action: MoveToolCall | SuspendToolCall | DecideToolCall) -> ToolCallState:
     match action:
-        case ToolCallMoved(status="new"):
+        case MoveToolCall(status="new"):
             _check(slice, action.call_id, "new")
             return ToolCallState(**action.model_dump())
-        case ToolCallMoved():
+        case MoveToolCall():
             _check(slice, action.call_id, action.status)
             return slice.model_copy(update=action.model_dump())
-        case ToolCallSuspended():
+        case SuspendToolCall():
             _check(slice, action.call_id, "suspended")
             changed = {"status": "suspended", "suspension": action.suspension, "decision": None}
             return slice.model_copy(update=changed)
-        case ToolCallDecided():
+        case DecideToolCall():
             _check(slice, action.call_id, "resuming")
             return slice.model_copy(update={"status": "resuming", "decision": action.decision})
 
@@ -150,25 +150,25 @@ class ToolCalls(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class ToolCallsForgotten(Action):
+class ForgetToolCalls(Action):
     """A user message has arrived: forget the records of earlier calls."""
 
 
-def _forget(slice: ToolCalls, action: ToolCallsForgotten) -> ToolCalls:
+def _forget(slice: ToolCalls, action: ForgetToolCalls) -> ToolCalls:
     return ToolCalls()
 
 
 TOOL_CALL_REDUCER = Reducer(
     "tool_call",
     ToolCallState,
-    (ToolCallMoved, ToolCallSuspended, ToolCallDecided),
+    (MoveToolCall, SuspendToolCall, DecideToolCall),
     TOOL_CALL_STATE,
     "tool_call",
     _move,
     reserved=True,
 )
 TOOL_CALLS_REDUCER = Reducer(
-    "tool_calls", ToolCalls, (ToolCallsForgotten,), TOOL_CALLS, "thread", _forget, reserved=True
+    "tool_calls", ToolCalls, (ForgetToolCalls,), TOOL_CALLS, "thread", _forget, reserved=True
 )
 
 
@@ -178,6 +178,11 @@ def calls(state: Any) -> list[ToolCallState]:
     found = scopes if scopes is not MISSING and type(scopes) is dict else {}
     records = (find(found[call_id], TOOL_CALL_STATE) for call_id in sorted(found))
     return [ToolCallState.model_validate(record) for record in records if record is not MISSING]
+
+
+def has_ended(state: Any, call_id: str) -> bool:
+    """Return whether a call has its outcome."""
+    return find(state, f"{place('tool_call', TOOL_CALL_STATE, call_id)}/status") in _ENDS
 
 
 def waiting_calls(state: Any) -> list[ToolCallState]:

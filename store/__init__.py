@@ -20,7 +20,7 @@ appender    appending from an event loop
 
 from .append import ANY, Append, Condition
 from .appender import Appender, Receipt
-from .changeset import ActionRecord, Changeset, Message, ThreadFacts, ToolCall, TrackedPatch
+from .changeset import ActionRecord, Changeset, Message, ThreadMetadata, ToolCall, TrackedPatch
 from .errors import ThreadlogError, VersionConflict
 from .log import Log
 from .verify import Finding, Heads
@@ -36,7 +36,7 @@ __all__ = [
     "ToolCall",
     "TrackedPatch",
     "ActionRecord",
-    "ThreadFacts",
+    "ThreadMetadata",
     "ANY",
     "VersionConflict",
     "ThreadlogError",

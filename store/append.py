@@ -32,6 +32,16 @@ class Condition(NamedTuple):
 ALWAYS = Condition()
 
 
+class Written(NamedTuple):
+    """Where the last changeset of an append is stored."""
+
+    version: int
+    """In its thread."""
+
+    position: int
+    """In the whole log."""
+
+
 @dataclass(slots=True, eq=False)
 class Append:
     """Changesets of one thread, written all or none, and the answer once there is one."""
@@ -47,8 +57,8 @@ class Append:
     notify: Callable[[], None] | None = None
     """Called once, from the writing thread, when the answer is set."""
 
-    answer: int | Exception | None = None
-    """The thread's new version, or why nothing was written; None until the commit has returned."""
+    answer: Written | Exception | None = None
+    """Where it is stored, or why nothing was written; None until the commit has returned."""
 
     @classmethod
     def of(
@@ -87,8 +97,8 @@ class Append:
     def thread_id(self) -> str:
         return self.changesets[0].changeset.thread_id
 
-    def result(self) -> int:
-        """The thread's new version. Raises the reason of a refusal."""
+    def result(self) -> Written:
+        """Return where it is stored. Raises the reason of a refusal."""
         if isinstance(self.answer, Exception):
             raise self.answer
         assert self.answer is not None

@@ -15,7 +15,7 @@ from typing import Any, Self, cast
 import anyio
 from anyio.lowlevel import current_token
 
-from .append import Append, Condition, Expected
+from .append import Append, Condition, Expected, Written
 from .changeset import Changeset
 from .following import POLL_SECONDS
 from .log import Log
@@ -31,13 +31,13 @@ class Receipt:
     @classmethod
     def settled(cls, append: Append, version: int) -> Self:
         """A receipt whose answer is known, for journals that are no log."""
-        append.answer = version
+        append.answer = Written(version, 0)
         receipt = cls(append)
         receipt._answered.set()
         return receipt
 
-    async def result(self) -> int:
-        """The thread's version, once the append is durable. Raises as `Log.append` does."""
+    async def result(self) -> Written:
+        """Return where the append is stored, once it is durable. Raises as `Log.append` does."""
         await self._answered.wait()
         return self.append.result()
 
@@ -85,7 +85,8 @@ class Appender:
         open_run: str | None = None,
     ) -> int:
         """As `Log.append`. Cancelling the wait does not take the append back."""
-        return await self.submit(Append.of(changesets, expected_version, Condition(heads, open_run))).result()
+        append = Append.of(changesets, expected_version, Condition(heads, open_run))
+        return (await self.submit(append).result()).version
 
     def submit(self, append: Append) -> Receipt:
         """Queue an append without waiting for it. Appends are written in the order of submission."""

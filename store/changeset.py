@@ -98,7 +98,7 @@ class Termination(Record):
     """Of `cancelled`: what the run was waiting for."""
 
 
-class RunFacts(Record):
+class RunStatus(Record):
     """Where a run stands, written when that changes."""
 
     status: Literal["running", "waiting", "done"]
@@ -156,7 +156,7 @@ class Orphan(Record):
     """The tool calls that had no result."""
 
 
-class AgentFacts(Record):
+class AgentSnapshot(Record):
     """The agent specification in force when a run started."""
 
     name: str
@@ -178,17 +178,25 @@ class AgentFacts(Record):
     """SHA-256 of the specifications of all agents that were registered with it."""
 
 
-class ThreadFacts(Record):
-    """What is known of a thread apart from its history. A later record replaces an earlier one."""
+class ThreadMetadata(Record):
+    """Metadata of a thread. A later record changes the fields that it sets; the others keep their values."""
 
     parent: str | None = None
-    """The thread it was started from."""
+    """The thread that started this one."""
 
     owner: str | None = None
-    """Whose it is, in the application's own terms."""
+    """The owner, in the application's own terms."""
 
-    labels: dict[str, str] = Field(default_factory=dict)
-    """Free marks for finding threads again."""
+    labels: dict[str, str | None] = Field(default_factory=dict)
+    """Labels to find threads by. Setting one keeps the others; None removes one."""
+
+    def updated(self, change: "ThreadMetadata") -> "ThreadMetadata":
+        """Return the metadata after a change."""
+        changed = self.labels | change.labels
+        labels: dict[str, str | None] = {key: text for key, text in changed.items() if text is not None}
+        return ThreadMetadata(
+            parent=change.parent or self.parent, owner=change.owner or self.owner, labels=labels
+        )
 
 
 class RunRequest(Record):
@@ -203,8 +211,8 @@ class RunRequest(Record):
     messages: tuple[Message, ...] = ()
     """What it starts with."""
 
-    facts: ThreadFacts | None = None
-    """The thread's facts, if it sets them."""
+    metadata: ThreadMetadata | None = None
+    """What it sets of the thread's metadata."""
 
     parent_run_id: str | None = None
     """The run that wants it."""
@@ -274,23 +282,26 @@ class Changeset(Record):
     patches: tuple[TrackedPatch, ...] = ()
     """The effects, applied in order."""
 
-    run: RunFacts | None = None
+    run: RunStatus | None = None
     """The run's status, when it changed."""
 
     executor: Executor | None = None
     """Who executes the run, when it starts."""
 
-    agent: AgentFacts | None = None
+    agent: AgentSnapshot | None = None
     """The agent in force, when a run starts."""
 
-    thread: ThreadFacts | None = None
-    """The thread's facts, when they are set."""
+    thread: ThreadMetadata | None = None
+    """Changes of the thread's metadata."""
 
     inference: Inference | None = None
     """The model call behind an assistant turn."""
 
     tool_calls: tuple[ToolOutcome, ...] = ()
     """The tool calls that ended with this changeset."""
+
+    finished_step: Int64 | None = None
+    """The step whose last tool call ended with this changeset."""
 
     entry: ControlEntry | None = None
     """On a control stream: what somebody wants of the run."""

@@ -16,7 +16,7 @@ from .document import dumps
 from .errors import ContentError, CorruptLog, NewerFormat, OlderFormat
 from .state import State
 
-FORMAT = 2
+FORMAT = 3
 """The format this code writes and reads. None was released yet, so older ones are refused."""
 
 GENESIS = bytes(32)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .changeset import Changeset, ControlEntry, RunFacts
+from .changeset import Changeset, ControlEntry, RunStatus
 from .database import DERIVED, Connection, statements
 from .document import dumps
 from .history import contents, tip
 from .state import SNAPSHOT_EVERY, State
 
-TABLES = ("run", "queued", "cancelled", "message", "thread_facts", "snapshot")
+TABLES = ("run", "queued", "cancelled", "message", "thread_metadata", "snapshot")
 
 _RUN = """
 insert into run values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?11, ?12, 0)
@@ -24,7 +24,12 @@ _CONTROL = "update run set control = ? where id = ? and thread = ?"
 _QUEUED = "insert or ignore into queued values (?, ?, ?, ?, ?)"
 _CANCELLED = "insert or replace into cancelled values (?, ?)"
 _MESSAGE = "insert or ignore into message values (?, ?, ?)"
-_THREAD_FACTS = "insert or replace into thread_facts values (?, ?, ?, ?)"
+_THREAD_METADATA = """
+insert into thread_metadata values (?, ?, ?, json_patch('{}', ?4))
+on conflict (thread) do update set
+  parent = coalesce(excluded.parent, parent), owner = coalesce(excluded.owner, owner),
+  labels = json_patch(labels, ?4)
+"""
 _SNAPSHOT = "insert into snapshot values (?, ?, ?)"
 
 
@@ -46,8 +51,8 @@ def rows(thread: int, version: int, changeset: Changeset, document: Any) -> Iter
     for message in changeset.messages:
         yield Row(_MESSAGE, (thread, message.id, version))
     if changeset.thread is not None:
-        facts = changeset.thread
-        yield Row(_THREAD_FACTS, (thread, facts.parent, facts.owner, dumps(facts.labels).decode()))
+        given = changeset.thread
+        yield Row(_THREAD_METADATA, (thread, given.parent, given.owner, dumps(given.labels).decode()))
     if version % SNAPSHOT_EVERY == 0:
         yield Row(_SNAPSHOT, (thread, version, dumps(document)))
 
@@ -59,7 +64,7 @@ def _command(stream: int, version: int, run_id: str | None, entry: ControlEntry)
         yield Row(_CANCELLED, (run_id, version))
 
 
-def _run(thread: int, version: int, changeset: Changeset, run: RunFacts) -> tuple[Any, ...]:
+def _run(thread: int, version: int, changeset: Changeset, run: RunStatus) -> tuple[Any, ...]:
     return (
         changeset.run_id,
         thread,

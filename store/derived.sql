@@ -5,7 +5,7 @@
 -- queued        each run that had to wait for its turn; it still waits if neither `run` nor `cancelled` has it
 -- cancelled     where in its control stream a run was last cancelled: unread while beyond the run's `control`
 -- message       at which version a message id entered its thread; later ones with that id are skipped
--- thread_facts  the last facts of each thread that has any
+-- thread_metadata  parent, owner and labels of each thread that has any
 -- snapshot      the state document at every 100th version of a thread: a cache, never the truth
 
 create table run (
@@ -51,7 +51,7 @@ create table message (
   primary key (thread, id)
 ) strict, without rowid;
 
-create table thread_facts (
+create table thread_metadata (
   thread integer primary key,
   parent text,
   owner  text,

@@ -1,27 +1,4 @@
-"""Every error this package raises, as one tree: a class exists where a caller would act differently.
-
-ThreadlogError
-├── LogError                 the file
-│   ├── LogNotFound          there is no such file
-│   ├── NotALog              the file is something else: a text, an image, another database
-│   ├── NewerFormat          a later threadlog wrote it: upgrade
-│   ├── OlderFormat          a version before the first release wrote it
-│   ├── CorruptLog           the bytes are not what was written: run `threadlog verify`
-│   ├── LogUnavailable       it cannot be written now: disk full, read-only, held too long, closed
-│   ├── VersionConflict      another writer appended first: read what came between, decide again
-│   └── ChangesetExists      the id is taken by other content: ids name one changeset for ever
-├── NotFound                 no such thread, version or run
-├── ContentError             a value that would not come back from the log as it went in
-├── PatchError               a patch does not fit the document
-├── ActionError              an action does not fit the state it was made for
-├── PhaseError               an action is not legal in this phase
-├── BehaviorError            a behavior failed: its run ends with this error
-├── EffectError              what a behavior asked the world was not answered
-├── DefinitionError          an agent, tool or reducer is declared in a way that cannot work
-└── RunError                 a run cannot be started, or go on, as asked
-    ├── RunOver              it is over: nothing reaches it any more
-    └── ThreadAlreadyRunning another run is active on the thread
-"""
+"""The errors of the log, of the state and of runs. `threadlog.errors` shows the whole tree."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

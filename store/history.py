@@ -1,5 +1,6 @@
 """Reading the log's rows: histories, states and digests. Every function here only selects."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,8 +110,33 @@ def entries(connection: Connection, after: int) -> list[Entry]:
     return [Entry(position, Content(*written).changeset()) for position, *written in rows]
 
 
-def wanted(connection: Connection, after: int) -> list[Entry]:
-    """The entries behind a position that are on control streams, in order."""
+def thread_entries(
+    connection: Connection, thread: int | None, after: int, until: int, limit: int
+) -> list[Entry]:
+    """The next entries of a thread with positions in (after, until], in order; empty if there are none."""
+    rows = connection.execute(
+        "select position, version, format, content from changeset where thread = ? and version > ?"
+        " and position <= ? order by version limit ?",
+        (thread, version_at(connection, thread, after), until, limit),
+    ).fetchall()
+    return [Entry(position, Content(*written).changeset()) for position, *written in rows]
+
+
+def position_of(connection: Connection, thread: int | None, version: int) -> int:
+    """The position of a thread's version; 0 if it does not exist."""
+    found = connection.execute(_POSITION, (thread, version)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def version_at(connection: Connection, thread: int | None, position: int) -> int:
+    """The version of a thread at a position of the log: that of its last changeset up to there."""
+    # Positions grow with versions, and only versions are indexed within a thread.
+    versions = range(1, tip(connection, thread).version + 1 if position else 1)
+    return bisect_right(versions, position, key=lambda version: position_of(connection, thread, version))
+
+
+def commands(connection: Connection, after: int) -> list[Entry]:
+    """The entries after a position that are on control streams, in order."""
     rows = connection.execute(
         "select position, version, format, content from changeset cross join thread on key = thread"
         f" where position > ? and name glob '{CONTROL}*' order by position",
@@ -144,3 +170,6 @@ def _snapshot(connection: Connection, thread: int | None, version: int) -> tuple
         (thread, version),
     ).fetchone()
     return (found[0], loads(found[1])) if found else (0, {})
+
+
+_POSITION = "select position from changeset where thread = ? and version = ?"

@@ -21,7 +21,7 @@ class ThreadRow(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """A run as its last facts have it. Times are microseconds since 1970, UTC."""
+    """A run as its last changeset has it. Times are microseconds since 1970, UTC."""
 
     run_id: str
     thread_id: str
@@ -56,7 +56,7 @@ class QueuedRow(NamedTuple):
         return "queued"
 
 
-class RunStatus(NamedTuple):
+class StatusRow(NamedTuple):
     """Where a run is, read at one moment."""
 
     status: Literal["starting", "running", "waiting", "queued", "done"]
@@ -100,18 +100,18 @@ def active(connection: Connection, thread: str | None) -> list[RunRow | QueuedRo
         connection.rollback()
 
 
-def run_status(connection: Connection, run_id: str) -> RunStatus | None:
+def run_status(connection: Connection, run_id: str) -> StatusRow | None:
     """Where a run is; None if the log does not know it."""
     found = connection.execute(_STATUS, (run_id, CONTROL + run_id)).fetchone()
     *row, cancelled, commands, thread_id, agent = found
     run = _run(row) if row[0] is not None else None
     if run:
         is_cancelled = (cancelled or 0) > run.control
-        return RunStatus(run.status, is_cancelled, commands or 0, run, run.thread_id, run.agent)
+        return StatusRow(run.status, is_cancelled, commands or 0, run, run.thread_id, run.agent)
     if thread_id:
         status: Literal["done", "queued"] = "done" if cancelled else "queued"
-        return RunStatus(status, bool(cancelled), commands, None, thread_id, agent)
-    return RunStatus("starting", bool(cancelled), commands, None, None, None) if commands else None
+        return StatusRow(status, bool(cancelled), commands, None, thread_id, agent)
+    return StatusRow("starting", bool(cancelled), commands, None, None, None) if commands else None
 
 
 def child_ids(connection: Connection, run_id: str) -> list[str]:
@@ -142,7 +142,7 @@ select name, version, (select count(*) from message where message.thread = key) 
 from thread
 join changeset on changeset.thread = key
   and version = (select max(version) from changeset as last where last.thread = key)
-left join thread_facts on thread_facts.thread = key
+left join thread_metadata on thread_metadata.thread = key
 where name not glob '{CONTROL}*'
 order by key
 """

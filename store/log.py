@@ -10,25 +10,27 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, Self
 
-from . import derived
+from . import derived, listing
 from .append import Append, Condition, Expected
 from .changeset import Changeset
 from .database import Connection, Durability, Opened, open_readable, open_writable, translated
 from .errors import LogUnavailable, NotFound
 from .following import changes, follow
-from .history import Entry, as_written, entries, file_tip, history, state_at, thread_key, tip, wanted
-from .listing import (
-    QueuedRow,
-    RunRow,
-    RunStatus,
-    ThreadRow,
-    active,
-    child_ids,
-    queued,
-    run_status,
-    runs,
-    threads,
+from .history import (
+    Entry,
+    as_written,
+    commands,
+    entries,
+    file_tip,
+    history,
+    position_of,
+    state_at,
+    thread_entries,
+    thread_key,
+    tip,
+    version_at,
 )
+from .listing import QueuedRow, RunRow, StatusRow, ThreadRow
 from .verify import Finding, Heads, heads, verify
 from .writer import Writer
 
@@ -144,6 +146,11 @@ class Log:
         with self._reading() as reader:
             return entries(reader, after)
 
+    def thread_entries(self, thread: str, after: int, until: int, limit: int) -> list[Entry]:
+        """The next changesets of a thread with positions in (after, until], at most `limit`, in order."""
+        with self._reading() as reader:
+            return thread_entries(reader, thread_key(reader, thread), after, until, limit)
+
     def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Entry]:
         """All changesets after a position, and then those to come, in order, without gap or repeat.
 
@@ -163,10 +170,23 @@ class Log:
         """Whether the log was closed here."""
         return self._closed
 
-    def position(self) -> int:
-        """The last position of the log; 0 while nothing is in it."""
+    def position(self, thread: str | None = None) -> int:
+        """The last position of the log, or of a thread in it; 0 while nothing is in it."""
         with self._reading() as reader:
-            return file_tip(reader)[0]
+            if thread is None:
+                return file_tip(reader)[0]
+            key = thread_key(reader, thread)
+            return position_of(reader, key, tip(reader, key).version)
+
+    def position_of(self, thread: str, version: int) -> int:
+        """The position of a thread's version in the log; 0 if it does not exist."""
+        with self._reading() as reader:
+            return position_of(reader, thread_key(reader, thread), version)
+
+    def version_at(self, thread: str, position: int) -> int:
+        """The version of a thread at a position of the log; 0 before its first changeset."""
+        with self._reading() as reader:
+            return version_at(reader, thread_key(reader, thread), position)
 
     def head(self, thread: str) -> int:
         """The version of a thread: how many changesets it has; 0 of an unknown one."""
@@ -192,7 +212,7 @@ class Log:
     def threads(self) -> list[ThreadRow]:
         """Every thread, in the order in which they began."""
         with self._reading() as reader:
-            return threads(reader)
+            return listing.threads(reader)
 
     def runs(self, thread: str | None = None) -> list[RunRow]:
         """Every run, or those of a thread, in the order in which they began."""
@@ -205,16 +225,16 @@ class Log:
     def active_runs(self, thread: str | None = None) -> list[RunRow | QueuedRow]:
         """The runs that are not finished, of a thread or of all: started ones, then queued ones, in order."""
         with self._reading() as reader:
-            return active(reader, thread)
+            return listing.active(reader, thread)
 
     def run(self, run_id: str) -> RunRow | None:
         """A run; if it is in several threads, in the first. None if it has not begun."""
         return next(iter(self._runs("id = ?", run_id)), None)
 
-    def run_status(self, run_id: str) -> RunStatus | None:
+    def run_status(self, run_id: str) -> StatusRow | None:
         """Where a run is, one in a queue included, and its unread commands. None if it is unknown."""
         with self._reading() as reader:
-            return run_status(reader, run_id)
+            return listing.run_status(reader, run_id)
 
     def children(self, run_id: str) -> list[RunRow]:
         """The runs that a run has started."""
@@ -223,21 +243,21 @@ class Log:
     def child_ids(self, run_id: str) -> list[str]:
         """The ids of the runs that a run has started or queued."""
         with self._reading() as reader:
-            return child_ids(reader, run_id)
+            return listing.child_ids(reader, run_id)
 
     def _runs(self, where: str, *values: str | None) -> list[RunRow]:
         with self._reading() as reader:
-            return runs(reader, where, values)
+            return listing.runs(reader, where, values)
 
     def queued(self, thread: str | None = None) -> list[QueuedRow]:
         """The runs that wait for their turn, on all threads or on one, in the order in which they came."""
         with self._reading() as reader:
-            return queued(reader, thread)
+            return listing.queued(reader, thread)
 
-    def wanted(self, after: int) -> list[Entry]:
-        """What was wanted of runs behind a position: the changesets of control streams, in order."""
+    def commands_after(self, after: int) -> list[Entry]:
+        """The commands to runs after a position: the changesets of control streams, in order."""
         with self._reading() as reader:
-            return wanted(reader, after)
+            return commands(reader, after)
 
     def data_version(self) -> int:
         """A number that is another one whenever something was committed since, by whomever."""

@@ -65,8 +65,8 @@ class Attempt(Record):
     text: str = ""
     """What had come of the answer's text."""
 
-    called: bool = False
-    """Whether a tool call had begun to come."""
+    began_tool_call: bool = False
+    """Whether the answer had begun a tool call."""
 
     latency: int = 0
     """Microseconds from the request to its end."""
@@ -118,11 +118,11 @@ class ToolOutcome(Record):
     duration: int = 0
     """Microseconds in the tool."""
 
-    said: int = 0
-    """How many messages the tool itself put behind its answer."""
+    message_count: int = 0
+    """How many messages the tool itself added after its result."""
 
-    called: bool = True
-    """Whether the tool itself was called; else it was answered for, refused, or suspended before."""
+    executed: bool = True
+    """Whether the tool was executed. Otherwise the call was answered, refused or suspended before."""
 
 
 class EffectRecord(Record):

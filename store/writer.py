@@ -21,7 +21,7 @@ from threading import Lock
 from typing import NamedTuple, TypeVar
 
 from . import derived
-from .append import ANY, Append
+from .append import ANY, Append, Written
 from .changeset import Changeset
 from .codec import FORMAT, GENESIS, Encoded, file_digest, row_digest
 from .database import SQLITE_ERRORS, Connection, begin, sqlite3, translated, translation
@@ -82,7 +82,7 @@ class Writer:
         """The thread's version after the append. It is durable when this returns."""
         self.submit(append)
         self.commit_waiting()
-        return append.result()
+        return append.result().version
 
     def submit(self, append: Append) -> None:
         """Put an append into the queue; the next `commit_waiting`, whoever calls it, answers it."""
@@ -116,7 +116,7 @@ class Writer:
             self._connection.close()
 
     def _answer(self, appends: list[Append]) -> None:
-        answers: list[int | Exception] = []
+        answers: list[Written | Exception] = []
         try:
             answers = self._commit(appends)
         except BaseException as err:
@@ -128,7 +128,7 @@ class Writer:
             for append, answer in zip(appends, answers, strict=True):
                 append.answer, append.after = answer, None
 
-    def _commit(self, appends: list[Append]) -> list[int | Exception]:
+    def _commit(self, appends: list[Append]) -> list[Written | Exception]:
         try:
             return self._transact(lambda: [self._write(append) for append in appends])
         except (sqlite3.IntegrityError, ThreadlogError):
@@ -157,50 +157,48 @@ class Writer:
             return err
         return LogUnavailable(f"the append was interrupted by {err!r}: look for its id before trying again")
 
-    def _found(self, append: Append) -> int | None:
+    def _found(self, append: Append) -> Written | None:
         try:
             return None if self._closed else self._written(append)
         except (ThreadlogError, sqlite3.Error, *SQLITE_ERRORS):
             return None
 
-    def _admit_all(self, appends: list[Append]) -> list[int | Exception]:
+    def _admit_all(self, appends: list[Append]) -> list[Written | Exception]:
         with as_written(self._path):
             self._position, self._file_digest = file_tip(self._connection)
         return [self._admit(append) for append in appends]
 
-    def _admit(self, append: Append) -> int | Exception:
+    def _admit(self, append: Append) -> Written | Exception:
         """Write the append, or say why not: then nothing of it was written."""
         try:
-            version = self._written(append)
-            return self._write(append) if version is None else version
+            return self._written(append) or self._write(append)
         except ThreadlogError as err:
             # Known at once: whatever is submitted behind it is refused, too.
             append.answer = err
             return err
 
-    def _written(self, append: Append) -> int | None:
-        """The version of the last changeset, if the log has them all: the append was done before."""
-        versions = {self._version_of(each.changeset, each.content) for each in append.changesets}
-        if versions == {None}:
-            return None
-        if None in versions:
+    def _written(self, append: Append) -> Written | None:
+        """Where the last changeset is stored, if the log has them all: the append was done before."""
+        found = [self._place_of(each.changeset, each.content) for each in append.changesets]
+        stored = [place for place in found if place]
+        if stored and len(stored) < len(found):
             raise ChangesetExists("a part of the append is in the log already: append the rest by itself")
-        return max(version for version in versions if version)
+        return max(stored, default=None)
 
-    def _version_of(self, changeset: Changeset, content: bytes) -> int | None:
+    def _place_of(self, changeset: Changeset, content: bytes) -> Written | None:
         found = self._connection.execute(_BY_ID, (changeset.id,)).fetchone()
         if found is None:
             return None
-        thread_id, version, written = found
+        thread_id, version, position, written = found
         if written != content:
             raise ChangesetExists(
                 f"the id {changeset.id!r} is version {version} of thread {thread_id!r}, with other content: "
                 "give every changeset an id of its own"
             )
-        return int(version)
+        return Written(version, position)
 
-    def _write(self, append: Append) -> int:
-        """Write the append behind its expected version: the thread's new version."""
+    def _write(self, append: Append) -> Written:
+        """Write the append after its expected version."""
         if append.after and isinstance(refusal := append.after.answer, Exception):
             if isinstance(refusal, ThreadlogError):
                 raise refusal
@@ -220,7 +218,7 @@ class Writer:
         for encoded, head in zip(append.changesets, heads, strict=True):
             self._write_row(known.key, encoded, head)
         known.head = heads[-1]
-        return known.head.version
+        return Written(known.head.version, self._position)
 
     def _check(self, thread_id: str, known: _Thread | None, expected: int) -> None:
         actual = known.head.version if known else 0
@@ -277,4 +275,4 @@ def _heads(head: _Head, changesets: Sequence[Encoded]) -> list[_Head]:
 
 
 _RUN_STATUS = "select status, termination from run where id = ?"
-_BY_ID = "select name, version, content from changeset join thread on key = thread where id = ?"
+_BY_ID = "select name, version, position, content from changeset join thread on key = thread where id = ?"

@@ -1,24 +1,22 @@
 """The campaign in short: each part for seconds. `make campaign` runs it in full."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from campaign import __main__ as command
 from campaign.parts.part import Outcome, Part
+from support.programs import environment
 
 
 @pytest.mark.parametrize("part", command.PARTS)
 @pytest.mark.timeout(300)
 def test_a_short_campaign_finds_nothing(part: str) -> None:
-    tests = Path(__file__).parent
     run = subprocess.run(
         [sys.executable, "-W", "error", "-m", "campaign", part, "--short"],
-        env={**os.environ, "PYTHONPATH": str(tests)},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

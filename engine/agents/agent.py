@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ...reducers.reduce import Reducers
 from ...reducers.reducer import Reducer
-from ...store.changeset import AgentFacts, ToolExecution
+from ...store.changeset import AgentSnapshot, ToolExecution
 from ...store.document import dumps
 from ...store.errors import DefinitionError
 from ..models import Model, ProviderModel, RetryPolicy
@@ -130,7 +130,7 @@ class Agent:
         brought = [reducer for behavior in self.behaviors for reducer in behavior.reducers]
         return tuple(dict.fromkeys((*self.reducers, *brought)))
 
-    def facts(self) -> AgentFacts:
+    def snapshot(self) -> AgentSnapshot:
         """Return the specification and its fingerprint. Equal specifications have equal fingerprints."""
         specification: dict[str, Any] = {
             "model": _model_name(self.model),
@@ -148,7 +148,7 @@ class Agent:
             "description": self.description,
         }
         fingerprint = sha256(dumps([specification, self.tool_execution])).hexdigest()
-        return AgentFacts(
+        return AgentSnapshot(
             name=self.name,
             fingerprint=fingerprint,
             specification=specification,

@@ -11,7 +11,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from ...reducers.reducer import Reducer
-from ...store.changeset import AgentFacts
+from ...store.changeset import AgentSnapshot
 from ...store.document import dumps
 from ...store.errors import DefinitionError, RunError
 from ..models import Model
@@ -44,7 +44,7 @@ class Registered(Protocol):
         """Return the reducers of the agent's runs, without those of threadlog itself."""
         ...
 
-    def facts(self) -> AgentFacts:
+    def snapshot(self) -> AgentSnapshot:
         """Return the specification and its fingerprint."""
         ...
 
@@ -86,7 +86,7 @@ class Registry:
     @cached_property
     def fingerprint(self) -> str:
         """Return the SHA-256 of all specifications. It does not depend on the version."""
-        return sha256(dumps({agent.name: agent.facts().fingerprint for agent in self.agents})).hexdigest()
+        return sha256(dumps({agent.name: agent.snapshot().fingerprint for agent in self.agents})).hexdigest()
 
     def connections(self) -> Iterator[AbstractAsyncContextManager[object]]:
         """Return the models that keep connections open, each of them once."""

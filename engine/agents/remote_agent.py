@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from ...reducers.reducer import Reducer
-from ...store.changeset import AgentFacts
+from ...store.changeset import AgentSnapshot
 from ...store.document import dumps
 from ...store.errors import DefinitionError
 from ..models import Model
@@ -77,7 +77,7 @@ class RemoteAgent:
         """Return no reducers."""
         return ()
 
-    def facts(self) -> AgentFacts:
+    def snapshot(self) -> AgentSnapshot:
         """Return the specification, with the fingerprint of the address and the card."""
         given = {"url": self.url, "card": dict(self.card) if self.card else None}
         specification: dict[str, Any] = {
@@ -87,6 +87,6 @@ class RemoteAgent:
             "patience": self.patience,
         }
         fingerprint = sha256(dumps(given)).hexdigest()
-        return AgentFacts(
+        return AgentSnapshot(
             name=self.name, fingerprint=fingerprint, specification=specification, adopts_orphans=True
         )

@@ -30,7 +30,7 @@ class ToolContext:
 
     _state: Any = field(default=None, repr=False)
     _messages: Sequence[Message] = field(default=(), repr=False)
-    _tell: Callable[[Any], None] = field(default=print, repr=False)
+    _report: Callable[[Any], None] = field(default=print, repr=False)
 
     def read(self, path: str = "", default: Any = None, *, scope: Scope = "thread") -> Any:
         """Return a copy of the value at a JSON pointer of the state, as it was when the call began.
@@ -46,9 +46,9 @@ class ToolContext:
     def progress(self, value: Any) -> None:
         """Report progress to the subscribers of the run. The log does not keep it."""
         try:
-            from_thread.run_sync(self._tell, value)
+            from_thread.run_sync(self._report, value)
         except NoEventLoopError:
-            self._tell(value)
+            self._report(value)
 
 
 def read_copy(document: Any, path: str, default: Any) -> Any:

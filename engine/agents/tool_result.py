@@ -51,8 +51,8 @@ class ToolAnswer:
     duration: int = 0
     """Microseconds."""
 
-    called: bool = False
-    """Whether the tool was called. Otherwise a behavior, a decision or a failed check gave the answer."""
+    executed: bool = False
+    """Whether the tool was executed. Otherwise a behavior, a decision or a failed check gave the answer."""
 
     @classmethod
     def failure(cls, problem: str) -> "ToolAnswer":
@@ -61,7 +61,7 @@ class ToolAnswer:
 
     def with_duration(self, duration: int) -> "ToolAnswer":
         """Return the answer of a tool that was called and took this long."""
-        return replace(self, duration=duration, called=True)
+        return replace(self, duration=duration, executed=True)
 
 
 def to_json_result(result: ToolResult) -> ToolResult:

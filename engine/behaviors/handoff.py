@@ -89,7 +89,7 @@ class Handoff(Behavior):
         self._agents = {agent.name: agent for agent in agents}
         if len(self._agents) < len(agents):
             raise DefinitionError("two agents to hand over to have the same name")
-        self.settings = {agent.name: agent.facts().fingerprint for agent in agents}
+        self.settings = {agent.name: agent.snapshot().fingerprint for agent in agents}
         brought = [tool for agent in agents for tool in agent.own_tools()]
         self._brought = frozenset(tool.name for tool in brought)
         self.tools = (_handoff_tool(sorted(self._agents)), *brought)

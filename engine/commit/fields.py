@@ -3,12 +3,12 @@
 from typing import Literal, TypedDict
 
 from ...store.changeset import (
-    AgentFacts,
+    AgentSnapshot,
     Executor,
     Inference,
     Orphan,
-    RunFacts,
-    ThreadFacts,
+    RunStatus,
+    ThreadMetadata,
     ToolCall,
     ToolOutcome,
 )
@@ -24,13 +24,14 @@ class MessageFields(TypedDict, total=False):
     provider: str | None
 
 
-class Facts(TypedDict, total=False):
+class ChangesetFields(TypedDict, total=False):
     """The further fields of a changeset."""
 
-    run: RunFacts
+    run: RunStatus
     executor: Executor
-    agent: AgentFacts
-    thread: ThreadFacts | None
+    agent: AgentSnapshot
+    thread: ThreadMetadata | None
     inference: Inference | None
     tool_calls: tuple[ToolOutcome, ...]
+    finished_step: int | None
     orphan: Orphan

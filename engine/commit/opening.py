@@ -4,6 +4,7 @@ import anyio
 
 from ...store.appender import Receipt
 from ...store.errors import RunError
+from ..events import Cursor
 
 
 class Opening:
@@ -31,6 +32,14 @@ class Opening:
         if not self.is_durable:
             self.refusal = reason or RunError("the run was cancelled before its start was written")
         self._settled.set()
+
+    async def cursor(self) -> Cursor | None:
+        """Return the cursor before the epoch once it is in the log; None if it was refused."""
+        try:
+            await self.durable()
+        except Exception:
+            return None
+        return Cursor.before(self._receipt.append.result().position) if self._receipt else None
 
     async def durable(self) -> None:
         """Return once the first append is durable. Raises why it is not in the log."""

@@ -1,21 +1,22 @@
-"""From commits to events: a durable event is published once its commit is durable, everything in order.
+"""Publishes the events of a run executed here, in order; durable ones once their commit is durable.
 
-The loop does not wait for its commits, except before a tool starts; this task does. When one fails, another
-run owns the thread or the log cannot be written: the loop is cancelled.
+The loop does not wait for its commits, except before a tool starts; this task does. When a commit fails,
+another run owns the thread or the log cannot be written: the loop is cancelled.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Protocol, Self
 
 from anyio import CancelScope, create_memory_object_stream
 
-from ...store.append import Append
+from ...store.append import Append, Written
 from ...store.appender import Receipt
 from ...store.changeset import control_stream
 from ...store.errors import VersionConflict
+from ...store.history import Entry
 from ...store.log import Log
-from ..events import Broadcast, Event, facts
+from ..events import Broadcast, Event, durable_events
 from .journal import Journal
 from .opening import Opening
 
@@ -28,7 +29,7 @@ class Channel(Protocol):
         """Why a commit failed, if one did: then nothing more can be written."""
         ...
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Publish a transient event."""
         ...
 
@@ -55,19 +56,18 @@ class Publisher:
     def __init__(self, log: Log, journal: Journal, run_id: str, opening: Opening, events: Broadcast) -> None:
         self._log = log
         self._journal = journal
+        self._run_id = run_id
         self._stream = control_stream(run_id)
         self._opening = opening
         self._events = events
         self.failure: Exception | None = None
-        self._send, self._receive = create_memory_object_stream[tuple[Receipt | None, Sequence[Event]]](
-            math.inf
-        )
+        self._send, self._receive = create_memory_object_stream[Receipt | Event](math.inf)
 
     def submit(self, append: Append) -> Receipt:
         """Queue an append; its events follow all that were published before."""
         receipt = self._journal.submit(append)
         self._opening.submitted(receipt)
-        self._queue(receipt, facts(append.changesets[-1].changeset))
+        self._queue(receipt)
         return receipt
 
     def refuse_if_taken(self, thread_id: str, version: int) -> None:
@@ -79,24 +79,26 @@ class Publisher:
         if (actual := self._log.head(thread_id)) != version:
             raise VersionConflict(thread_id, version, actual)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Publish a transient event after the commits so far; never, if one of them fails."""
-        self._queue(None, (event,))
+        self._queue(event)
 
-    def _queue(self, receipt: Receipt | None, events: Sequence[Event]) -> None:
+    def _queue(self, item: Receipt | Event) -> None:
         if not self.failure:
-            self._send.send_nowait((receipt, events))
+            self._send.send_nowait(item)
 
     async def publish(self, run: Stoppable) -> None:
         """Publish until the publisher is closed and empty, or a commit fails: then the run is stopped."""
         # Shielded: what the loop has committed is published even if the run is cancelled.
         is_begun = False
         with self._receive, CancelScope(shield=True):
-            async for receipt, events in self._receive:
+            async for item in self._receive:
+                if not isinstance(item, Receipt):
+                    self._events.publish([item])
+                    continue
                 try:
-                    if receipt:
-                        await receipt.result()
-                        is_begun = True
+                    written = await item.result()
+                    is_begun = True
                 except Exception as err:
                     if is_begun and self._is_of_control(err):
                         # The end of the run is not in the log yet: first the loop applies the new commands.
@@ -104,8 +106,14 @@ class Publisher:
                     self.failure = err
                     run.stop()
                     return
-                for event in events:
-                    self._events.tell(event)
+                self._events.publish(self._durable(item.append, written))
+
+    def _durable(self, append: Append, written: Written) -> Iterable[Event]:
+        """The run's events in an append, whose changesets have consecutive positions."""
+        first = written.position - len(append.changesets) + 1
+        for position, each in enumerate(append.changesets, first):
+            if each.changeset.run_id == self._run_id:
+                yield from durable_events(Entry(position, each.changeset))
 
     def _is_of_control(self, err: Exception) -> bool:
         return isinstance(err, VersionConflict) and err.thread_id == self._stream

@@ -37,7 +37,7 @@ from ...store.errors import EffectError, in_words
 from ...store.state import State
 from ..models import ModelAnswer
 from .effects import Effects
-from .fields import Facts, MessageFields
+from .fields import ChangesetFields, MessageFields
 from .identity import RunIdentity
 from .journal import Journal, Prelude
 
@@ -221,18 +221,18 @@ class Workspace:
         if self._last:
             await self._last.result()
 
-    def commit(self, reason: Reason, **facts: Unpack[Facts]) -> Receipt:
+    def commit(self, reason: Reason, **fields: Unpack[ChangesetFields]) -> Receipt:
         """Queue all that waits as one changeset, with further fields of it.
 
         Raises:
             ContentError: something in it cannot be kept, or the state would be too large. It still waits.
         """
-        encoded = self._next(reason, facts)
+        encoded = self._next(reason, fields)
         receipt = self._journal.submit(self._append(encoded, self._condition()))
         self._advance(encoded, receipt)
         return receipt
 
-    async def commit_end(self, reason: Reason, **facts: Unpack[Facts]) -> None:
+    async def commit_end(self, reason: Reason, **fields: Unpack[ChangesetFields]) -> None:
         """Write all that waits as the last changeset of this epoch: durable on return.
 
         Raises:
@@ -241,13 +241,13 @@ class Workspace:
                 Nothing was written, and all still waits.
             LogError: it cannot be written.
         """
-        encoded = self._next(reason, facts)
+        encoded = self._next(reason, fields)
         condition = self._condition().and_head(self.identity.stream, self.control_taken())
         receipt = self._journal.submit(self._append(encoded, condition))
         await receipt.result()
         self._advance(encoded, receipt)
 
-    def _next(self, reason: Reason, facts: Facts) -> Encoded:
+    def _next(self, reason: Reason, fields: ChangesetFields) -> Encoded:
         """The changeset that holds all that waits, with the state after it.
 
         Checked here and not by the writer: there it would be refused after the run has continued.
@@ -268,7 +268,7 @@ class Workspace:
             effects=tuple(self._asked),
             cut_off=tuple(self._cut_off),
             control=None if taken == self._taken else taken,
-            **facts,
+            **fields,
         )
         coded = encoded(changeset)
         return coded._replace(state=self._committed.replaced(self.state, coded.patches, len(coded.content)))

@@ -1,11 +1,11 @@
 """Ending what a run has left open, and ending a waiting run, which needs no agent."""
 
-from ...reducers.decision import DecisionTaken, kept_decisions
+from ...reducers.decision import RemoveDecision, kept_decisions
 from ...reducers.open_calls import open_calls
 from ...reducers.reduce import Reducers
 from ...reducers.replay import Thread
-from ...reducers.run import RunMoved, done_reason
-from ...store.changeset import Executor, RunFacts, Termination
+from ...reducers.run import MoveRun, done_reason
+from ...store.changeset import Executor, RunStatus, Termination
 from ...store.codec import Encoded
 from ..commit import LOOP, Collected, Effects, RunIdentity, Workspace, move_call
 from .inbox import Inbox
@@ -17,10 +17,10 @@ def close_calls(work: Workspace) -> None:
     for call in open_calls(work.state):
         move_call(work, call, "cancelled")
     for record in kept_decisions(work.state):
-        work.act([DecisionTaken(target=record.target, unused=True)], source=LOOP)
+        work.act([RemoveDecision(target=record.target, unused=True)], source=LOOP)
 
 
-async def cancel_waiting(work: Workspace, mailbox: Mailbox, waited: RunFacts, executor: Executor) -> None:
+async def cancel_waiting(work: Workspace, mailbox: Mailbox, waited: RunStatus, executor: Executor) -> None:
     """Cancel a waiting run: one changeset, an epoch of its own. Durable on return.
 
     No model, tool or behavior takes part: `run_end` behaviors ran when the run began to wait.
@@ -39,15 +39,15 @@ def superseded(
     journal = Collected()
     work = Workspace(journal, effects, Reducers(), identity, thread, author="superseded")
     end = Termination(type="cancelled", code="superseded", detail=f"run {by} took its place")
-    facts = thread.runs.get(identity.run_id, RunFacts(status="running"))
-    work.commit("superseded", run=close_run(work, mailbox, facts, end))
+    status = thread.runs.get(identity.run_id, RunStatus(status="running"))
+    work.commit("superseded", run=close_run(work, mailbox, status, end))
     return journal.encoded[0]
 
 
-def close_run(work: Workspace, mailbox: Mailbox, facts: RunFacts, termination: Termination) -> RunFacts:
-    """End a run: its commands are applied and its calls closed. Return its facts."""
-    moved = RunMoved(run_id=work.identity.run_id, status="done", done_reason=done_reason(termination))
+def close_run(work: Workspace, mailbox: Mailbox, status: RunStatus, termination: Termination) -> RunStatus:
+    """End a run: its commands are applied and its calls closed. Return its status."""
+    moved = MoveRun(run_id=work.identity.run_id, status="done", done_reason=done_reason(termination))
     work.act([moved], source=LOOP)
     Inbox(work, mailbox).apply("end")
     close_calls(work)
-    return facts.model_copy(update={"status": "done", "termination": termination})
+    return status.model_copy(update={"status": "done", "termination": termination})

@@ -26,9 +26,9 @@ from typing import Literal
 from ...reducers.open_calls import TOLD, going_on
 from ...reducers.reduce import Reducers
 from ...reducers.replay import Thread
-from ...reducers.run import CANCELLED, ENDS, QUESTION, RunMoved, Way
-from ...reducers.tool_call import Suspension, ToolCallState, ToolCallSuspended, calls, pending_calls
-from ...store.changeset import AgentFacts, LostCall, Orphan, RunFacts
+from ...reducers.run import CANCELLED, ENDS, QUESTION, MoveRun, Way
+from ...reducers.tool_call import SuspendToolCall, Suspension, ToolCallState, calls, pending_calls
+from ...store.changeset import AgentSnapshot, LostCall, Orphan, RunStatus
 from ...store.codec import Encoded
 from ..commit import LOOP, Collected, Effects, RunIdentity, Workspace, move_call
 from .closing import close_run
@@ -43,13 +43,13 @@ class Recovering:
         identity: RunIdentity,
         thread: Thread,
         effects: Effects,
-        agent: AgentFacts | None,
+        agent: AgentSnapshot | None,
         orphan: Orphan,
     ) -> None:
         self._identity = identity
         self._orphan = orphan
         self._agent = agent
-        self._facts = thread.runs[identity.run_id]
+        self._status = thread.runs[identity.run_id]
         self._journal = Collected()
         self._work = Workspace(self._journal, effects, Reducers(), identity, thread, author="recovered")
         found = going_on(thread.state, thread.messages, identity.run_id, agent)
@@ -59,10 +59,10 @@ class Recovering:
     def stopped(self, mailbox: Mailbox) -> Encoded:
         """The run is done, and has taken in all that was wanted of it."""
         for lost in self._orphan.calls:
-            self._tell(lost)
+            self._write_result(lost)
         # That somebody wanted it to be over wins over every other end.
         end = CANCELLED if mailbox.should_stop() else ENDS["stop"]
-        return self._written(close_run(self._work, mailbox, self._facts, end))
+        return self._written(close_run(self._work, mailbox, self._status, end))
 
     def asking(self) -> Encoded:
         """The run waits for a person."""
@@ -89,10 +89,10 @@ class Recovering:
         return [(lost, states[lost.call_id]) for lost in self._orphan.calls]
 
     def _close(self, lost: LostCall, call: ToolCallState) -> None:
-        self._tell(lost)
+        self._write_result(lost)
         move_call(self._work, call, "cancelled")
 
-    def _tell(self, lost: LostCall) -> None:
+    def _write_result(self, lost: LostCall) -> None:
         if lost.name == QUESTION:
             return  # the model has not made it
         self._work.write("tool", TOLD[lost.fate], "tool", tool_call_id=lost.call_id)
@@ -121,18 +121,18 @@ class Recovering:
             parameters=call.arguments,
             resume_mode=mode,
         )
-        asked = ToolCallSuspended(
+        asked = SuspendToolCall(
             call_id=call.call_id, name=call.name, arguments=call.arguments, suspension=suspension
         )
         self._work.act([asked], source=LOOP, call_id=call.call_id)
 
     def _waiting(self, way: Way) -> Encoded:
-        moved = RunMoved(run_id=self._identity.run_id, status="waiting")
+        moved = MoveRun(run_id=self._identity.run_id, status="waiting")
         self._work.act([moved], source=LOOP)
-        return self._written(self._facts.model_copy(update={"status": "waiting", "termination": ENDS[way]}))
+        return self._written(self._status.model_copy(update={"status": "waiting", "termination": ENDS[way]}))
 
-    def _written(self, facts: RunFacts) -> Encoded:
-        self._work.commit("recovered", run=facts, orphan=self._orphan)
+    def _written(self, status: RunStatus) -> Encoded:
+        self._work.commit("recovered", run=status, orphan=self._orphan)
         return self._journal.encoded[0]
 
 

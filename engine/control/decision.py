@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ...reducers.decision import DecisionKept
+from ...reducers.decision import KeepDecision
 from ...reducers.tool_call import (
+    DecideToolCall,
     DecisionRecord,
-    ToolCallDecided,
+    SuspendToolCall,
     ToolCallState,
-    ToolCallSuspended,
     pending_calls,
 )
 from ...store.changeset import ActionRecord, Changeset, ControlEntry
@@ -93,14 +93,14 @@ class Answers:
 
     def _read(self, record: ActionRecord) -> None:
         match record.action:
-            case ToolCallSuspended.__name__ if record.reducer == "tool_call":
-                asked = ToolCallSuspended.model_validate(record.payload)
+            case SuspendToolCall.__name__ if record.reducer == "tool_call":
+                asked = SuspendToolCall.model_validate(record.payload)
                 self._tickets[asked.call_id] = asked.suspension.ticket
-            case ToolCallDecided.__name__ if record.reducer == "tool_call":
-                decided = ToolCallDecided.model_validate(record.payload)
+            case DecideToolCall.__name__ if record.reducer == "tool_call":
+                decided = DecideToolCall.model_validate(record.payload)
                 self._given[self._key(decided.call_id)] = decided.decision
-            case DecisionKept.__name__ if record.reducer == "decisions":
-                kept = DecisionKept.model_validate(record.payload).decision
+            case KeepDecision.__name__ if record.reducer == "decisions":
+                kept = KeepDecision.model_validate(record.payload).decision
                 self._given[self._key(kept.target)] = kept
 
     def _key(self, target: str) -> str:

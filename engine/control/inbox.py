@@ -1,8 +1,8 @@
 """Applies commands to a run: decisions to the calls they are for, steering messages to the conversation."""
 
-from ...reducers.decision import DecisionKept, DecisionTaken, kept_decisions
-from ...reducers.run import ControlTaken
-from ...reducers.tool_call import DecisionRecord, ToolCallDecided, ToolCallState, calls, pending_calls
+from ...reducers.decision import KeepDecision, RemoveDecision, kept_decisions
+from ...reducers.run import ApplyCommands
+from ...reducers.tool_call import DecideToolCall, DecisionRecord, ToolCallState, calls, pending_calls
 from ...store.changeset import ControlEntry, Message
 from ..commit import LOOP, Workspace
 from .decision import recorded
@@ -27,7 +27,7 @@ class Inbox:
         """
         for record in kept_decisions(self._work.state):
             if call := self._target(record.target):
-                self._work.act([DecisionTaken(target=record.target)], source=LOOP)
+                self._work.act([RemoveDecision(target=record.target)], source=LOOP)
                 self._decide(call, record)
         entries = self._next(place)
         for entry in entries:
@@ -41,7 +41,7 @@ class Inbox:
     def _next(self, place: Place) -> list[ControlEntry]:
         entries = self._mailbox.commands(self._work.control_taken(), place)
         if entries:
-            self._work.act([ControlTaken(through=entries[-1][0], place=place)], source=LOOP)
+            self._work.act([ApplyCommands(through=entries[-1][0], place=place)], source=LOOP)
         return [entry for _, entry in entries]
 
     def _apply(self, entry: ControlEntry) -> None:
@@ -55,7 +55,7 @@ class Inbox:
         if call := self._target(record.target):
             self._decide(call, record)
         elif not self._is_answered(record.target):
-            self._work.act([DecisionKept(decision=record)], source=LOOP)
+            self._work.act([KeepDecision(decision=record)], source=LOOP)
 
     def _is_answered(self, target: str) -> bool:
         """Whether the call has its answer: another must not wait for a later call of the same id."""
@@ -67,7 +67,7 @@ class Inbox:
 
     def _decide(self, call: ToolCallState, record: DecisionRecord) -> None:
         self._work.act(
-            [ToolCallDecided(call_id=call.call_id, decision=record)], source=LOOP, call_id=call.call_id
+            [DecideToolCall(call_id=call.call_id, decision=record)], source=LOOP, call_id=call.call_id
         )
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 
 from ...reducers.reduce import StateAction
 from ...reducers.run import goes_on_by_itself
-from ...reducers.sub_agent import SubAgentRef, SubAgentStarted
+from ...reducers.sub_agent import StartSubAgent, SubAgentRef
 from ...store.errors import RunError
 from ..agents import Tool, ToolContext, ToolResult
 from ..events import ToolProgress
@@ -37,7 +37,7 @@ def _announce_run(
     if parsed.run_id or delegation.refusal(parsed):
         return ()
     ref = _first_ref(context, parsed.agent_id)
-    return [SubAgentStarted(run_id=child_run_id(context), **ref.model_dump())]
+    return [StartSubAgent(run_id=child_run_id(context), **ref.model_dump())]
 
 
 def _agent_run(delegation: Delegation) -> Callable[..., Awaitable[ToolResult]]:
@@ -90,7 +90,7 @@ async def _inspect_or_resume(
     resumed = ref.model_copy(update={"parent_run_id": context.run_id, "epoch": epoch})
     if not arguments.background:
         await _follow(context, run)
-    started = SubAgentStarted(run_id=run_id, **resumed.model_dump())
+    started = StartSubAgent(run_id=run_id, **resumed.model_dump())
     return report_result(delegation.sub_agent(run_id, resumed), [started])
 
 

@@ -8,7 +8,7 @@ running, at the start of the next one.
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from ...reducers.sub_agent import SUB_AGENT_REDUCER, SUB_AGENTS, SubAgents, SubAgentsReported
+from ...reducers.sub_agent import SUB_AGENT_REDUCER, SUB_AGENTS, ReportSubAgents, SubAgents
 from ..agents import AddContextMessage, Behavior, Context, PhaseActions, PhaseResult
 from .delegation import Delegation
 from .sub_agent_report import SubAgentReport, report
@@ -54,7 +54,7 @@ class Catalogue(Behavior):
         listed = [run for run in reports if run["run_id"] in unreported or run["status"] not in _ENDS]
         if not listed:
             return messages
-        reported = SubAgentsReported(epochs=unreported) if unreported else None
+        reported = ReportSubAgents(epochs=unreported) if unreported else None
         return [*messages, AddContextMessage("agent_runs", render_runs(listed), on_emit=reported)]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pydantic import JsonValue
 
 from ...reducers.sub_agent import SUB_AGENTS, SubAgentRef, SubAgents
-from ...store.changeset import Message, ThreadFacts
+from ...store.changeset import Message, ThreadMetadata
 from ...store.errors import NotFound
 from ..agents import Registry, RemoteAgent, ToolContext, ToolError
 from ..commit import named_id
@@ -99,7 +99,7 @@ class Delegation:
             arguments.agent_id,
             messages,
             thread=child_thread_id(run_id),
-            facts=ThreadFacts(parent=context.thread_id),
+            metadata=ThreadMetadata(parent=context.thread_id),
             parent=context.run_id,
             state=state,
             id=run_id,

@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 from pydantic import JsonValue
 
 from ...reducers.reduce import StateAction
-from ...reducers.sub_agent import SubAgentsReported
+from ...reducers.sub_agent import ReportSubAgents
 from ..agents import ToolResult
 from ..runs import SubAgent, SubAgentStatus
 
@@ -59,5 +59,5 @@ def report_result(sub_agent: SubAgent, actions: Sequence[StateAction] = (), **mo
     """
     answer = {key: value for key, value in report(sub_agent).items() if key != "epoch"}
     is_running = sub_agent.status == "running"
-    reported = [] if is_running else [SubAgentsReported(epochs={sub_agent.run_id: sub_agent.epoch})]
+    reported = [] if is_running else [ReportSubAgents(epochs={sub_agent.run_id: sub_agent.epoch})]
     return ToolResult(answer | more, [*actions, *reported])

@@ -27,7 +27,7 @@ def _agent_stop(delegation: Delegation) -> Callable[..., Awaitable[ToolResult]]:
         """Stop a run that agent_run started, and all runs that it started."""
         id = _require_run_id(run_id)
         ref = delegation.ref(context, id)
-        is_stopped = await delegation.runs.stop(id, by=context.run_id, reason=STOPPED_BY_OWNER)
+        is_stopped = await delegation.runs.cancel(id, wait=True, by=context.run_id, reason=STOPPED_BY_OWNER)
         sub_agent = delegation.sub_agent(id, ref)
         if not is_stopped:
             problem = f"Run '{id}' is not running (current status: {sub_agent.status})"

@@ -1,53 +1,65 @@
 """What subscribers receive: durable events derived from changesets, and transient ones."""
 
-from .broadcast import Broadcast, Subscription
+from .broadcast import Broadcast
+from .cursor import Cursor
+from .durable import Past, durable_events, run_events
 from .event import (
     AssistantTurn,
     AttemptFailed,
-    Cursor,
+    ChildStarted,
+    DurableEvent,
     Event,
-    Fact,
     Lagged,
     RunFinished,
     RunResult,
     RunResumed,
     RunStarted,
+    StateChanged,
     Steered,
+    StepFinished,
+    StepStarted,
     TextDelta,
+    ToolCallDecided,
     ToolCallDelta,
-    ToolDecided,
-    ToolFinished,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolCallSuspended,
     ToolProgress,
-    ToolStarted,
-    ToolSuspended,
 )
-from .facts import Past, facts
+from .event_json import event_json
 from .streams import Streams
+from .subscription import Subscription
 from .wakeup import Wakeup
 
 __all__ = [
     "AssistantTurn",
     "AttemptFailed",
     "Broadcast",
+    "ChildStarted",
     "Cursor",
+    "DurableEvent",
     "Event",
-    "Fact",
     "Lagged",
     "Past",
     "RunFinished",
     "RunResult",
     "RunResumed",
     "RunStarted",
+    "StateChanged",
     "Steered",
+    "StepFinished",
+    "StepStarted",
     "Streams",
     "Subscription",
     "TextDelta",
+    "ToolCallDecided",
     "ToolCallDelta",
-    "ToolDecided",
-    "ToolFinished",
+    "ToolCallFinished",
+    "ToolCallStarted",
+    "ToolCallSuspended",
     "ToolProgress",
-    "ToolStarted",
-    "ToolSuspended",
     "Wakeup",
-    "facts",
+    "durable_events",
+    "event_json",
+    "run_events",
 ]

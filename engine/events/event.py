@@ -1,36 +1,23 @@
-"""What a run tells while it goes on: facts, which are in the log, and what passes.
+"""The events of a run: durable ones, derived from the log, and transient ones, which exist only live.
 
-A fact has a cursor, its place in the log: whoever comes back names the last one seen and goes on behind it.
-What passes (text while it is being written, progress) has none: it is told by the process that executes the
-run, while it happens.
+A durable event has a cursor. A subscriber that returns passes the last cursor it has seen and continues after
+that event, in any process. A transient event (a text delta, tool progress) has none and comes only from the
+process that executes the run, while it happens.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal
 
 from ...reducers.tool_call import DecisionRecord, Suspension
 from ...store.changeset import Message, Termination, ToolOutcome, Usage
-
-
-class Cursor(NamedTuple):
-    """A fact's place in the log; later facts of a run have greater ones."""
-
-    version: int
-    """The version of the run's thread that made it true."""
-
-    number: int
-    """Which of the facts of that version it is, counted from 0."""
-
-    @classmethod
-    def behind(cls, version: int) -> Self:
-        """The place behind all facts of a version."""
-        return cls(version + 1, -1)
+from .cursor import Cursor
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The run is in the log, with the user's messages."""
+    """The run and the user's messages are in the log."""
 
+    type: ClassVar = "run_started"
     run_id: str
     thread_id: str
     cursor: Cursor
@@ -38,8 +25,9 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunResumed:
-    """A run that waited goes on."""
+    """A waiting or stopped run continues in its next epoch."""
 
+    type: ClassVar = "run_resumed"
     run_id: str
     thread_id: str
     cursor: Cursor
@@ -47,33 +35,27 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True)
 class Steered:
-    """Somebody has said something to the run while it went on."""
+    """The user sent a message to the active run."""
 
+    type: ClassVar = "steered"
     message: Message
     cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
 class AssistantTurn:
-    """The model has answered."""
+    """The model has answered: the whole message, with the tool calls that it asks for."""
 
+    type: ClassVar = "assistant_turn"
     message: Message
     cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
-class ToolDecided:
-    """A person has decided about a call: it goes on, or is denied."""
+class ToolCallSuspended:
+    """A tool call waits for a person to approve or deny it."""
 
-    call_id: str
-    decision: DecisionRecord
-    cursor: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSuspended:
-    """A tool call waits for a person, who is asked this."""
-
+    type: ClassVar = "tool_call_suspended"
     call_id: str
     name: str
     suspension: Suspension
@@ -81,10 +63,57 @@ class ToolSuspended:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolFinished:
-    """A tool call has ended."""
+class ToolCallDecided:
+    """A person has approved or denied a tool call."""
 
+    type: ClassVar = "tool_call_decided"
+    call_id: str
+    decision: DecisionRecord
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallFinished:
+    """A tool call has its result, or its error."""
+
+    type: ClassVar = "tool_call_finished"
     outcome: ToolOutcome
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The thread's state has changed: RFC 6902 operations, in order.
+
+    Applied to `runtime.state(thread)` as it was, they give the state as it is. The bookkeeping of threadlog,
+    under keys that begin with `__`, is left out.
+    """
+
+    type: ClassVar = "state_changed"
+    operations: tuple[dict[str, Any], ...]
+    source: str
+    """Who changed it: `agent_loop`, `behavior:<name>:<phase>` or `tool:<name>`."""
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarted:
+    """The agent delegates to another one: that run is about to start, or to resume if `epoch` is above 1."""
+
+    type: ClassVar = "child_started"
+    run_id: str
+    thread_id: str
+    agent: str
+    epoch: int
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A step is complete: the model has answered, and all tool calls of that answer have results."""
+
+    type: ClassVar = "step_finished"
+    step: int
     cursor: Cursor
 
 
@@ -97,36 +126,48 @@ class RunResult:
     status: Literal["waiting", "done"]
     termination: Termination
     output: Any
-    """What the run came to, if it came to its end by itself. A structured one is JSON in an event, and an
-    instance of the agent's `output_type` where `Run.result` gives it."""
+    """The run's output, if it finished by itself. Structured output is JSON in an event, and an instance of
+    the agent's `output_type` in `Run.result`."""
 
     usage: Usage
-    """Of all model calls together."""
+    """Tokens of all model calls so far."""
 
     version: int
-    """The thread's version then."""
+    """The version of the thread at the end of the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run is over, or waits for a person."""
+    """The run is done, or waits: `result.status` says which."""
 
+    type: ClassVar = "run_finished"
     result: RunResult
     cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
-    """A piece of the text the model is writing. The turn may yet fail."""
+class StepStarted:
+    """A step begins: the model is about to be asked."""
 
+    type: ClassVar = "step_started"
+    step: int
+    cursor: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the model's text. The attempt may still fail: see `AttemptFailed`."""
+
+    type: ClassVar = "text_delta"
     text: str
     cursor: ClassVar[None] = None
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of the arguments of a call the model is writing."""
+    """The next piece of the arguments of a tool call."""
 
+    type: ClassVar = "tool_call_delta"
     name: str
     text: str
     cursor: ClassVar[None] = None
@@ -134,17 +175,19 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """A model did not answer; it, or another one, may be asked again."""
+    """A model call failed: discard its text. The same or another model may be asked next."""
 
+    type: ClassVar = "attempt_failed"
     model: str
     problem: str
     cursor: ClassVar[None] = None
 
 
 @dataclass(frozen=True, slots=True)
-class ToolStarted:
-    """A tool is being called."""
+class ToolCallStarted:
+    """A tool is about to be executed."""
 
+    type: ClassVar = "tool_call_started"
     call_id: str
     name: str
     cursor: ClassVar[None] = None
@@ -152,8 +195,9 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolProgress:
-    """What a tool tells while it works."""
+    """A value that a tool reported while it was executed."""
 
+    type: ClassVar = "tool_progress"
     call_id: str
     name: str
     progress: Any
@@ -162,24 +206,36 @@ class ToolProgress:
 
 @dataclass(frozen=True, slots=True)
 class Lagged:
-    """The listener was too slow, and has lost some of what passes; of the facts it will have lost none.
+    """The subscriber was too slow and missed transient events. It misses no durable event.
 
-    Forget the text that was being written: if the answer is not finished yet, the next `TextDelta` has its
-    text from the beginning.
+    Discard the text of an unfinished answer: the next `TextDelta` has it from the beginning.
     """
 
+    type: ClassVar = "lagged"
     cursor: ClassVar[None] = None
 
 
-Fact = (
+DurableEvent = (
     RunStarted
     | RunResumed
     | Steered
     | AssistantTurn
-    | ToolSuspended
-    | ToolDecided
-    | ToolFinished
+    | ToolCallSuspended
+    | ToolCallDecided
+    | ToolCallFinished
+    | StateChanged
+    | ChildStarted
+    | StepFinished
     | RunFinished
 )
 
-Event = Fact | TextDelta | ToolCallDelta | AttemptFailed | ToolStarted | ToolProgress | Lagged
+Event = (
+    DurableEvent
+    | StepStarted
+    | TextDelta
+    | ToolCallDelta
+    | AttemptFailed
+    | ToolCallStarted
+    | ToolProgress
+    | Lagged
+)

@@ -1,15 +1,15 @@
-"""Many who wait for news, woken some at a time: whoever has told the news goes on in between.
+"""Tasks that wait for news, woken a group at a time.
 
-Woken all at once, they would all run before the event loop looks at anything else. So they wait in groups,
-and the first of a group that runs wakes the next group. When news come faster than all groups are woken,
-those who come late find more of it, and nobody else is held up.
+Woken all at once, thousands of subscribers would run before the event loop does anything else. So they wait
+in groups, and the first task of a group that runs wakes the next group. If news come faster than the groups
+are woken, the last groups find more of it at once, and the publisher is not delayed.
 """
 
 from collections import deque
 
 import anyio
 
-AT_ONCE = 50
+GROUP_SIZE = 50
 
 
 class _Group:
@@ -19,31 +19,31 @@ class _Group:
 
 
 class Waiters:
-    """Those who wait. Everyone who waits when `wake` is called is woken, once."""
+    """Tasks that wait for news. `wake` wakes all of them, once."""
 
     def __init__(self) -> None:
         self._waiting: list[_Group] = []
         self._due: deque[_Group] = deque()
-        """To be woken, one after the other."""
+        """The groups to wake, in order."""
         self._woken: _Group | None = None
-        """Of this group nobody has run yet."""
+        """The group that was woken last, until one of its tasks runs."""
 
     async def wait(self) -> None:
         """Return when there may be news."""
-        if not self._waiting or self._waiting[-1].size == AT_ONCE:
+        if not self._waiting or self._waiting[-1].size == GROUP_SIZE:
             self._waiting.append(_Group())
         group = self._waiting[-1]
         group.size += 1
         try:
             await group.news.wait()
         finally:
-            # Those who are cancelled hand on, too: else nobody might.
+            # A cancelled task wakes the next group, too: it may be the only one left of its group.
             group.size -= 1
             if group is self._woken:
                 self._wake_next()
 
     def wake(self) -> None:
-        """Wake all who wait now; they run when the caller gives way."""
+        """Wake all tasks that wait now; they run when the caller yields to the event loop."""
         self._due.extend(self._waiting)
         self._waiting = []
         if self._woken is None:

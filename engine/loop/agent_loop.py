@@ -22,10 +22,10 @@ from pydantic import JsonValue
 from ...reducers.generic import Set
 from ...reducers.open_calls import in_call_order
 from ...reducers.phase import Phase
-from ...reducers.run import ENDS, QUESTION, RunMoved, RunStarted
+from ...reducers.run import ENDS, QUESTION, MoveRun, StartRun
 from ...reducers.tool_call import (
     DecisionRecord,
-    ToolCallsForgotten,
+    ForgetToolCalls,
     ToolCallState,
     calls,
     pending_calls,
@@ -78,15 +78,15 @@ class AgentLoop:
     async def open(self, opening: Start | Resume) -> None:
         work, identity = self._work, self._work.identity
         if isinstance(opening, Start):
-            work.act([RunStarted(run_id=identity.run_id)], source=LOOP)
+            work.act([StartRun(run_id=identity.run_id)], source=LOOP)
             given = [Set(pointer([key]), value) for key, value in opening.state.items()]
             work.act(given, source=GIVEN)
         else:
-            work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
-            self._step.resume(opening.usage)
+            work.act([MoveRun(run_id=identity.run_id, status="running")], source=LOOP)
+            self._step.resume(opening.status)
             self._past = past_rounds(work.messages, calls(work.state), identity.run_id)
         if any(message.role == "user" and message.content.strip() for message in opening.messages):
-            work.act([ToolCallsForgotten()], source=LOOP)
+            work.act([ForgetToolCalls()], source=LOOP)
         for message in opening.messages:
             work.say(message)
         self._inbox.apply("step")

@@ -15,8 +15,16 @@ from typing import Literal, Protocol
 from anyio import CancelScope, get_cancelled_exc_class
 from pydantic import JsonValue
 
-from ...reducers.run import RunMoved, Status, done_reason
-from ...store.changeset import Executor, Inference, Interruption, Message, RunFacts, Termination, ThreadFacts
+from ...reducers.run import MoveRun, Status, done_reason
+from ...store.changeset import (
+    Executor,
+    Inference,
+    Interruption,
+    Message,
+    RunStatus,
+    Termination,
+    ThreadMetadata,
+)
 from ...store.errors import ContentError, LogError, VersionConflict, in_words
 from ..agents import Registered
 from ..commit import LOOP, Channel, Effects, Workspace
@@ -30,7 +38,7 @@ class Start:
     """A new run."""
 
     messages: Sequence[Message]
-    facts: ThreadFacts | None = None
+    metadata: ThreadMetadata | None = None
     state: Mapping[str, JsonValue] = field(default_factory=dict)
     """Set at the root of the thread's state, key by key."""
 
@@ -39,7 +47,9 @@ class Start:
 class Resume:
     """The next epoch of a run that waits, or was stopped. Decisions come through the mailbox."""
 
-    usage: RunFacts
+    status: RunStatus
+    """Where the run stood before: its usage so far."""
+
     messages: Sequence[Message] = ()
 
 
@@ -69,10 +79,10 @@ class EpochContext:
         is_start = isinstance(opening, Start)
         self.work.commit(
             "run_started" if is_start else "run_resumed",
-            run=RunFacts(status="running", usage=self.work.usage),
+            run=RunStatus(status="running", usage=self.work.usage),
             executor=self.executor,
-            agent=agent.facts().model_copy(update={"registry": self.registry}),
-            thread=opening.facts if isinstance(opening, Start) else None,
+            agent=agent.snapshot().model_copy(update={"registry": self.registry}),
+            thread=opening.metadata if isinstance(opening, Start) else None,
         )
 
 
@@ -189,7 +199,7 @@ class Epoch:
     async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> None:
         work, status = self._work, _status(termination)
         with work.attempt(is_whole=True):
-            moved = RunMoved(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
+            moved = MoveRun(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
             work.act([moved], source=LOOP)
             if status == "done":
                 if is_second:
@@ -201,13 +211,13 @@ class Epoch:
                 await self._course.announce_end()
             await work.commit_end(
                 "run_finished" if status == "done" else "run_suspended",
-                run=self._facts(status, termination),
+                run=self._run_status(status, termination),
                 inference=None if is_second else self._course.unanswered(),
             )
 
-    def _facts(self, status: Status, termination: Termination) -> RunFacts:
+    def _run_status(self, status: Status, termination: Termination) -> RunStatus:
         has_output = termination.type in ("natural_end", "behavior_requested")
-        return RunFacts(
+        return RunStatus(
             status=status,
             termination=termination,
             usage=self._work.usage,

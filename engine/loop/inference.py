@@ -104,7 +104,7 @@ class Inquiry:
             latency = self.effects.since(what, mark)
             self._record(model, collector, latency, err)
             turn = collector.turn()
-            if turn.text and not collector.called and err.is_retryable and self.may_go_on:
+            if turn.text and not collector.began_tool_call and err.is_retryable and self.may_go_on:
                 return Answer(turn, request, model.name, tuple(self.attempts), latency, interrupted=True)
             return err
         except get_cancelled_exc_class():
@@ -123,7 +123,7 @@ class Inquiry:
             error=keepable(err.problem) if err else None,
             retry_after=err.retry_after if err else None,
             text=keepable(collector.turn().text),
-            called=collector.called,
+            began_tool_call=collector.began_tool_call,
             latency=latency,
         )
         self.attempts.append(attempt)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ...reducers.phase import Phase
 from ...reducers.tool_call import calls, pending_calls, waiting_calls
 from ...store.appender import Receipt
-from ...store.changeset import Inference, Message, RunFacts, Termination, ToolCall, Usage
+from ...store.changeset import Inference, Message, RunStatus, Termination, ToolCall, Usage
 from .. import events
 from ..agents import MAX_REMINDERS, REMINDER, Agent, Terminate
 from ..commit import LOOP, Channel, Effects, Workspace, move_call
@@ -84,6 +84,7 @@ class Step:
 
     async def plan(self) -> StepPlan:
         """Ask the behaviors what this step shall be. State changes of theirs wait for the turn's commit."""
+        self.channel.emit(events.StepStarted(self.number))
         await self.phases.run(Phase.STEP_START, self.number)
         actions = await self.phases.run(Phase.BEFORE_INFERENCE, self.number)
         return StepPlan.of(self.agent, actions)
@@ -96,7 +97,7 @@ class Step:
         """
         request = self._request(plan)
         self.inquiry = Inquiry(
-            self.effects, self.agent.retry, self._hear, self.channel.tell, self._may_go_on()
+            self.effects, self.agent.retry, self._hear, self.channel.emit, self._may_go_on()
         )
         answer = await self.inquiry.ask(
             self._models(plan), lambda: transformed(request, plan.transforms), f"inference:{self.number}"
@@ -125,9 +126,9 @@ class Step:
     def _hear(self, part: Part) -> None:
         match part:
             case TextPart(text):
-                self.channel.tell(events.TextDelta(text))
+                self.channel.emit(events.TextDelta(text))
             case ToolCallDelta(name, text):
-                self.channel.tell(events.ToolCallDelta(name, text))
+                self.channel.emit(events.ToolCallDelta(name, text))
 
     async def take(self, plan: StepPlan, answer: Answer) -> Taken:
         """Put the answer into the log."""
@@ -221,9 +222,9 @@ class Step:
         attempts = tuple(self.inquiry.attempts)
         return Inference(model=attempts[-1].model, attempts=attempts)
 
-    def resume(self, facts: RunFacts) -> None:
+    def resume(self, status: RunStatus) -> None:
         """Go on where the run's last epoch stopped."""
-        self.work.pay(facts.usage)
+        self.work.pay(status.usage)
         run_id = self.work.identity.run_id
         self.number = sum(m.role == "assistant" and m.run_id == run_id for m in self.work.messages)
 

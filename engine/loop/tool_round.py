@@ -21,9 +21,15 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from ...reducers.conflict import Write, conflict, writes
 from ...reducers.open_calls import is_answer
 from ...reducers.phase import Phase
-from ...reducers.tool_call import DecisionRecord, ResumeMode, Suspension, ToolCallSuspended
+from ...reducers.tool_call import (
+    DecisionRecord,
+    ResumeMode,
+    SuspendToolCall,
+    Suspension,
+    has_ended,
+)
 from ...reducers.tool_call import calls as calls_in
-from ...store.changeset import ToolCall, ToolOutcome
+from ...store.changeset import Message, ToolCall, ToolOutcome
 from ...store.document import dumps
 from ...store.errors import ActionError, in_words
 from .. import events
@@ -161,17 +167,17 @@ class ToolRound:
         return ToolAnswer("suspended", None, suspend=verdict) if isinstance(verdict, Suspend) else None
 
     def _context(self, call: ToolCall, decision: DecisionRecord | None) -> ToolContext:
-        identity = self.work.identity
+        identity, asked = self.work.identity, self._answer_with(call)
         return ToolContext(
             run_id=identity.run_id,
             thread_id=identity.thread_id,
             call_id=call.id,
             agent=self.agent.name,
-            idempotency_key=f"{identity.run_id}:{self._asked_in(call)}:{call.id}",
+            idempotency_key=f"{identity.run_id}:{asked.step if asked else None}:{call.id}",
             decision=decision,
             _state=self.work.state,
             _messages=tuple(self.work.messages),
-            _tell=lambda value: self.channel.tell(events.ToolProgress(call.id, call.name, value)),
+            _report=lambda value: self.channel.emit(events.ToolProgress(call.id, call.name, value)),
         )
 
     def _arguments(self, call: ToolCall, context: ToolContext) -> Any:
@@ -182,16 +188,16 @@ class ToolRound:
 
     async def _call(self, call: ToolCall, context: ToolContext) -> ToolAnswer:
         tool, arguments = self.agent.toolbox()[call.name], self._arguments(call, context)
-        self.channel.tell(events.ToolStarted(call.id, call.name))
+        self.channel.emit(events.ToolCallStarted(call.id, call.name))
         mark = self.effects.mark(call.id)
         # A copy: what the tool does with its arguments must not reach the conversation.
         answer = await self.effects.call(tool, context, deepcopy(arguments))
         return answer.with_duration(self.effects.since(call.id, mark))
 
-    def _asked_in(self, call: ToolCall) -> int | None:
-        """The step in which the model asked for the call, however late it goes on."""
-        asked = (m for m in reversed(self.work.messages) if any(c.id == call.id for c in m.tool_calls))
-        return next(asked).step
+    def _answer_with(self, call: ToolCall) -> Message | None:
+        """The answer that asks for a call, perhaps of an earlier step; None for a question after a crash."""
+        messages = reversed(self.work.messages)
+        return next((each for each in messages if any(c.id == call.id for c in each.tool_calls)), None)
 
     async def _settle(self, call: ToolCall, answer: ToolAnswer) -> None:
         """Put a call's answer into the log: whole, even if the run is being cancelled."""
@@ -203,8 +209,15 @@ class ToolRound:
             added = [a for a in await self._told(call, outcome) if isinstance(a, AddMessage)]
             for message in (*answer.messages, *added):
                 self._say(message)
-            self.work.commit("tool_results", tool_calls=(outcome,))
+            self.work.commit("tool_results", tool_calls=(outcome,), finished_step=self._finished_step(call))
             self.outcomes.append(outcome)
+
+    def _finished_step(self, call: ToolCall) -> int | None:
+        """The step that asked for a call, if all calls of that step have ended."""
+        asked = self._answer_with(call)
+        if asked is None or not all(has_ended(self.work.state, each.id) for each in asked.tool_calls):
+            return None
+        return asked.step
 
     async def _told(self, call: ToolCall, outcome: ToolOutcome) -> list[PhaseAction]:
         try:
@@ -221,8 +234,8 @@ class ToolRound:
             outcome=answer.outcome,
             result=answer.result,
             duration=answer.duration,
-            said=len(answer.messages),
-            called=answer.called,
+            message_count=len(answer.messages),
+            executed=answer.executed,
         )
         try:
             with self.work.attempt():
@@ -245,7 +258,7 @@ class ToolRound:
             response_schema=asked.response_schema,
             resume_mode=asked.resume_mode,
         )
-        suspended = ToolCallSuspended(
+        suspended = SuspendToolCall(
             call_id=call.id, name=call.name, arguments=call.arguments, suspension=suspension
         )
         self.work.act([suspended], source=LOOP, call_id=call.id)

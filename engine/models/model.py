@@ -143,7 +143,7 @@ class Collector:
     _text: list[str] = field(default_factory=list)
     _calls: list[ToolCall] = field(default_factory=list)
     _finish: FinishPart = field(default_factory=FinishPart)
-    called: bool = False
+    began_tool_call: bool = False
     """Whether a tool call has begun to arrive."""
 
     is_empty: bool = True
@@ -155,7 +155,7 @@ class Collector:
             case TextPart(text):
                 self._text.append(text)
             case ToolCallPart(call):
-                self.called = True
+                self.began_tool_call = True
                 if not call.name.strip():
                     return  # no tool can have this name, and providers refuse it in later requests
                 # Sort the keys as the log does, so that a replay sees the same arguments.
@@ -164,7 +164,7 @@ class Collector:
             case FinishPart():
                 self._finish = part
             case ToolCallDelta():
-                self.called = True
+                self.began_tool_call = True
 
     def turn(self) -> Turn:
         return Turn(

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 from pydantic import JsonValue
 
-from ...reducers.remote import Outgoing, RemoteSeen, RemoteSends, remote_task
+from ...reducers.remote import Outgoing, RecordRemoteTask, SendToRemote, remote_task
 from ...reducers.tool_call import (
     DecisionRecord,
+    SuspendToolCall,
     Suspension,
     ToolCallState,
-    ToolCallSuspended,
     calls,
     pending_calls,
 )
@@ -105,17 +105,17 @@ class Outbox:
             why = decision.reason or "it is not known whether the message has reached the remote agent"
             self.stop = Termination(type="stopped", code="denied", detail=why)
         elif isinstance(decision.result, str):
-            seen = RemoteSeen(task=decision.result, context="", status="unknown", arrived=str(message))
+            seen = RecordRemoteTask(task=decision.result, context="", status="unknown", arrived=str(message))
             self._work.act([seen], source=LOOP)
         else:
             self.doubtful.discard(str(message))
 
     def _send(self, parts: list[JsonValue]) -> None:
         message = Outgoing(id=self._work.new_id(), parts=tuple(parts))
-        self._work.act([RemoteSends(context=self._work.identity.thread_id, message=message)], source=LOOP)
+        self._work.act([SendToRemote(context=self._work.identity.thread_id, message=message)], source=LOOP)
 
     def _ask(self, id: str, name: str, arguments: dict[str, JsonValue], suspension: Suspension) -> None:
-        asked = ToolCallSuspended(call_id=id, name=name, arguments=arguments, suspension=suspension)
+        asked = SuspendToolCall(call_id=id, name=name, arguments=arguments, suspension=suspension)
         move_call(self._work, ToolCallState(call_id=id, name=name, arguments=arguments), "new")
         self._work.act([asked], source=LOOP, call_id=id)
 

@@ -21,9 +21,9 @@ from anyio import CancelScope, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 from pydantic import JsonValue
 
-from ...reducers.remote import RemoteSeen, RemoteTask, remote_task
-from ...reducers.run import RunMoved, RunStarted
-from ...reducers.tool_call import ToolCallsForgotten, pending_calls
+from ...reducers.remote import RecordRemoteTask, RemoteTask, remote_task
+from ...reducers.run import MoveRun, StartRun
+from ...reducers.tool_call import ForgetToolCalls, pending_calls
 from ...store.changeset import Inference, Interruption, Message, Termination
 from ...store.errors import RunError
 from ..agents import RemoteAgent
@@ -99,13 +99,13 @@ class RemoteLoop:
         work, identity = self._work, self._work.identity
         _refuse_unsaid(opening)
         if isinstance(opening, Start):
-            work.act([RunStarted(run_id=identity.run_id)], source=LOOP)
+            work.act([StartRun(run_id=identity.run_id)], source=LOOP)
         else:
-            work.act([RunMoved(run_id=identity.run_id, status="running")], source=LOOP)
-            work.pay(opening.usage.usage)
+            work.act([MoveRun(run_id=identity.run_id, status="running")], source=LOOP)
+            work.pay(opening.status.usage)
         self._outbox.doubt_all()
         if opening.messages:
-            work.act([ToolCallsForgotten()], source=LOOP)
+            work.act([ForgetToolCalls()], source=LOOP)
         for message in opening.messages:
             work.say(message)
         self._outbox.say(opening.messages)
@@ -136,8 +136,10 @@ class RemoteLoop:
             return found if found != self._agent.card else None
 
         if changed := await self._ask("a2a:card", card):
-            facts = replace(self._agent, card=changed).facts()
-            self._work.commit("mirrored", agent=facts.model_copy(update={"registry": self._context.registry}))
+            snapshot = replace(self._agent, card=changed).snapshot()
+            self._work.commit(
+                "mirrored", agent=snapshot.model_copy(update={"registry": self._context.registry})
+            )
         self._is_connected = True
 
     async def _deliver(self, remote: RemoteTask) -> Termination | None:
@@ -164,7 +166,7 @@ class RemoteLoop:
         """Wait for news of the task, or for somebody who wants something of the run."""
         work, last = self._work, self._task
         known, run_id = {message.id for message in work.messages}, work.identity.run_id
-        watcher = Watcher(self._remote, self._effects, self._agent.patience, self._tell)
+        watcher = Watcher(self._remote, self._effects, self._agent.patience, self._emit_text)
 
         def is_news(task: Task) -> bool:
             return last is None or has_news(task, run_id, known, remote.sent, remote.status)
@@ -183,15 +185,15 @@ class RemoteLoop:
         else:
             self._commit_commands()
 
-    def _tell(self, text: str) -> None:
-        self._context.channel.tell(TextDelta(text))
+    def _emit_text(self, text: str) -> None:
+        self._context.channel.emit(TextDelta(text))
 
     def _mirror(self, task: Task, arrived: str | None = None) -> None:
         """Put what is new of the task into the thread."""
         work, remote = self._work, remote_task(self._work.state)
         for message in mirror_messages(task, work.identity.run_id, remote.sent):
             work.say(message)
-        seen = RemoteSeen(
+        seen = RecordRemoteTask(
             task=task.get("id", ""), context=task.get("contextId", ""), status=status(task), arrived=arrived
         )
         work.act([seen], source=LOOP)

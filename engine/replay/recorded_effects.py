@@ -7,7 +7,7 @@ from typing import Any, cast
 import anyio
 import anyio.lowlevel
 
-from ...reducers.tool_call import ToolCallSuspended
+from ...reducers.tool_call import SuspendToolCall
 from ...store.changeset import Attempt, Changeset, Interruption, Message
 from ...store.errors import EffectError
 from ..agents import AddMessage, Suspend, Tool, ToolAnswer, ToolContext
@@ -24,8 +24,7 @@ from ..models import (
     ToolCallDelta,
     ToolCallPart,
 )
-from .divergence import Diverged
-from .recording import Recording
+from .recording import Diverging, Recording
 
 
 class RecordedEffects:
@@ -97,7 +96,7 @@ class RecordedEffects:
         attempt = inference.attempts[place]
         if attempt.text:
             yield TextPart(attempt.text)
-        if attempt.called:
+        if attempt.began_tool_call:
             yield ToolCallDelta("", "")
         if attempt.outcome == "cancelled":
             raise await self._cancelled(INFERENCE, "an answer")
@@ -117,16 +116,16 @@ class RecordedEffects:
 
     def _answer(self, changeset: Changeset) -> ToolAnswer:
         (outcome,) = changeset.tool_calls
-        if not outcome.called:
+        if not outcome.executed:
             raise self._recording.otherwise(f"a call of {outcome.name!r}")
         if outcome.outcome == "suspended":
             return ToolAnswer("suspended", outcome.result, suspend=_suspend(changeset))
         actions = self._recording.actions(changeset, f"tool:{outcome.name}")
         behind = next(n for n, m in enumerate(changeset.messages, 1) if m.role == "tool")
-        messages = [_added(m) for m in changeset.messages[behind : behind + outcome.said]]
+        messages = [_added(m) for m in changeset.messages[behind : behind + outcome.message_count]]
         return ToolAnswer(outcome.outcome, outcome.result, actions, messages)
 
-    async def _cancelled(self, place: Interruption, now: str) -> Diverged:
+    async def _cancelled(self, place: Interruption, now: str) -> Diverging:
         """Wait to be cancelled, if the run was cancelled here; otherwise this is where it diverges."""
         if not self._recording.is_cancelled_at(place):
             return self._recording.otherwise(now)
@@ -155,8 +154,8 @@ def _parts(changeset: Changeset) -> Iterator[Part]:
 
 
 def _suspend(changeset: Changeset) -> Suspend:
-    payloads = [r.payload for r in changeset.actions if r.action == ToolCallSuspended.__name__]
-    asked = ToolCallSuspended.model_validate(payloads[0]).suspension
+    payloads = [r.payload for r in changeset.actions if r.action == SuspendToolCall.__name__]
+    asked = SuspendToolCall.model_validate(payloads[0]).suspension
     return Suspend(asked.action, asked.message, asked.parameters, asked.resume_mode, asked.response_schema)
 
 

@@ -5,19 +5,24 @@ from itertools import takewhile
 
 import anyio
 
+from ...reducers.check import Divergence
 from ...reducers.reduce import Reducers, StateAction
-from ...reducers.run import ControlTaken, RunMoved
+from ...reducers.run import ApplyCommands, MoveRun
 from ...store.append import Append
 from ...store.appender import Receipt
 from ...store.changeset import Changeset, ControlEntry, Interruption
-from ...store.errors import LogError
+from ...store.errors import LogError, ThreadlogError
 from ..commit import LOOP, Workspace
 from ..control import Place
 from ..events import Event
-from .divergence import Diverged, difference
+from .divergence import difference
 
 ENDED_BY_OTHERS = ("superseded", "recovered")
 """Written by another process: not compared, and the loop never came to an end of its own."""
+
+
+class Diverging(ThreadlogError):
+    """Today's code has left the log: `Recording.divergence` says where."""
 
 
 class CutOff(LogError):
@@ -28,7 +33,7 @@ class Recording:
     """The changesets of one epoch, in the log's order: what today's code must write again."""
 
     def __init__(self, changesets: Sequence[Changeset], reducers: Reducers) -> None:
-        self.divergence: Diverged | None = None
+        self.divergence: Divergence | None = None
         self.work: Workspace | None = None
         """The workspace of today's code: how far it is on the way to the next changeset."""
         self.moved = anyio.Event()
@@ -51,26 +56,27 @@ class Recording:
         """The changeset that must be written next.
 
         Raises:
-            Diverged: the log has no more.
+            Diverging: the log has no more.
+            CutOff: another process has ended the epoch there.
         """
         if self._written < len(self._changesets):
             return self._changesets[self._written]
         if self._is_cut_off:
             raise CutOff
         last = self._changesets[-1]
-        raise Diverged(last.thread_id, last.version, "", "the end of the run", "something more")
+        raise self._diverging(
+            Divergence(last.thread_id, last.version, "", "the end of the run", "something more")
+        )
 
     def submit(self, append: Append) -> Receipt:
         """Compare what today's code writes with what the log has.
 
         Raises:
-            Diverged: it is not the same.
+            Diverging: it is not the same.
         """
         changeset = append.changesets[-1].changeset
-        if self.divergence is None:
-            self.divergence = difference(self.next, changeset)
-        if self.divergence:
-            raise self.divergence
+        if found := self.divergence or difference(self.next, changeset):
+            raise self._diverging(found)
         self.called -= {outcome.call_id for outcome in self.next.tool_calls}
         self._written += 1
         self.asked = self.attempts = 0
@@ -78,18 +84,22 @@ class Recording:
         self.moved = anyio.Event()
         return Receipt.settled(append, changeset.version)
 
-    def missing(self) -> Diverged | None:
+    def missing(self) -> Divergence | None:
         """What the log has and today's code did not write, if anything."""
         if self._written == len(self._changesets):
             return None
-        return self.otherwise("the end of the run")
-
-    def otherwise(self, now: str) -> Diverged:
-        """Today's code asks for something that the log does not have here. What follows is not compared."""
-        if self.divergence is None:
-            one = self.next
-            self.divergence = Diverged(one.thread_id, one.version, "/reason", one.reason, now)
+        self.otherwise("the end of the run")
         return self.divergence
+
+    def otherwise(self, now: str) -> Diverging:
+        """Today's code asks for something that the log does not have here. What follows is not compared."""
+        one = self.next
+        return self._diverging(Divergence(one.thread_id, one.version, "/reason", one.reason, now))
+
+    def _diverging(self, found: Divergence) -> Diverging:
+        """Keep the first divergence: what follows is a consequence of it."""
+        self.divergence = self.divergence or found
+        return Diverging(str(self.divergence))
 
     def actions(self, changeset: Changeset, source: str) -> list[StateAction]:
         """The actions of a changeset that a source has asked for."""
@@ -116,11 +126,11 @@ class RecordedCommands:
 
     def should_stop(self) -> bool:
         is_cancelled = self._recording.is_cancelled_at(None)
-        return is_cancelled and isinstance(self._recording.next_action(), RunMoved)
+        return is_cancelled and isinstance(self._recording.next_action(), MoveRun)
 
     def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
         action = self._recording.next_action()
-        through = action.through if isinstance(action, ControlTaken) and action.place == place else 0
+        through = action.through if isinstance(action, ApplyCommands) and action.place == place else 0
         return [(each.version, each.entry) for each in self._stream[after:through] if each.entry]
 
     def is_interrupted(self, place: Interruption) -> bool:
@@ -132,6 +142,6 @@ class SilentChannel:
 
     failure: Exception | None = None
 
-    def tell(self, event: Event) -> None: ...
+    def emit(self, event: Event) -> None: ...
 
     def refuse_if_taken(self, thread_id: str, version: int) -> None: ...

@@ -9,7 +9,7 @@ says what today's code does otherwise.
 
 from collections.abc import Sequence
 
-from ...reducers.check import NotChecked
+from ...reducers.check import Divergence, NotChecked
 from ...reducers.reduce import Reducers
 from ...reducers.replay import Thread, replay
 from ...store.changeset import Changeset, Executor, control_stream
@@ -21,14 +21,13 @@ from ..control import Mailbox, cancel_waiting
 from ..delegation import Equipment
 from ..loop import Epoch, EpochContext, Resume, Start
 from ..runs import course_of
-from .divergence import Diverged
 from .recorded_effects import RecordedEffects
-from .recording import ENDED_BY_OTHERS, CutOff, RecordedCommands, Recording, SilentChannel
+from .recording import ENDED_BY_OTHERS, CutOff, Diverging, RecordedCommands, Recording, SilentChannel
 
 _EPOCH_ENDS = ("run_finished", "run_suspended")
 
 
-async def replay_run(log: Log, run_id: str, agents: Sequence[Registered]) -> Diverged | NotChecked | None:
+async def replay_run(log: Log, run_id: str, agents: Sequence[Registered]) -> Divergence | NotChecked | None:
     """Execute a run again, every epoch of it: the first difference, or None if there is none.
 
     A run whose agent is not among `agents` is not checked, and one that is still going on as far as it is.
@@ -55,7 +54,7 @@ async def replay_run(log: Log, run_id: str, agents: Sequence[Registered]) -> Div
 
 async def _replay_epoch(
     log: Log, recorded: Sequence[Changeset], stream: Sequence[Changeset], agent: Registered
-) -> Diverged | None:
+) -> Divergence | None:
     first = recorded[0]
     thread = replay(log.read(first.thread_id, until=first.version - 1))
     identity = RunIdentity(first.run_id or "", first.thread_id, first.epoch, first.parent_run_id)
@@ -75,8 +74,8 @@ async def _replay_epoch(
             await Epoch(context, course_of(agent, context)).run(opening)
     except CutOff:
         return None
-    except Diverged as err:
-        return recording.divergence or err
+    except Diverging:
+        return recording.divergence
     return recording.divergence or recording.missing()
 
 

@@ -24,28 +24,15 @@ class Cancelling:
         self._dispatcher = dispatcher
         self._recovery = recovery
 
-    async def cancel(self, run_id: str, by: str | None, reason: str | None) -> bool:
-        """Cancel a run and all below it. False if the run was finished."""
-        if self._queries.status(run_id) == "done":
-            return False
-        return (await self.cancel_tree(run_id, by, reason))[run_id]
-
-    async def cancel_and_wait(self, run_id: str, by: str | None, reason: str | None) -> bool:
-        """As `cancel`, and return once the run is finished."""
-        is_cancelled = await self.cancel(run_id, by, reason)
-        await self._finished(run_id)
-        return is_cancelled
-
-    async def stop(self, run_id: str, by: str | None, reason: str | None) -> bool:
-        """Cancel a run and all below it, also below a finished one, and return once all are finished."""
-        self._queries.status(run_id)
+    async def cancel(self, run_id: str, by: str | None, reason: str | None, *, wait: bool = False) -> bool:
+        """Cancel a run and its descendants. False if all of them had finished."""
         tree = await self.cancel_tree(run_id, by, reason)
-        for each in tree:
+        for each in tree if wait else ():
             await self._finished(each)
         return any(tree.values())
 
     async def cancel_tree(self, run_id: str, by: str | None, reason: str | None) -> dict[str, bool]:
-        """Cancel a run and all below it: each, and whether it was still active.
+        """Cancel a run and its descendants: each, and whether it was still active.
 
         A finished run shields nothing below it. Nothing begins below a run that is finished or cancelled, so
         its children are known then.

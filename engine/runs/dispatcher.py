@@ -54,7 +54,7 @@ class Dispatcher:
             self._position = self._wake_decided(tasks)
         async with aclosing(changes(self._env.log)) as news:
             async for _ in news:
-                for entry in self._env.log.wanted(self._position):
+                for entry in self._env.log.commands_after(self._position):
                     self._position, changeset = entry
                     self._queue.notice(changeset.entry)
                     tasks.start_soon(self.attend, changeset.run_id or "")

@@ -33,7 +33,7 @@ class Run:
         self._executions = executions
         self._output_type = output_type
         self._after: Cursor | None = None
-        """The epoch that is iterated over begins after this; None for the first."""
+        """The epoch that is iterated over begins after this; None if it is the first, or begins here."""
         self._execution: Execution | None = None
         """The latest epoch that began here while this handle existed."""
         self._ended: RunResult | None = None
@@ -50,7 +50,7 @@ class Run:
         ended = await self._end_here()
         if ended and (self._ended is None or ended.version > self._ended.version):
             self._ended = ended
-        if self._ended is None or self._streams.has_gone_on(self._ended):
+        if self._ended is None or self._streams.has_continued(self._ended):
             self._ended = await self._streams.end(self.run_id, self.thread_id)
         if self._result is None or self._result.version != self._ended.version:
             self._result = self._with_output(self._ended)
@@ -87,18 +87,21 @@ class Run:
         """The events from the epoch that is iterated over; None if the run never begins."""
         if not await self.begins():
             return None
-        is_failed = self._executions.is_failed
-        return self._streams.subscribe(self.run_id, self._after, is_broken=lambda: is_failed(self.run_id))
+        after, is_failed = self._after, self._executions.is_failed
+        if after is None and self._execution:
+            # A refused epoch has no events: not those of the epochs before it either.
+            after = await self._execution.opening.cursor() or self._streams.end_of(self.thread_id)
+        return self._streams.subscribe(self.run_id, after, is_broken=lambda: is_failed(self.run_id))
 
     def _followed(self, end: RunFinished) -> None:
         """The epoch was iterated over to its end. If the run waits, the next one is due."""
         if end.result.status == "waiting":
-            self._after = max(self._after or end.cursor, Cursor.behind(end.cursor.version))
+            self._after = max(self._after or end.cursor, Cursor.after(end.cursor.position))
 
     def begin(self, execution: Execution) -> None:
         """Follow an epoch that is executed here. For the launcher."""
         self._execution, self._ended = execution, None
-        self._after, self._output_type = Cursor.behind(execution.after), execution.output_type
+        self._after, self._output_type = None, execution.output_type
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id!r} on {self.thread_id!r}>"

@@ -98,9 +98,9 @@ class Launcher:
             self._release(execution)
 
     async def _execute(self, launch: Launch, execution: Execution) -> None:
-        env, identity, version = self._env, launch.identity, launch.thread.version
+        env, identity = self._env, launch.identity
         failure: Exception | None = None
-        with env.streams.telling(identity.run_id, identity.thread_id, version) as events:
+        with env.streams.publishing(identity.run_id, identity.thread_id) as events:
             execution.events = events
             publisher = Publisher(env.log, env.appender, identity.run_id, execution.opening, events)
             epoch = self._epoch(launch, publisher)

@@ -62,7 +62,7 @@ class QueuedRuns:
             identity,
             row.agent,
             env.agents.keep(row.run_id),
-            Start(request.messages, request.facts, request.state),
+            Start(request.messages, request.metadata, request.state),
             thread,
             mailbox,
             Prelude(condition=Condition({identity.stream: mailbox.received})),

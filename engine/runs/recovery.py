@@ -20,7 +20,7 @@ from ...reducers.open_calls import lost_calls
 from ...reducers.replay import Thread, replay
 from ...reducers.run import Way, goes_on_by_itself
 from ...store.append import Append, Condition
-from ...store.changeset import AgentFacts, Changeset, Executor, Orphan
+from ...store.changeset import AgentSnapshot, Changeset, Executor, Orphan
 from ...store.errors import ChangesetExists, NotFound, RunError, ThreadlogError, VersionConflict
 from ...store.listing import RunRow
 from ...store.log import Log
@@ -56,7 +56,7 @@ class Found:
 
     row: RunRow
     thread: Thread
-    agent: AgentFacts | None
+    agent: AgentSnapshot | None
     evidence: Orphan
 
     @property

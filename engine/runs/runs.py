@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from ...store.changeset import Message, ThreadFacts
+from ...store.changeset import Message, ThreadMetadata
 from ...store.log import Log
 from ..control import Decision
 from ..events import Event
@@ -25,14 +25,14 @@ class Runs(Protocol):
         prompt: str | Sequence[Message],
         *,
         thread: str | None = None,
-        facts: ThreadFacts | None = None,
+        metadata: ThreadMetadata | None = None,
         parent: str | None = None,
         if_active: IfActive = "reject",
         id: str | None = None,
         state: Mapping[str, JsonValue] = MappingProxyType({}),
     ) -> Run: ...
 
-    def run(self, run_id: str) -> Run: ...
+    def get_run(self, run_id: str) -> Run: ...
 
     async def resume(
         self,
@@ -49,11 +49,9 @@ class Runs(Protocol):
         self, run_id: str, text: str, *, by: str | None = None, id: str | None = None
     ) -> None: ...
 
-    async def cancel_and_wait(
-        self, run_id: str, *, by: str | None = None, reason: str | None = None
+    async def cancel(
+        self, run_id: str, *, wait: bool = False, by: str | None = None, reason: str | None = None
     ) -> bool: ...
-
-    async def stop(self, run_id: str, *, by: str | None = None, reason: str | None = None) -> bool: ...
 
     def output(self, run_id: str) -> JsonValue: ...
 

@@ -179,7 +179,7 @@ class Starter:
             identity,
             request.agent,
             env.agents.start(asked.run_id, request.parent_run_id),
-            Start(request.messages, request.facts, request.state),
+            Start(request.messages, request.metadata, request.state),
             thread,
             Mailbox(),
             # Of a repeatable one: no other process has queued it.

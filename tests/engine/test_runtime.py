@@ -175,8 +175,8 @@ CALLS: dict[str, Callable[[Runtime], Awaitable[object]]] = {
     "decide": lambda runtime: runtime.decide("r1", []),
     "steer": lambda runtime: runtime.steer("r1", "go on"),
     "cancel": lambda runtime: runtime.cancel("r1"),
-    "cancel_and_wait": lambda runtime: runtime.cancel_and_wait("r1"),
-    "stop": lambda runtime: runtime.stop("r1"),
+    "cancel_and_wait": lambda runtime: runtime.cancel("r1", wait=True),
+    "stop": lambda runtime: runtime.cancel("r1", wait=True),
     "recover": lambda runtime: runtime.recover(),
 }
 
@@ -214,7 +214,7 @@ async def test_a_runtime_is_entered_once(path: Path) -> None:
 
 async def test_agents_are_replaced_and_events_followed_only_in_an_open_runtime(path: Path) -> None:
     runtime = Runtime.open(path, agents=[agent("done")])
-    for call in (runtime.run, runtime.subscribe):
+    for call in (runtime.get_run, runtime.subscribe):
         with pytest.raises(RunError, match="not open"):
             call("r1")
     with pytest.raises(RunError, match="not open"):

@@ -58,7 +58,7 @@ async def completed(
             tasks.start_soon(follow, runtime, run.run_id, found)
             await runtime.decide(run.run_id, [Decision(asked[0].call_id, approved)])
             result = await meddled(runtime, run, iter(()))
-        await runtime.cancel_and_wait(run.run_id)
+        await runtime.cancel(run.run_id, wait=True)
 
 
 async def followed(planner: Agent, happenings: list[Any], said: list[bool], path: Path) -> None:

@@ -142,7 +142,9 @@ class Script:
         except RunOver:
             assert self._world.fold().runs[run_id].is_over
         except RunError as err:
-            self._assert(any(why in str(err) for why in ("is taken", "decided already", "asks nothing")))
+            self._assert(
+                any(why in str(err) for why in ("already exists", "decided already", "asks nothing"))
+            )
 
     def _assert(self, holds: bool) -> None:
         assert holds
@@ -207,7 +209,7 @@ def assert_views(world: World) -> None:
 async def assert_results(runtime: Runtime, fold: Fold) -> None:
     """A handle of a run says how the log says it ended, and its followers hear it."""
     for id, run in fold.runs.items():
-        handle = runtime.run(id)
+        handle = runtime.get_run(id)
         assert (await handle.result()).termination.type == (run.termination or "cancelled")
 
 

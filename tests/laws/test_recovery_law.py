@@ -66,7 +66,7 @@ async def test_a_run_cut_off_anywhere_is_stopped_once_with_what_it_has_cost(
         with fresh_path() as part:
             write(part, whole[:cut])
             async with Runtime.open(part, agents=[]) as runtime:
-                result = await runtime.run("r1").result()
+                result = await runtime.get_run("r1").result()
                 assert await runtime.recover() == []
             assert (result.termination, result.usage) == (ENDS["stop"], cost(whole[:cut]))
             assert len(history(part)) == cut + 1
@@ -91,6 +91,6 @@ async def test_a_run_cut_off_anywhere_goes_on_to_its_end(
                     await runtime.decide("r1", [Decision.approve(call.call_id)])
                 async for _ in runtime.subscribe("r1"):
                     pass
-                assert (await runtime.run("r1").result()).output == "done"
+                assert (await runtime.get_run("r1").result()).output == "done"
                 assert bool(asked) == (orphans == "ask")
             await assert_replays(part, agent)

@@ -17,8 +17,8 @@ from support.call_statuses import CALL_MOVES
 from support.happenings import meddled
 from support.runs import CountedEffects, history, running
 from threadlog.engine import Agent, Decision, Runtime
+from threadlog.engine.events import run_events
 from threadlog.engine.events.event import Event
-from threadlog.engine.events.facts import facts
 from threadlog.engine.replay.replay import replay_run
 from threadlog.reducers import replay
 from threadlog.reducers.phase import Phase
@@ -68,7 +68,7 @@ async def completed(runtime: Runtime, happenings: list[Any], said: list[bool], t
                 break
             await runtime.decide(run.run_id, [Decision(asked[0].call_id, approved)])
             result = await meddled(runtime, run, iter(()))
-        await runtime.cancel_and_wait(run.run_id)
+        await runtime.cancel(run.run_id, wait=True)
     return run.run_id
 
 
@@ -81,7 +81,7 @@ async def runs(planner: Agent, happenings: list[Any], said: list[bool], path: Pa
         for _ in range(2):
             told: list[Event] = []
             run_id = await completed(runtime, happenings, said, told)
-            logged = [fact for changeset in runtime.log.read_run(run_id) for fact in facts(changeset)]
+            logged = list(run_events(runtime.log, run_id))
             assert [event for event in told if event.cursor] == logged
             assert runtime.state("t1")["__run"]["status"] == "done"
             assert same(replay(runtime.log.read("t1")).state, runtime.state("t1"))
@@ -114,15 +114,15 @@ def assert_calls_move(changesets: Iterable[Changeset]) -> None:
     for action in (action for changeset in changesets for action in changeset.actions):
         payload: Any = action.payload
         match action.action:
-            case "ToolCallsForgotten":
+            case "ForgetToolCalls":
                 status.clear()
                 continue
-            case "ToolCallMoved":
+            case "MoveToolCall":
                 to = payload["status"]
-            case "ToolCallSuspended":
+            case "SuspendToolCall":
                 to, ticket[payload["call_id"]] = "suspended", payload["suspension"]["ticket"]
                 asked[ticket[payload["call_id"]]] += 1
-            case "ToolCallDecided":
+            case "DecideToolCall":
                 to = "resuming"
                 answered[ticket[payload["call_id"]]] += 1
             case _:

@@ -134,7 +134,7 @@ class World:
     async def _stop(self, runtime: Runtime, which: int) -> None:
         if rows := runtime.log.runs():
             run_id = rows[which % len(rows)].run_id
-            await runtime.stop(run_id, reason="enough")
+            await runtime.cancel(run_id, reason="enough", wait=True)
             self.stopped.append((runtime.log.position(), run_id))
 
     async def _resume(self, runtime: Runtime, which: int) -> None:

@@ -7,12 +7,12 @@ import pytest
 from threadlog.reducers import Reducers
 from threadlog.reducers.open_calls import lost_calls
 from threadlog.reducers.tool_call import (
+    DecideToolCall,
     DecisionRecord,
+    MoveToolCall,
     ResumeMode,
+    SuspendToolCall,
     Suspension,
-    ToolCallDecided,
-    ToolCallMoved,
-    ToolCallSuspended,
 )
 
 CASES: list[tuple[ResumeMode, bool, Any, str]] = [
@@ -34,9 +34,9 @@ def test_a_call_that_a_person_has_answered_was_not_started(
     suspension = Suspension(ticket="t", action="approve", resume_mode=mode)
     decision = DecisionRecord(id="d1", target="c1", approved=approved, result=result)
     actions = [
-        ToolCallMoved(**call, status="new"),
-        ToolCallSuspended(**call, suspension=suspension),
-        ToolCallDecided(call_id="c1", decision=decision),
+        MoveToolCall(**call, status="new"),
+        SuspendToolCall(**call, suspension=suspension),
+        DecideToolCall(call_id="c1", decision=decision),
     ]
     records = [reducers.record(action, source="agent_loop", call_id="c1") for action in actions]
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from support.logs import append_all, by_thread, changeset, fresh_log, patched, setting
 from support.strategies import histories
 from threadlog.reducers import Thread, replay
-from threadlog.store import Changeset, Log, Message, ThreadFacts
-from threadlog.store.changeset import RunFacts
+from threadlog.store import Changeset, Log, Message, ThreadMetadata
+from threadlog.store.changeset import RunStatus
 from threadlog.store.document import same
 from threadlog.store.errors import CorruptLog, PatchError
 from threadlog.store.state import SNAPSHOT_EVERY
@@ -41,7 +41,7 @@ def same_thread(a: Thread, b: Thread) -> bool:
 
 
 def test_nothing_replays_to_an_empty_thread() -> None:
-    assert replay([]) == Thread(version=0, state={}, messages=(), runs={}, facts=ThreadFacts())
+    assert replay([]) == Thread(version=0, state={}, messages=(), runs={}, metadata=ThreadMetadata())
 
 
 def test_a_message_whose_id_came_before_is_skipped() -> None:
@@ -74,14 +74,15 @@ def test_a_base_is_continued_at_the_next_version_only() -> None:
         replay(versions(4), base=base)
 
 
-def test_the_last_facts_win() -> None:
+def test_metadata_is_merged_field_by_field() -> None:
     history = [
-        changeset("c1", version=1, thread=ThreadFacts(owner="me", labels={"a": "1"})),
-        changeset("c2", version=2, thread=ThreadFacts(parent="t0")),
-        changeset("c3", version=3),
+        changeset("c1", version=1, thread=ThreadMetadata(owner="me", labels={"a": "1"})),
+        changeset("c2", version=2, thread=ThreadMetadata(parent="t0", labels={"b": "2"})),
+        changeset("c3", version=3, thread=ThreadMetadata(labels={"a": None, "c": "3"})),
     ]
 
-    assert replay(history).facts == ThreadFacts(parent="t0")
+    merged = ThreadMetadata(parent="t0", owner="me", labels={"b": "2", "c": "3"})
+    assert replay(history).metadata == merged
 
 
 def test_every_run_stands_where_it_was_last_seen_in_the_order_of_their_beginnings() -> None:
@@ -92,8 +93,8 @@ def test_every_run_stands_where_it_was_last_seen_in_the_order_of_their_beginning
     ]
 
     assert list(replay(history).runs.items()) == [
-        ("r2", RunFacts(status="done")),
-        ("r1", RunFacts(status="running")),
+        ("r2", RunStatus(status="done")),
+        ("r1", RunStatus(status="running")),
     ]
 
 

@@ -7,10 +7,10 @@ from support.action_strategies import CALL
 from support.call_statuses import CALL_MOVES
 from support.runs import Count, counter
 from threadlog.reducers import Reducers, Set, StateAction
-from threadlog.reducers.run import ControlTaken, RunMoved, RunStarted, done_reason
+from threadlog.reducers.run import ApplyCommands, MoveRun, StartRun, done_reason
 from threadlog.reducers.run import Status as RunStatus
+from threadlog.reducers.tool_call import ForgetToolCalls, MoveToolCall
 from threadlog.reducers.tool_call import Status as CallStatus
-from threadlog.reducers.tool_call import ToolCallMoved, ToolCallsForgotten
 from threadlog.store.changeset import Termination
 from threadlog.store.errors import ActionError
 
@@ -29,12 +29,12 @@ def run(status: RunStatus, reason: str | None = None, **scope: Any) -> dict[str,
     return {"__run": {"id": "r1", "status": status, "done_reason": reason, "control": 0, **scope}}
 
 
-def moved(status: RunStatus, reason: str | None = None, run_id: str = "r1") -> RunMoved:
-    return RunMoved(run_id=run_id, status=status, done_reason=reason)
+def moved(status: RunStatus, reason: str | None = None, run_id: str = "r1") -> MoveRun:
+    return MoveRun(run_id=run_id, status=status, done_reason=reason)
 
 
-def call(status: CallStatus, call_id: str = "c1") -> ToolCallMoved:
-    return ToolCallMoved(call_id=call_id, name="add", arguments={"a": 1}, status=status)
+def call(status: CallStatus, call_id: str = "c1") -> MoveToolCall:
+    return MoveToolCall(call_id=call_id, name="add", arguments={"a": 1}, status=status)
 
 
 def record(status: CallStatus, call_id: str = "c1") -> dict[str, Any]:
@@ -47,7 +47,7 @@ def calls(*statuses: CallStatus) -> Any:
 
 
 def test_a_run_begins_running() -> None:
-    assert after({}, RunStarted(run_id="r1")) == run("running")
+    assert after({}, StartRun(run_id="r1")) == run("running")
 
 
 RUN_MOVES = [
@@ -83,7 +83,7 @@ def test_a_run_that_never_started_does_not_move() -> None:
 
 def test_what_a_run_keeps_stays_when_it_moves() -> None:
     document = after(
-        {}, RunStarted(run_id="r1"), Set("/note", 1, scope="run"), Count(), moved("done", "natural")
+        {}, StartRun(run_id="r1"), Set("/note", 1, scope="run"), Count(), moved("done", "natural")
     )
 
     assert document == run("done", "natural", note=1, counter={"n": 1})
@@ -93,23 +93,23 @@ def test_what_a_run_kept_is_forgotten_when_the_next_one_starts() -> None:
     """At the start of the next run, not at the end of this one: until then it can be looked at"""
     document = {"mine": 1, **run("done", "natural", note=1, counter={"n": 1})}
 
-    assert after(document, RunStarted(run_id="r2")) == {
+    assert after(document, StartRun(run_id="r2")) == {
         "mine": 1,
         "__run": {"id": "r2", "status": "running", "done_reason": None, "control": 0},
     }
 
 
 def test_a_run_may_start_over_one_that_never_ended() -> None:
-    assert after(run("running", note=1), RunStarted(run_id="r2"))["__run"]["id"] == "r2"
+    assert after(run("running", note=1), StartRun(run_id="r2"))["__run"]["id"] == "r2"
 
 
 def test_an_entry_is_taken_in_once() -> None:
-    taken = after(run("running"), ControlTaken(through=2, place="step"))
+    taken = after(run("running"), ApplyCommands(through=2, place="step"))
     assert taken == run("running", control=2)
 
     for through in (1, 2):
         with pytest.raises(ActionError, match="taken in before"):
-            after(taken, ControlTaken(through=through, place="end"))
+            after(taken, ApplyCommands(through=through, place="end"))
 
 
 REASONS = [
@@ -164,10 +164,10 @@ def test_a_call_moves_as_its_table_says_and_in_no_other_way(status: CallStatus, 
 def test_what_calls_kept_is_forgotten_when_the_user_speaks() -> None:
     document = after(calls("new", "succeeded"), Set("/note", 1, scope="tool_call"), call_id="c2")
 
-    assert after(document, ToolCallsForgotten()) == {"__tool_call_scope": {}}
+    assert after(document, ForgetToolCalls()) == {"__tool_call_scope": {}}
 
 
 def test_to_forget_calls_where_there_were_none_changes_nothing() -> None:
-    records = [REDUCERS.record(ToolCallsForgotten(), source="agent_loop")]
+    records = [REDUCERS.record(ForgetToolCalls(), source="agent_loop")]
 
     assert REDUCERS.reduce({"a": 1}, records).patches == ()

@@ -71,7 +71,7 @@ async def results(pending: list[Receipt]) -> list[Any]:
     answers: list[Any] = []
     for each in pending:
         try:
-            answers.append(await each.result())
+            answers.append((await each.result()).version)
         except ThreadlogError as err:
             answers.append(type(err))
     return answers
@@ -115,7 +115,7 @@ async def test_no_answer_comes_before_the_commit(log: Log) -> None:
             assert waiting.cancelled_caught
             assert log.head("t1") == 0
 
-        assert await pending.result() == 1
+        assert (await pending.result()).version == 1
 
 
 async def test_no_answer_comes_while_the_commit_is_under_way(log: Log) -> None:
@@ -127,7 +127,7 @@ async def test_no_answer_comes_while_the_commit_is_under_way(log: Log) -> None:
                 await pending.result()
 
         assert waiting.cancelled_caught
-        assert await pending.result() == 1
+        assert (await pending.result()).version == 1
 
 
 async def test_appends_are_written_in_the_order_of_submission(log: Log) -> None:

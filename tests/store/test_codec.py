@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from support.logs import changeset, setting
 from support.strategies import changesets, near, texts
-from threadlog.store import Changeset, Message, ThreadFacts, ToolCall, TrackedPatch
+from threadlog.store import Changeset, Message, ThreadMetadata, ToolCall, TrackedPatch
 from threadlog.store.codec import FORMAT, GENESIS, decode, encode, encoded, file_digest, row_digest
 from threadlog.store.document import MAX_BYTES, MAX_DEPTH, same
 from threadlog.store.errors import ContentError, CorruptLog, NewerFormat
@@ -74,7 +74,7 @@ def test_the_bytes_and_digests_of_a_released_format_never_change() -> None:
     item = changeset(
         messages=(Message(id="m1", role="user", content="Drei Tage in Köln"),),
         patches=(TrackedPatch(operations=({"value": -0.0, "path": "/a", "op": "add"},), source="s"),),
-        thread=ThreadFacts(labels={"b": "2", "a": "1"}),
+        thread=ThreadMetadata(labels={"b": "2", "a": "1"}),
         at=1_700_000_000_000_000,
     )
     written = (

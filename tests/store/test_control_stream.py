@@ -12,14 +12,14 @@ from threadlog.store import Log, Message
 from threadlog.store.changeset import (
     Changeset,
     ControlEntry,
-    RunFacts,
     RunRequest,
+    RunStatus,
     Termination,
     control_stream,
 )
 from threadlog.store.errors import ContentError, RunOver, VersionConflict
 
-ENDED = RunFacts(status="done", termination=Termination(type="cancelled"))
+ENDED = RunStatus(status="done", termination=Termination(type="cancelled"))
 
 
 def entry(run: str = "r1", id: str = "e1", kind: str = "steer", **fields: Any) -> Changeset:
@@ -41,14 +41,14 @@ def fill(log: Log, changesets: Iterable[Changeset]) -> None:
 
 
 def test_an_entry_stands_in_the_log_and_in_no_list_of_threads(log: Log) -> None:
-    log.append(changeset("c1", run_id="r1", run=RunFacts(status="running")), 0)
+    log.append(changeset("c1", run_id="r1", run=RunStatus(status="running")), 0)
     log.append(entry(by="ann", content="Be brief"), 0, open_run="r1")
 
     (read,) = log.read("control/r1")
     assert (read.entry and read.entry.by, read.version) == ("ann", 1)
     assert [row.thread_id for row in log.threads()] == ["t1"]
-    assert [each.changeset for each in log.wanted(0)] == [read]
-    assert log.wanted(2) == []
+    assert [each.changeset for each in log.commands_after(0)] == [read]
+    assert log.commands_after(2) == []
     assert log.verify() == []
 
 
@@ -75,7 +75,7 @@ def test_only_a_start_says_what_to_start(fields: dict[str, Any]) -> None:
 
 
 def test_nothing_is_wanted_of_a_run_that_is_over(log: Log) -> None:
-    log.append(changeset("c1", run_id="r1", run=RunFacts(status="running")), 0)
+    log.append(changeset("c1", run_id="r1", run=RunStatus(status="running")), 0)
     log.append(entry(), 0, open_run="r1")
     log.append(changeset("c2", run_id="r1", run=ENDED, control=1), 1, heads={"control/r1": 1})
 
@@ -85,7 +85,7 @@ def test_nothing_is_wanted_of_a_run_that_is_over(log: Log) -> None:
 
 
 def test_no_run_ends_over_an_entry_that_it_has_not_seen(log: Log) -> None:
-    log.append(changeset("c1", run_id="r1", run=RunFacts(status="running")), 0)
+    log.append(changeset("c1", run_id="r1", run=RunStatus(status="running")), 0)
     log.append(entry(), 0, open_run="r1")
 
     with pytest.raises(VersionConflict) as caught:
@@ -98,7 +98,7 @@ def test_no_run_ends_over_an_entry_that_it_has_not_seen(log: Log) -> None:
 
 
 def test_the_run_index_follows_what_a_run_has_taken_in(log: Log) -> None:
-    log.append(changeset("c1", run_id="r1", run=RunFacts(status="running")), 0)
+    log.append(changeset("c1", run_id="r1", run=RunStatus(status="running")), 0)
     log.append(changeset("c2", run_id="r1", control=3), 1)
 
     assert [row.control for row in log.open_runs()] == [3]
@@ -123,7 +123,7 @@ def test_the_queue_holds_who_came_and_neither_began_nor_was_cancelled(steps: lis
                 known.add(run)
                 queue += [] if run in begun else [run]
             elif what == "start":
-                fill(log, [changeset(f"c{number}", run_id=run, run=RunFacts(status="running"))])
+                fill(log, [changeset(f"c{number}", run_id=run, run=RunStatus(status="running"))])
                 begun.add(run)
                 queue = [each for each in queue if each != run]
             elif what == "cancel" and run in known:

@@ -5,7 +5,9 @@ from inspect import signature
 
 import pytest
 
+import threadlog.errors
 from support.logs import changeset
+from threadlog.engine import ModelError, ToolError
 from threadlog.store import errors
 from threadlog.store.errors import ContentError, PatchError, ThreadlogError, VersionConflict
 
@@ -34,10 +36,12 @@ def test_an_error_survives_pickling_and_copying(kind: type[ThreadlogError]) -> N
         assert (type(back), str(back), back.args, vars(back)) == (kind, str(error), error.args, vars(error))
 
 
-def test_every_error_stands_in_the_tree_that_opens_the_module() -> None:
-    assert errors.__doc__
-    for kind in classes():
-        assert kind.__name__ in errors.__doc__
+def test_every_error_is_public_and_in_the_tree_of_the_public_module() -> None:
+    assert threadlog.errors.__doc__
+    for kind in (*classes(), ToolError, ModelError):
+        assert kind.__name__ in threadlog.errors.__all__
+        assert f" {kind.__name__} " in f"{threadlog.errors.__doc__} ".replace("\n", " ")
+    assert set(threadlog.__all__) <= set(threadlog.errors.__all__)
 
 
 def test_errors_say_where_and_what_next() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from support.logs import changeset, setting, tampering
 from support.programs import command, environment
-from threadlog.store import ANY, Changeset, Log, Message, ThreadFacts
-from threadlog.store.changeset import AgentFacts, Executor, RunFacts, Termination, Usage
+from threadlog.store import ANY, Changeset, Log, Message, ThreadMetadata
+from threadlog.store.changeset import AgentSnapshot, Executor, RunStatus, Termination, Usage
 from threadlog.store.errors import CorruptLog, LogUnavailable, NotFound
 from threadlog.store.history import Entry
 
@@ -74,7 +74,7 @@ def test_entries_are_all_threads_in_the_order_of_appending(log: Log) -> None:
 
 
 def test_a_run_is_read_without_the_rest_of_its_thread(log: Log) -> None:
-    running, done = RunFacts(status="running"), RunFacts(status="done")
+    running, done = RunStatus(status="running"), RunStatus(status="done")
     log.append(changeset("c1"), 0)
     log.append(changeset("c2", run_id="r1", run=running), 1)
     log.append(changeset("c3", run_id="r2", run=running), 2)
@@ -89,9 +89,9 @@ def test_a_run_is_read_without_the_rest_of_its_thread(log: Log) -> None:
 
 def test_a_run_in_two_threads_is_read_and_listed_for_each(log: Log) -> None:
     log.append(changeset("c1"), 0)
-    log.append(changeset("c2", "t2", run_id="r1", run=RunFacts(status="running")), 0)
-    log.append(changeset("c3", "t1", run_id="r1", run=RunFacts(status="waiting")), 1)
-    log.append(changeset("c4", "t2", run_id="r1", run=RunFacts(status="done")), 1)
+    log.append(changeset("c2", "t2", run_id="r1", run=RunStatus(status="running")), 0)
+    log.append(changeset("c3", "t1", run_id="r1", run=RunStatus(status="waiting")), 1)
+    log.append(changeset("c4", "t2", run_id="r1", run=RunStatus(status="done")), 1)
 
     assert ids(log.read_run("r1")) == ["c3", "c2", "c4"]
     assert {(row.thread_id, row.status) for row in log.runs()} == {("t1", "waiting"), ("t2", "done")}
@@ -108,32 +108,37 @@ def test_a_state_is_given_at_every_version_the_thread_has(log: Log) -> None:
             log.state("t1", at=version)
 
 
-def test_a_thread_is_listed_with_its_head_and_its_last_facts(log: Log) -> None:
-    first = ThreadFacts(parent="t0", owner="ann", labels={"trip": "kyoto"})
+def test_a_thread_is_listed_with_its_head_and_its_merged_metadata(log: Log) -> None:
+    first = ThreadMetadata(parent="t0", owner="ann", labels={"trip": "kyoto"})
     hello, again = (Message(id="m1", role="user", content=text) for text in ("hello", "again"))
     log.append(changeset("c1", "t1", at=5, thread=first, messages=(hello,)), 0)
     log.append(changeset("c2", "t2", at=6, messages=(hello, Message(id="m2", role="assistant"))), 0)
-    log.append(changeset("c3", "t1", at=7, thread=ThreadFacts(labels={"a": "b"}), messages=(again,)), 1)
+    log.append(
+        changeset(
+            "c3", "t1", at=7, thread=ThreadMetadata(labels={"a": "b", "trip": None}), messages=(again,)
+        ),
+        1,
+    )
 
     assert log.threads() == [
-        ("t1", 2, 1, 7, None, None, {"a": "b"}),
+        ("t1", 2, 1, 7, "t0", "ann", {"a": "b"}),
         ("t2", 1, 2, 6, None, None, {}),
     ]
 
 
-def test_a_run_is_listed_with_its_last_facts(log: Log) -> None:
-    agent = AgentFacts(name="planner", fingerprint="f", specification={})
-    ended = RunFacts(
+def test_a_run_is_listed_with_its_last_status(log: Log) -> None:
+    agent = AgentSnapshot(name="planner", fingerprint="f", specification={})
+    ended = RunStatus(
         status="done",
         termination=Termination(type="stopped", code="max_rounds"),
         usage=Usage(input_tokens=7, output_tokens=3),
     )
     executor = Executor(id="e1", host="here", pid=7)
     start = changeset("c1", at=5, run_id="r1", parent_run_id="r0", epoch=1, agent=agent, executor=executor)
-    log.append(start.model_copy(update={"run": RunFacts(status="running")}), 0)
+    log.append(start.model_copy(update={"run": RunStatus(status="running")}), 0)
     log.append(changeset("c2", at=6, run_id="r1", epoch=1, control=4), 1)
     log.append(changeset("c3", at=9, run_id="r1", epoch=2, run=ended), 2)
-    log.append(changeset("c4", "t2", at=4, run_id="r2", run=RunFacts(status="waiting")), 0)
+    log.append(changeset("c4", "t2", at=4, run_id="r2", run=RunStatus(status="waiting")), 0)
 
     first = ("r1", "t1", "r0", "planner", 2, "done", ended.termination, 7, 3, 5, 9, 1, 3, executor, 4)
     second = ("r2", "t2", None, None, 0, "waiting", None, 0, 0, 4, 4, 1, 1, None, 0)

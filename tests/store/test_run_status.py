@@ -10,8 +10,8 @@ from threadlog.store import Log
 from threadlog.store.changeset import (
     Changeset,
     ControlEntry,
-    RunFacts,
     RunRequest,
+    RunStatus,
     Termination,
     control_stream,
 )
@@ -22,10 +22,10 @@ STEPS: st.SearchStrategy[list[Step]] = st.lists(
     st.sampled_from(["queue", "cancel", "steer", "begin", "wait", "end", "apply"]), max_size=8
 )
 STREAM = control_stream("r1")
-FACTS: dict[Step, RunFacts] = {
-    "begin": RunFacts(status="running"),
-    "wait": RunFacts(status="waiting", termination=Termination(type="suspended")),
-    "end": RunFacts(status="done", termination=Termination(type="natural_end")),
+FACTS: dict[Step, RunStatus] = {
+    "begin": RunStatus(status="running"),
+    "wait": RunStatus(status="waiting", termination=Termination(type="suspended")),
+    "end": RunStatus(status="done", termination=Termination(type="natural_end")),
 }
 
 

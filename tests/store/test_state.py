@@ -18,7 +18,7 @@ from support.logs import (
 )
 from support.strategies import histories
 from threadlog.store import Changeset, Log, Message
-from threadlog.store.changeset import RunFacts, Usage
+from threadlog.store.changeset import RunStatus, Usage
 from threadlog.store.codec import encoded
 from threadlog.store.document import depth, dumps, same
 from threadlog.store.errors import ContentError
@@ -58,7 +58,7 @@ def long_history(length: int) -> list[Changeset]:
         thread = "t1" if n % 10 else f"t{n // 10 % 2 + 2}"
         fields = {
             "run_id": f"r{n % 7}",
-            "run": RunFacts(status="running", usage=Usage(input_tokens=n)),
+            "run": RunStatus(status="running", usage=Usage(input_tokens=n)),
             "messages": (Message(id=f"m{n % 50}", role="user"),),
         }
         history.append(setting(f"/{n % 5}", n, id=f"c{n}", thread_id=thread).model_copy(update=fields))
@@ -179,7 +179,7 @@ def test_a_rebuild_makes_the_derived_tables_as_they_were(
         append_all(log, history)
         before = dump(log.path)
         with raw(log.path) as connection:
-            table = data.draw(st.sampled_from(["run", "message", "thread_facts", "snapshot"]))
+            table = data.draw(st.sampled_from(["run", "message", "thread_metadata", "snapshot"]))
             connection.execute(data.draw(st.sampled_from([f"delete from {table}", f"drop table {table}"])))
 
         log.rebuild()

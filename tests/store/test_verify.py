@@ -280,7 +280,7 @@ ADDED = {
     "cancelled": "insert into cancelled values ('r8', 1)",
     "queued": "insert into queued values ('r8', 1, 't1', 'planner', null)",
     "message": "insert into message values (1, 'm99', 1)",
-    "thread_facts": "insert into thread_facts values (9, null, 'ann', '{}')",
+    "thread_metadata": "insert into thread_metadata values (9, null, 'ann', '{}')",
     "snapshot": "insert into snapshot values (1, 1, x'7b7d')",
 }
 

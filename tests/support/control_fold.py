@@ -148,14 +148,14 @@ class Fold:
 
     def _act(self, run: Folded, action: str, payload: dict[str, Any]) -> None:
         match action:
-            case "ToolCallSuspended":
+            case "SuspendToolCall":
                 run.tickets[payload["call_id"]] = payload["suspension"]["ticket"]
-            case "ToolCallDecided":
+            case "DecideToolCall":
                 _assert_for(run, payload["call_id"], payload["decision"])
                 run.decided.append(payload["decision"]["id"])
-            case "DecisionKept":
+            case "KeepDecision":
                 run.kept[payload["decision"]["target"]] = payload["decision"]["id"]
-            case "DecisionTaken":
+            case "RemoveDecision":
                 id = run.kept.pop(payload["target"])
                 run.unused.extend([id] if payload.get("unused") else [])
 

@@ -118,7 +118,7 @@ def _in_force(log: Log, run_id: str, agents: Sequence[Agent]) -> list[Agent]:
     """Those that there are, and of the run's own name those with which it began."""
     began = {each.agent.name: each.agent.fingerprint for each in log.read_run(run_id) if each.agent}
     registry = Registry(tuple({agent.name: agent for agent in agents}.values()))
-    prints = [Equipment().equip(agent, registry).facts().fingerprint for agent in agents]
+    prints = [Equipment().equip(agent, registry).snapshot().fingerprint for agent in agents]
     return [
         agent
         for agent, fingerprint in zip(agents, prints, strict=True)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from threadlog.engine import Decision, Run, Runtime
-from threadlog.engine.events.event import Event, RunFinished, RunResult, TextDelta, ToolStarted
+from threadlog.engine.events.event import Event, RunFinished, RunResult, TextDelta, ToolCallStarted
 from threadlog.store.errors import RunError
 
 
@@ -14,7 +14,7 @@ async def meddled(runtime: Runtime, run: Run, happenings: Iterator[Any]) -> RunR
     while True:
         last: Event | None = None
         async for last in run:
-            hangs = isinstance(last, ToolStarted) and last.name == "hang"
+            hangs = isinstance(last, ToolCallStarted) and last.name == "hang"
             hangs |= isinstance(last, TextDelta) and last.text.endswith("hang")
             happens = "cancel" if hangs else next(happenings, None)
             if happens == "cancel":

@@ -13,7 +13,7 @@ from threadlog.store.database import SCHEMA, Connection, sqlite3, statements
 from threadlog.store.patch import Operation
 
 LOG_TABLES = ("thread", "changeset")
-DERIVED_TABLES = ("run", "queued", "cancelled", "message", "thread_facts", "snapshot")
+DERIVED_TABLES = ("run", "queued", "cancelled", "message", "thread_metadata", "snapshot")
 
 
 def changeset(id: str = "c1", thread_id: str = "t1", **fields: Any) -> Changeset:

@@ -38,7 +38,7 @@ async def adopt(runtime: Runtime, run_id: str) -> RunResult:
         with suppress(RunError, VersionConflict, ChangesetExists):
             await runtime._parts.commands._resumer.resume(row)
     with fail_after(PATIENCE):
-        return await runtime.run(run_id).result()
+        return await runtime.get_run(run_id).result()
 
 
 def thread(path: Path, name: str = "t1") -> tuple[Message, ...]:

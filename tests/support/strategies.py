@@ -13,9 +13,9 @@ from threadlog.store.changeset import (
     Executor,
     Message,
     Record,
-    RunFacts,
     RunRequest,
-    ThreadFacts,
+    RunStatus,
+    ThreadMetadata,
     TrackedPatch,
     control_stream,
 )
@@ -135,7 +135,7 @@ changesets: st.SearchStrategy[Changeset] = records(
 
 threads = st.sampled_from(["t1", "t2", "поток"])
 messages = records(Message, id=st.sampled_from(["m1", "m2", "m3"]), tool_calls=st.just(()))
-facts = st.none() | records(RunFacts)
+facts = st.none() | records(RunStatus)
 
 
 @st.composite
@@ -168,7 +168,7 @@ def histories(draw: st.DrawFn, *, longest: int = 8) -> list[Changeset]:
                 messages=draw(st.lists(messages, max_size=2).map(tuple)),
                 patches=(TrackedPatch(operations=tuple(patch), source="test"),),
                 run=draw(facts) if run else None,
-                thread=draw(st.none() | records(ThreadFacts)),
+                thread=draw(st.none() | records(ThreadMetadata)),
                 executor=draw(st.none() | records(Executor)),
                 control=draw(st.none() | st.integers(0, 3)),
             )

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from hypothesis import reject
 
 from support.logs import append_all, setting, tampering
-from threadlog.store import Changeset, Finding, Heads, Log, Message, ThreadFacts
+from threadlog.store import Changeset, Finding, Heads, Log, Message, ThreadMetadata
 from threadlog.store.changeset import (
-    AgentFacts,
+    AgentSnapshot,
     ControlEntry,
-    RunFacts,
     RunRequest,
+    RunStatus,
     Termination,
     Usage,
     control_stream,
@@ -45,17 +45,17 @@ def history() -> Iterator[Changeset]:
     """Something of everything: several threads, runs, messages, facts and, by the fixture, snapshots."""
     for n in range(1, 15):
         thread = f"t{n % 3 + 1}"
-        facts = RunFacts(status="running", usage=Usage(input_tokens=n))
+        facts = RunStatus(status="running", usage=Usage(input_tokens=n))
         if n > 11:
-            facts = RunFacts(status="done", termination=Termination(type="natural_end"))
+            facts = RunStatus(status="done", termination=Termination(type="natural_end"))
         yield setting(f"/{n}", {"list": [n]}, id=f"c{n}", thread_id=thread).model_copy(
             update={
                 "at": n,
                 "run_id": f"r{n % 3}",
                 "run": facts if n % 2 else None,
-                "agent": AgentFacts(name="planner", fingerprint="f", specification={}) if n < 4 else None,
+                "agent": AgentSnapshot(name="planner", fingerprint="f", specification={}) if n < 4 else None,
                 "messages": (Message(id=f"m{n}", role="user", content="hello"),),
-                "thread": ThreadFacts(owner="ann", labels={"n": str(n)}) if n % 4 == 0 else None,
+                "thread": ThreadMetadata(owner="ann", labels={"n": str(n)}) if n % 4 == 0 else None,
             }
         )
     hello = Message(id="m1", role="user", content="hello")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from threadlog.engine import Agent, Runtime, ScriptedModel, ToolCall, ToolResult, Turn, tool
 from threadlog.reducers import Action, Append, Delete, Set, reducer
-from threadlog.store import ThreadFacts
+from threadlog.store import ThreadMetadata
 from threadlog.store.changeset import Usage
 
 
@@ -60,7 +60,7 @@ def make_log(path: Path) -> None:
         talker = replace(TALKER, model=ScriptedModel(RuntimeError("no luck")))
         async with Runtime.open(path, agents=[planner, talker]) as runtime:
             await (await runtime.start("planner", "Two nights, please.", thread="trip")).result()
-            facts = ThreadFacts(parent="trip", owner="ann", labels={"mood": "good"})
-            await (await runtime.start("talker", "Hello?", thread="talk", facts=facts)).result()
+            facts = ThreadMetadata(parent="trip", owner="ann", labels={"mood": "good"})
+            await (await runtime.start("talker", "Hello?", thread="talk", metadata=facts)).result()
 
     anyio.run(both)

@@ -15,7 +15,7 @@ from support.command import Called, assert_refused, bytes_of, call, ended, start
 from support.hostile_text import plain
 from support.programs import environment
 from support.terminals import TRAVELLER, asked, followed_until, held, make_evil, queue_behind, row
-from threadlog.engine.events.facts import facts
+from threadlog.engine.events import run_events
 from threadlog.store import Log
 from threadlog.store.listing import RunRow
 
@@ -35,8 +35,7 @@ def waiting(db: Path) -> RunRow:
 def told(db: Path) -> list[str]:
     """The cursors of all facts of the log."""
     with Log.open(db, readonly=True) as log:
-        found = [fact.cursor for item in log.read(row(db).thread_id) for fact in facts(item)]
-    return [f"{cursor.version}.{cursor.number}" for cursor in found]
+        return [str(event.cursor) for event in run_events(log, row(db).run_id)]
 
 
 def cursors(out: str) -> list[str]:
@@ -52,10 +51,12 @@ def test_a_run_that_is_over_is_told_whole_a_line_for_each_fact(db: Path) -> None
 
     assert (followed.code, followed.err) == (0, "")
     assert [line.split(maxsplit=1)[1] for line in followed.out.splitlines()] == [
-        f"run {run_id} begins on thread trip",
+        f"run {run_id} starts on thread trip",
         'assistant: → book({"city": "Kyoto"})',
         'book succeeded: "booked Kyoto"',
+        "step 0 is complete",
         "assistant: Kyoto is booked.",
+        "step 1 is complete",
         'the run is over: natural_end, "Kyoto is booked."',
     ]
     assert cursors(followed.out) == told(db)
@@ -76,10 +77,10 @@ def test_for_machines_every_line_is_one_fact(db: Path, waiting: RunRow) -> None:
 
     lines = [json.loads(line) for line in call(f"follow {waiting.run_id} --json --db {db}").out.splitlines()]
 
-    assert [(line["cursor"], line["fact"]) for line in lines[:3]] == [
-        ("1.0", "RunStarted"),
-        ("2.0", "AssistantTurn"),
-        ("3.0", "ToolSuspended"),
+    assert [(line["cursor"], line["type"]) for line in lines[:3]] == [
+        ("1.0", "run_started"),
+        ("2.0", "assistant_turn"),
+        ("3.0", "tool_call_suspended"),
     ]
     assert lines[2]["suspension"]["parameters"] == {"amount": 7}
     assert lines[-1]["result"]["termination"]["type"] == "cancelled"

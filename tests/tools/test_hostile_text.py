@@ -9,8 +9,8 @@ import pytest
 from support.command import call
 from support.hostile_text import EVIL, plain
 from support.logs import tampering
-from threadlog.store import Changeset, Log, Message, ThreadFacts, TrackedPatch
-from threadlog.store.changeset import AgentFacts, RunFacts, Termination
+from threadlog.store import Changeset, Log, Message, ThreadMetadata, TrackedPatch
+from threadlog.store.changeset import AgentSnapshot, RunStatus, Termination
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,9 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
         parent_run_id=EVIL,
         messages=tuple(Message(id=f"{role}{EVIL}", role=role, content=EVIL) for role in ("user", "tool")),
         patches=(TrackedPatch(operations=(added,), source=EVIL),),
-        run=RunFacts(status="done", termination=Termination(type="error", code=EVIL, detail=EVIL)),
-        agent=AgentFacts(name=EVIL, fingerprint=EVIL, specification={}),
-        thread=ThreadFacts(parent=EVIL, owner=EVIL, labels={EVIL: EVIL}),
+        run=RunStatus(status="done", termination=Termination(type="error", code=EVIL, detail=EVIL)),
+        agent=AgentSnapshot(name=EVIL, fingerprint=EVIL, specification={}),
+        thread=ThreadMetadata(parent=EVIL, owner=EVIL, labels={EVIL: EVIL}),
     )
     with Log.open(path) as log:
         log.append(changeset, 0)
@@ -79,7 +79,7 @@ def test_findings_show_no_text_of_a_log_as_it_is(evil: Path, tmp_path: Path) -> 
     own = Path(shutil.copy(evil, tmp_path / "own.db"))
     with tampering(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32), id = id || 'x'")
-        connection.execute("delete from thread_facts")
+        connection.execute("delete from thread_metadata")
 
     for form in ("verify", "verify --json"):
         called = call(form, "--db", own)

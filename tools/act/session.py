@@ -14,9 +14,9 @@ from ...engine.events import (
     AttemptFailed,
     Event,
     TextDelta,
-    ToolFinished,
+    ToolCallFinished,
+    ToolCallSuspended,
     ToolProgress,
-    ToolSuspended,
 )
 from ...reducers.tool_call import ToolCallState
 from ...store.errors import RunError, ThreadlogError
@@ -80,9 +80,7 @@ class Session:
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async for _ in signals:
                 self.is_interrupted = True
-                if not await runtime.cancel(run_id):
-                    # The run is over: stop the runs that it left in the background.
-                    await runtime.stop(run_id)
+                await runtime.cancel(run_id)
 
     async def _follow_through_questions(self, runtime: Runtime, run: Run) -> RunResult:
         result = await self._follow(run)
@@ -117,7 +115,7 @@ class Session:
             if sub.status == "running" and not self.is_interrupted:
                 if not self._is_quiet:
                     console.print(styled(f"{sub.agent} still works (run {sub.run_id})", "dim"))
-                await runtime.run(sub.run_id).result()
+                await runtime.get_run(sub.run_id).result()
 
     def _can_ask(self) -> bool:
         return sys.stdin.isatty() and not self._is_quiet
@@ -156,9 +154,9 @@ def print_event(event: Event) -> None:
                 console.print(styled(f"→ {call_text(call, 200)}", "green"))
         case ToolProgress(_, name, progress):
             console.print(styled(f"  {name}: {compact(progress, 200)}", "dim"))
-        case ToolSuspended(_, name):
+        case ToolCallSuspended(_, name):
             console.print(styled(f"  {name} waits for a decision", "yellow"))
-        case ToolFinished(outcome):
+        case ToolCallFinished(outcome):
             result = compact(outcome.result, 200)
             console.print(styled(f"  {outcome.outcome}: {result}", outcome_style(outcome)))
         case AttemptFailed(model, problem):

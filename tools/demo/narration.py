@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ...engine import Decision, Run, RunResult
-from ...engine.events import AssistantTurn, AttemptFailed, Event, ToolFinished
+from ...engine.events import AssistantTurn, AttemptFailed, Event, ToolCallFinished
 from ...reducers.tool_call import ToolCallState
 from ..terminal import compact, console, styled
 from ..wording import call_text, outcome_style
@@ -67,6 +67,6 @@ def _print_event(event: Event) -> None:
                 print_line(styled(f"  → {call_text(call)}", "bold green"))
         case AttemptFailed(model, problem):
             say(f"{model} failed ({problem}), it is asked again", "red", indent=2)
-        case ToolFinished(outcome):
+        case ToolCallFinished(outcome):
             text = f"    {outcome.outcome}: {compact(outcome.result)}"
             print_line(styled(text, outcome_style(outcome)))

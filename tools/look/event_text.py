@@ -2,26 +2,29 @@
 
 from ...engine.events import (
     AssistantTurn,
-    Fact,
+    ChildStarted,
+    DurableEvent,
     RunFinished,
     RunResult,
     RunResumed,
     RunStarted,
+    StateChanged,
     Steered,
-    ToolDecided,
-    ToolFinished,
-    ToolSuspended,
+    StepFinished,
+    ToolCallDecided,
+    ToolCallFinished,
+    ToolCallSuspended,
 )
 from ...reducers.tool_call import Suspension
 from ..terminal import compact
 from ..wording import call_text, decision_text, end_text, outcome_style
 
 
-def event_text(fact: Fact) -> tuple[str, str]:
+def event_text(event: DurableEvent) -> tuple[str, str]:
     """Return an event in words, and its color."""
-    match fact:
+    match event:
         case RunStarted(run_id, thread_id):
-            return f"run {run_id} begins on thread {thread_id}", "bold"
+            return f"run {run_id} starts on thread {thread_id}", "bold"
         case RunResumed(run_id):
             return f"run {run_id} resumes", "bold"
         case Steered(message):
@@ -29,13 +32,19 @@ def event_text(fact: Fact) -> tuple[str, str]:
         case AssistantTurn(message):
             calls = [f"→ {call_text(call)}" for call in message.tool_calls]
             return " ".join(filter(None, ["assistant:", message.content, *calls])), "green"
-        case ToolSuspended(call_id, name, suspension):
+        case ToolCallSuspended(call_id, name, suspension):
             return f"{name} waits for a decision: {_question(call_id, suspension)}", "bold yellow"
-        case ToolDecided(call_id, decision):
+        case ToolCallDecided(call_id, decision):
             return f"call {call_id} is {decision_text(decision)}", "cyan"
-        case ToolFinished(outcome):
+        case ToolCallFinished(outcome):
             text = f"{outcome.name} {outcome.outcome}: {compact(outcome.result)}"
             return text, outcome_style(outcome)
+        case StateChanged(operations, source):
+            return f"state changed by {source}: {compact([dict(each) for each in operations])}", "dim"
+        case ChildStarted(run_id, _, agent):
+            return f"delegates to {agent}: run {run_id}", "bold"
+        case StepFinished(step):
+            return f"step {step} is complete", "dim"
         case RunFinished(result):
             return _end(result), "bold"
 

@@ -38,7 +38,7 @@ def _json(thread: str, view: Thread) -> dict[str, object]:
     return {
         "thread_id": thread,
         "version": view.version,
-        "facts": view.facts.model_dump(),
+        "metadata": view.metadata.model_dump(),
         "runs": {run_id: run.model_dump(exclude_none=True) for run_id, run in view.runs.items()},
         "messages": [message.model_dump(exclude_defaults=True) for message in view.messages],
         "state": view.state,

@@ -120,7 +120,7 @@ class AgentServer(RequestHandler):
         with _translate_errors(params):
             is_over = self._tasks.fold(params.id).is_final
             with move_on_after(CANCEL_SECONDS):
-                is_over = is_over or not await self._runs.cancel_and_wait(params.id, by=CLIENT)
+                is_over = is_over or not await self._runs.cancel(params.id, wait=True, by=CLIENT)
             if is_over:
                 raise TaskNotCancelableError(f"task {params.id!r} is over")
             return self._tasks.fold(params.id).task

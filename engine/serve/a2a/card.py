@@ -32,7 +32,7 @@ def card(agent: Agent, url: str, *, needs_token: bool) -> AgentCard:
     made = AgentCard(
         name=agent.name,
         description=description,
-        version=agent.facts().fingerprint[:VERSION_DIGITS],
+        version=agent.snapshot().fingerprint[:VERSION_DIGITS],
         capabilities=AgentCapabilities(
             streaming=True,
             push_notifications=False,

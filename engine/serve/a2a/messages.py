@@ -15,7 +15,7 @@ from a2a.helpers import get_data_parts, new_data_part
 from a2a.types import ContentTypeNotSupportedError, InvalidParamsError, Message, Part
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, ValidationError
 
-from ....reducers.tool_call import ToolCallSuspended
+from ....reducers.tool_call import SuspendToolCall
 from ....store.document import depth, dumps
 from ...agents import summarize_errors
 from ...control import Decision
@@ -70,7 +70,7 @@ def data_part(value: JsonValue) -> Part:
     return new_data_part(value, media_type="application/json")
 
 
-def question_parts(asked: Sequence[ToolCallSuspended]) -> list[Part]:
+def question_parts(asked: Sequence[SuspendToolCall]) -> list[Part]:
     """Return open questions as a text for people and as data for programs."""
     data: list[JsonValue] = [
         {
@@ -87,7 +87,7 @@ def question_parts(asked: Sequence[ToolCallSuspended]) -> list[Part]:
     return [text_part("\n".join(map(_question_text, asked))), data_part({"pending": data})]
 
 
-def _question_text(asked: ToolCallSuspended) -> str:
+def _question_text(asked: SuspendToolCall) -> str:
     message = asked.suspension.message or f"Call {asked.name}?"
     return f"{message} {json.dumps(asked.arguments, ensure_ascii=False)} (ticket {asked.suspension.ticket})"
 
@@ -119,7 +119,7 @@ def _json(part: Part) -> JsonValue:
     return restore_integers(get_data_parts([part])[0])
 
 
-def decisions_in(message: Message, asked: Sequence[ToolCallSuspended]) -> list[Decision] | None:
+def decisions_in(message: Message, asked: Sequence[SuspendToolCall]) -> list[Decision] | None:
     """Return the decisions in a message about open questions; None if it is no answer.
 
     Raises:

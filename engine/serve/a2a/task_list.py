@@ -15,6 +15,7 @@ from a2a.utils.task import (
 
 from ....store.changeset import Changeset, control_stream
 from ....store.log import Log
+from ...events import Cursor
 from .task_state import task_state
 from .tasks import TaskFold
 
@@ -54,6 +55,17 @@ class AgentTasks:
             return self.log.read(control_stream(task_id))
         found = self.log.read(row.thread_id, max(after, row.first_version - 1), until or row.last_version)
         return (changeset for changeset in found if changeset.run_id == task_id)
+
+    def cursor(self, fold: TaskFold) -> Cursor | None:
+        """Return the cursor after the last changeset of a fold; None while the run is queued."""
+        if not fold.version:
+            return None
+        return Cursor.after(self.log.position_of(fold.task.context_id, fold.version))
+
+    def news(self, fold: TaskFold, cursor: Cursor) -> Iterator[Changeset]:
+        """Return the changesets up to a cursor that a fold lacks."""
+        until = self.log.version_at(fold.task.context_id, cursor.position)
+        return self.history(fold.task.id, fold.version, until) if until > fold.version else iter(())
 
     def page(self, request: ListTasksRequest) -> ListTasksResponse:
         """Return the page of tasks that a request asks for. The cost grows with the number of runs.

@@ -15,13 +15,13 @@ from a2a.types import Message as A2AMessage
 from pydantic import JsonValue
 
 from ....reducers.run import NEVER_BEGAN, goes_on_by_itself
-from ....reducers.tool_call import ToolCallDecided, ToolCallMoved, ToolCallSuspended
+from ....reducers.tool_call import DecideToolCall, MoveToolCall, SuspendToolCall
 from ....store.changeset import (
     ActionRecord,
     Changeset,
     ControlEntry,
     Message,
-    RunFacts,
+    RunStatus,
     Termination,
 )
 from .messages import data_part, message_id, question_parts, text_part
@@ -46,7 +46,7 @@ class TaskFold:
         """The version of the last changeset applied, on the run's thread; 0 while the run is queued."""
         self.control = 0
         """The version of the run's control stream up to which the run has read its commands."""
-        self._asked: dict[str, ToolCallSuspended] = {}
+        self._asked: dict[str, SuspendToolCall] = {}
 
     @classmethod
     def of(cls, task_id: str, history: Iterable[Changeset]) -> Self:
@@ -64,7 +64,7 @@ class TaskFold:
         return self.task.status.state == TaskState.TASK_STATE_INPUT_REQUIRED
 
     @property
-    def asked(self) -> list[ToolCallSuspended]:
+    def asked(self) -> list[SuspendToolCall]:
         """The open questions, in the order in which they were asked."""
         return list(self._asked.values())
 
@@ -103,10 +103,10 @@ class TaskFold:
     def _track_questions(self, actions: Iterable[ActionRecord]) -> None:
         for record in actions:
             match record.reducer, record.action:
-                case "tool_call", ToolCallSuspended.__name__:
-                    asked = ToolCallSuspended.model_validate(record.payload)
+                case "tool_call", SuspendToolCall.__name__:
+                    asked = SuspendToolCall.model_validate(record.payload)
                     self._asked[asked.call_id] = asked
-                case "tool_call", ToolCallDecided.__name__ | ToolCallMoved.__name__:
+                case "tool_call", DecideToolCall.__name__ | MoveToolCall.__name__:
                     self._asked.pop(str(record.payload["call_id"]), None)
 
     def _add_message(self, message: Message) -> None:
@@ -126,7 +126,7 @@ class TaskFold:
         del self.task.artifacts[:]
         self.task.artifacts.append(output_artifact(output))
 
-    def _end_epoch(self, run: RunFacts) -> None:
+    def _end_epoch(self, run: RunStatus) -> None:
         """Apply the end of an epoch: the run has finished, or waits."""
         if run.output not in (None, ""):
             self._set_output(run.output)

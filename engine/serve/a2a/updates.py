@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 from a2a.types import Artifact, Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent
 
-from ...events import AttemptFailed, Cursor, Event, Lagged, TextDelta
+from ...events import AttemptFailed, Event, Lagged, TextDelta
 from ...runs import Runs
 from .task_list import AgentTasks
 from .tasks import TaskFold, output_artifact
@@ -24,13 +24,13 @@ async def updates(runs: Runs, tasks: AgentTasks, fold: TaskFold) -> AsyncGenerat
     Ends when the run has finished, or when the runtime is closed.
     """
     task_id, client = fold.task.id, _ClientView(fold)
-    if not fold.version and not await runs.run(task_id).begins():
+    if not fold.version and not await runs.get_run(task_id).begins():
         # The run was cancelled before it began: it has no events.
         fold.apply_all(tasks.history(task_id))
         for update in client.catch_up(is_answer=False):
             yield update
         return
-    async for event in runs.subscribe(task_id, Cursor.behind(fold.version) if fold.version else None):
+    async for event in runs.subscribe(task_id, tasks.cursor(fold)):
         for update in _updates_of(event, client, tasks):
             yield update
 
@@ -41,8 +41,8 @@ def _updates_of(event: Event, client: "_ClientView", tasks: AgentTasks) -> Itera
             yield client.append(text)
         case AttemptFailed() | Lagged():
             client.is_writing = False
-    if event.cursor and event.cursor.version > client.fold.version:
-        for changeset in tasks.history(client.fold.task.id, client.fold.version, event.cursor.version):
+    if event.cursor:
+        for changeset in tasks.news(client.fold, event.cursor):
             yield from client.catch_up(is_answer=client.fold.apply(changeset))
 
 

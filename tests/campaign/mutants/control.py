@@ -214,7 +214,7 @@ CONTROL = [
     Mutant(
         "forget in the next epoch what the run has cost",
         "engine/loop/step.py",
-        "        self.work.pay(facts.usage)\n",
+        "        self.work.pay(status.usage)\n",
         "",
         ["engine/agents/test_stop_policy.py::test_a_run_that_a_person_lets_go_on_has_spent_what_it_spent"],
     ),

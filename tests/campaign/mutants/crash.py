@@ -173,8 +173,8 @@ CRASH = [
     Mutant(
         "lose what an orphan has cost",
         "engine/control/crashed.py",
-        "self._facts = thread.runs[identity.run_id]",
-        'self._facts = RunFacts(status="running")',
+        "self._status = thread.runs[identity.run_id]",
+        'self._status = RunStatus(status="running")',
         ["engine/runs/test_recovery.py::test_a_run_killed_in_a_tool_is_stopped_when_the_log_is_opened"],
     ),
     Mutant(
@@ -225,7 +225,7 @@ CRASH = [
     Mutant(
         "give a call that is made again another key",
         "engine/loop/tool_round.py",
-        'idempotency_key=f"{identity.run_id}:{self._asked_in(call)}:{call.id}"',
+        'idempotency_key=f"{identity.run_id}:{asked.step if asked else None}:{call.id}"',
         'idempotency_key=f"{identity.run_id}:{identity.epoch}:{call.id}"',
         [
             "engine/runs/test_orphans_go_on.py::test_an_unknown_call_of_an_idempotent_tool_is_made_again_with_its_key"
@@ -253,8 +253,8 @@ CRASH = [
     Mutant(
         "tell a fact before it is durable",
         "engine/commit/publisher.py",
-        "                        await receipt.result()\n",
-        "",
+        "                    written = await item.result()\n",
+        "                    written = Written(1, 1)\n",
         ["engine/commit/test_durable_first.py::test_no_fact_is_told_while_its_commit_is_under_way"],
     ),
     Mutant(
@@ -276,8 +276,8 @@ CRASH = [
     Mutant(
         "leave the beginning of a run out for who comes later",
         "engine/events/streams.py",
-        "Cursor.behind(broadcast.past.first_version - 1)",
-        "Cursor.behind(broadcast.past.first_version)",
+        "Subscription(broadcast, after or broadcast.past.start, is_broken)",
+        "Subscription(broadcast, after or Cursor.after(broadcast.past.start.position), is_broken)",
         ["engine/events/test_subscribe.py::test_who_comes_back_gets_what_was_missed_from_any_place"],
     ),
     Mutant(

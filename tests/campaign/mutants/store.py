@@ -21,9 +21,10 @@ STORE = [
     Mutant(
         "answer an append before its commit",
         "store/writer.py",
-        "        known.head = heads[-1]\n        return known.head.version",
-        "        known.head = heads[-1]\n        append.answer = known.head.version\n"
-        "        append.notify and append.notify()\n        return known.head.version",
+        "        known.head = heads[-1]\n        return Written(known.head.version, self._position)",
+        "        known.head = heads[-1]\n        append.answer = Written(known.head.version, 1)\n"
+        "        append.notify and append.notify()\n"
+        "        return Written(known.head.version, self._position)",
         ["store/test_appender.py::test_no_answer_comes_while_the_commit_is_under_way"],
     ),
     Mutant(
@@ -59,8 +60,8 @@ STORE = [
     Mutant(
         "write an append again that is there already",
         "store/writer.py",
-        "            version = self._written(append)\n",
-        "            version = None\n",
+        "            return self._written(append) or self._write(append)\n",
+        "            return self._write(append)\n",
         ["store/test_log.py::test_the_same_append_again_changes_nothing_and_gives_its_version"],
     ),
     Mutant(

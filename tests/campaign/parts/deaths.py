@@ -177,7 +177,7 @@ class Deaths:
     async def _ended(self) -> None:
         async with Runtime.open(self.path, agents=crew()) as runtime:
             while active := runtime.active_runs():
-                await runtime.cancel_and_wait(active[-1].run_id)
+                await runtime.cancel(active[-1].run_id, wait=True)
 
     def _count(self, log: Log) -> None:
         recovered = [e.changeset for e in log.entries() if e.changeset.reason == "recovered"]
@@ -206,9 +206,9 @@ def called_again(log: Log) -> Counter[tuple[str, str]]:
     for changeset in (each.changeset for each in log.entries()):
         for action in changeset.actions:
             payload: dict[str, Any] = action.payload
-            if action.action == "ToolCallSuspended" and payload["suspension"]["action"] == QUESTION:
+            if action.action == "SuspendToolCall" and payload["suspension"]["action"] == QUESTION:
                 asked.add(payload["suspension"]["ticket"])
-            if action.action == "ToolCallDecided" and payload["decision"]["target"] in asked:
+            if action.action == "DecideToolCall" and payload["decision"]["target"] in asked:
                 found[changeset.run_id or "", payload["call_id"]] += payload["decision"]["approved"]
     return found
 

@@ -114,8 +114,8 @@ def look_at(path: Path, told: list[str]) -> None:
 async def recovered(path: Path, orphans: Orphans) -> None:
     async with Runtime.open(path, agents=[planner()], orphans=orphans) as runtime:
         for row in runtime.active_runs():
-            await runtime.run(row.run_id).result()
-            await runtime.cancel_and_wait(row.run_id)
+            await runtime.get_run(row.run_id).result()
+            await runtime.cancel(row.run_id, wait=True)
         assert await runtime.recover() == []
     await assert_replays(path, planner())
 

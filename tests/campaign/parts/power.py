@@ -18,7 +18,7 @@ from campaign.parts.part import Outcome, Part
 from campaign.processes.writing import planner
 from support.replay_checks import assert_replays
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.events.facts import facts
+from threadlog.engine.events.durable import durable_events
 from threadlog.engine.runs.recovery import Orphans
 from threadlog.store import ANY, Changeset, Log
 from threadlog.store.database import sqlite3
@@ -127,13 +127,12 @@ def assert_whole(log: Log) -> None:
 def held(log: Log) -> set[str]:
     """What the log has of the things that may have been acknowledged, in their words."""
     words = set[str]()
-    for _, changeset in log.entries():
+    for entry in log.entries():
+        changeset = entry.changeset
         words.add(changeset.id)
         if changeset.entry:
             words.add(f"steered {changeset.run_id} {changeset.entry.id}")
-        words |= {
-            f"{changeset.run_id} {each.cursor.version} {each.cursor.number}" for each in facts(changeset)
-        }
+        words |= {f"{changeset.run_id} {each.cursor}" for each in durable_events(entry)}
     return words
 
 
@@ -147,7 +146,7 @@ async def go_on(path: Path, dice: random.Random) -> None:
                     # It may have been decided when the power failed.
                     with suppress(RunError):
                         await runtime.decide(row.run_id, [Decision(call.call_id, dice.random() < 0.5)])
-            await runtime.run(rows[0].run_id).result()
+            await runtime.get_run(rows[0].run_id).result()
         assert await runtime.recover() == []
     await assert_replays(path, planner())
 

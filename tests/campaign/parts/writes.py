@@ -14,9 +14,8 @@ from typing import Any
 
 from campaign.faults.injection import built, preloaded
 from campaign.parts.part import Outcome, Part
+from support.programs import TESTS, environment
 from threadlog.store.document import loads
-
-TESTS = Path(__file__).parents[2]
 
 
 def writes(seed: int, short: bool, folder: Path) -> Outcome:
@@ -34,10 +33,10 @@ def disk(folder: Path) -> Iterator[Path]:
 
 def hurt(seed: int, what: str, folder: Path) -> Outcome:
     """What came of the cases."""
-    environment = preloaded(built(folder)) | {"PYTHONPATH": str(TESTS)}
+    env = environment(**preloaded(built(folder)))
     with remote(folder / "asked") as url:
         command = [sys.executable, "-m", "campaign.processes.scene_player", str(folder), str(seed), url, what]
-        done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, env=env, stderr=subprocess.PIPE, text=True, check=False)
     outcome = Outcome()
     for line in lines(folder):
         take(outcome, line, seed)

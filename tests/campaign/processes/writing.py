@@ -94,7 +94,7 @@ async def tell(run: Run, say: Say) -> None:
     """Say each fact of an epoch."""
     async for event in run:
         if event.cursor:
-            say(f"{run.run_id} {event.cursor.version} {event.cursor.number}")
+            say(f"{run.run_id} {event.cursor}")
 
 
 async def runs(folder: Path, dice: random.Random, say: Say) -> None:

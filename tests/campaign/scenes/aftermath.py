@@ -14,7 +14,7 @@ from support.control_fold import Fold
 from support.replay_checks import assert_replays
 from support.tree_fold import Tree
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.events.facts import facts
+from threadlog.engine.events import run_events
 from threadlog.engine.runs.recovery import Orphans
 from threadlog.reducers import replay
 from threadlog.reducers.run import QUESTION
@@ -85,7 +85,7 @@ def assert_in_order(known: list[Line], heard: list[Line]) -> None:
 
 def told(log: Log, run_id: str) -> list[Line]:
     """All facts of a run that the log has."""
-    return [plain(fact) for changeset in log.read_run(run_id) for fact in facts(changeset)]
+    return [plain(event) for event in run_events(log, run_id)]
 
 
 def assert_effects_known(log: Log, lines: list[Line]) -> None:
@@ -167,7 +167,7 @@ def assert_calls_ended(history: list[Changeset]) -> None:
     outcomes = [(changeset.run_id, each) for changeset in history for each in changeset.tool_calls]
     final = [(run_id, each) for run_id, each in outcomes if each.outcome != "suspended"]
     assert set(Counter((run_id, each.call_id) for run_id, each in final).values()) <= {1}
-    called = [each for _, each in final if each.called and each.outcome == "succeeded"]
+    called = [each for _, each in final if each.executed and each.outcome == "succeeded"]
     assert thread.state.get("budget", {}).get("spent", 0) == sum(each.name in COUNTED for each in called)
     spoken = Counter((each.run_id, each.tool_call_id) for each in thread.messages if each.role == "tool")
     assert set(spoken.values()) <= {1}

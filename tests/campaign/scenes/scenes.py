@@ -32,7 +32,7 @@ async def approval(stage: Stage) -> None:
 
 
 async def _answer(stage: Stage, runtime: Runtime, run_id: str) -> None:
-    run = runtime.run(run_id)
+    run = runtime.get_run(run_id)
     for approved in (True, False):
         for asked in runtime.pending(run_id):
             decision = Decision.approve if approved else partial(Decision.deny, reason="no")
@@ -53,7 +53,7 @@ async def delegated(stage: Stage) -> None:
 
 async def _stop(stage: Stage, run_id: str) -> None:
     # It may go on: its owner could not stop it, and was told so.
-    await stage.runtime.stop(run_id)
+    await stage.runtime.cancel(run_id, wait=True)
     await stage.told_all(run_id)
 
 
@@ -65,7 +65,7 @@ async def remote(stage: Stage) -> None:
 
 
 async def _colour(stage: Stage) -> None:
-    run = stage.runtime.run(f"run-{stage.name}")
+    run = stage.runtime.get_run(f"run-{stage.name}")
     await stage.steer(run.run_id, "blue")
     await stage.ended(run)
 
@@ -96,7 +96,7 @@ async def recovered(orphans: Orphans, stage: Stage) -> None:
             for asked in runtime.pending(row.run_id):
                 await stage.do(stage.decide, row.run_id, [Decision.approve(asked.call_id, "it happened")])
         for row in runtime.log.runs():
-            await stage.do(stage.ended, runtime.run(row.run_id))
+            await stage.do(stage.ended, runtime.get_run(row.run_id))
 
 
 async def crashed(stage: Stage) -> None:

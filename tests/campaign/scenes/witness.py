@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_jsonable_python
 
 from threadlog.engine import RunResult
-from threadlog.engine.events.event import Fact
+from threadlog.engine.events.event import DurableEvent
 from threadlog.store.document import dumps, loads
 
 Line = dict[str, Any]
@@ -38,7 +38,7 @@ class Witness:
     def say(self, what: str, **more: Any) -> None:
         os.write(self._file, dumps({"what": what, **more}) + b"\n")
 
-    def tell(self, listener: str, run_id: str, fact: Fact) -> None:
+    def tell(self, listener: str, run_id: str, fact: DurableEvent) -> None:
         """A fact that a listener was told."""
         self.say("fact", listener=listener, run=run_id, **plain(fact))
 
@@ -50,7 +50,7 @@ class Witness:
         self.say("effect", effect=list(effect))
 
 
-def plain(fact: Fact) -> Line:
+def plain(fact: DurableEvent) -> Line:
     """A fact as JSON, with its kind."""
     return {"kind": type(fact).__name__, "fact": to_jsonable_python(fact)}
 

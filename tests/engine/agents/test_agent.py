@@ -41,7 +41,7 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
         reducers=[budget, counter],
         agents=["researcher"],
         description="Plans.",
-    ).facts()
+    ).snapshot()
 
     assert facts.name == "planner"
     assert facts.specification == {
@@ -103,9 +103,9 @@ DIFFERENT: list[dict[str, Any]] = [
 
 
 def test_equal_agents_have_equal_fingerprints_and_different_ones_different() -> None:
-    prints = [agent(**fields).facts().fingerprint for fields in ({}, *DIFFERENT)]
+    prints = [agent(**fields).snapshot().fingerprint for fields in ({}, *DIFFERENT)]
 
-    assert prints == [agent(**fields).facts().fingerprint for fields in ({}, *DIFFERENT)]
+    assert prints == [agent(**fields).snapshot().fingerprint for fields in ({}, *DIFFERENT)]
     assert len(set(prints)) == len(prints)
 
 

@@ -39,7 +39,7 @@ from threadlog.engine.agents.stop_policy import (
     check_policies,
 )
 from threadlog.reducers import Set, replay
-from threadlog.store.changeset import RunFacts, Termination, Usage
+from threadlog.store.changeset import RunStatus, Termination, Usage
 
 pytestmark = pytest.mark.anyio
 
@@ -285,7 +285,7 @@ async def test_every_end_is_in_the_log_and_the_next_run_on_the_thread_works(path
     result = await run(path, agent(*turns, **fields))
 
     assert reasons(path) == ["run_started", *between, "run_finished"]
-    facts = RunFacts(status="done", termination=result.termination, output=result.output)
+    facts = RunStatus(status="done", termination=result.termination, output=result.output)
     assert (result.termination.type, history(path)[-1].run) == (kind, facts)
     assert replay(history(path)).state["__run"]["done_reason"] == word
     assert ("user", "again") in await next_request(path)

@@ -45,7 +45,7 @@ async def test_the_run_waits_with_the_question(path: Path) -> None:
     result = await run(path, agent(Permission(), SEND))
 
     assert (result.status, told(path)) == ("waiting", [])
-    (asked,) = actions(path, "ToolCallSuspended")
+    (asked,) = actions(path, "SuspendToolCall")
     assert asked["suspension"]["action"] == CONFIRM
     assert asked["suspension"]["message"] == "Running the tool 'send' needs permission"
     assert asked["suspension"]["parameters"] == {"tool_name": "send", "tool_args": {"to": "ann"}}
@@ -100,7 +100,7 @@ async def test_a_call_goes_on_when_its_approval_is_in_the_log(path: Path) -> Non
     async def pay(context: ToolContext, amount: int) -> str:
         """Pay, and let the other payment go on, too."""
         known = [action.action for one in runtime.log.read("t1") for action in one.actions]
-        approvals.append(known.count("ToolCallDecided"))
+        approvals.append(known.count("DecideToolCall"))
         if context.call_id == "c1":
             await runtime.decide(context.run_id, [Decision.approve("c2")])
         return "paid"

@@ -77,7 +77,7 @@ async def test_a_run_stops_when_its_time_is_over_though_the_clock_was_set_back(p
 async def test_a_run_is_recovered_by_a_process_whose_clock_is_behind(path: Path) -> None:
     crashed(path, "parallel", "add", "pay")
     async with Runtime.open(path, agents=[], effects=Moved([-24 * HOUR])) as runtime:
-        result = await runtime.run("r1").result()
+        result = await runtime.get_run("r1").result()
 
     (end,) = recoveries(path)
     assert end.orphan

@@ -9,7 +9,7 @@ import pytest
 from support.logs import Committing, changeset
 from support.runs import agent, erase, hearing, reasons, running, said, statuses
 from threadlog.engine import Decision, ModelRequest, Runtime, ToolCall
-from threadlog.engine.events.event import AssistantTurn, RunStarted, ToolStarted
+from threadlog.engine.events.event import AssistantTurn, RunStarted, StepStarted, ToolCallStarted
 from threadlog.store import Log
 from threadlog.store.database import sqlite3, translation
 from threadlog.store.errors import LogUnavailable
@@ -48,7 +48,7 @@ async def test_a_run_whose_commit_fails_stops_and_its_thread_may_be_taken(path: 
         again = await runtime.start("planner", "again", thread="t1", if_active="supersede")
         assert (await again.result()).output == "done"
 
-    assert told[:3] == [RunStarted, AssistantTurn, ToolStarted]
+    assert told[:4] == [RunStarted, StepStarted, AssistantTurn, ToolCallStarted]
     assert statuses(path) == {}
     assert reasons(path)[2:] == ["superseded", "run_started", "assistant_turn", "run_finished"]
     assert said(requests[-1])[1:3] == [

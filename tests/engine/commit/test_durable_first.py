@@ -9,7 +9,15 @@ import pytest
 from support.gated_runs import GatedModel, opened, planner
 from support.logs import held_commits
 from threadlog.engine import ScriptedModel, ToolCall
-from threadlog.engine.events.event import AssistantTurn, Event, RunFinished, RunStarted, TextDelta
+from threadlog.engine.events.event import (
+    AssistantTurn,
+    Event,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+)
 from threadlog.engine.runs.handle import Run
 
 pytestmark = pytest.mark.anyio
@@ -35,10 +43,10 @@ async def test_no_fact_is_told_while_its_commit_is_under_way(path: Path) -> None
         with held_commits(runtime.log) as reached:
             asked.answer("done")
             await at_rest(reached)
-            assert told == [RunStarted, TextDelta]
+            assert told == [RunStarted, StepStarted, TextDelta]
         await run.result()
 
-    assert told == [RunStarted, TextDelta, AssistantTurn, RunFinished]
+    assert told == [RunStarted, StepStarted, TextDelta, AssistantTurn, StepFinished, RunFinished]
 
 
 async def test_no_tool_starts_while_the_commit_of_the_one_before_is_under_way(path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from support.logs import changeset
 from support.runs import Asking, asking, reasons, running
 from threadlog.engine import Agent, Context, ModelRequest, ScriptedModel, ToolCall
-from threadlog.engine.events.event import AssistantTurn, Event, RunStarted, ToolStarted
+from threadlog.engine.events import AssistantTurn, Event, RunStarted, StepStarted, ToolCallStarted
 from threadlog.engine.models.model import FinishPart, Part, ToolCallPart
 from threadlog.reducers import Set
 from threadlog.store import ANY, Log, VersionConflict
@@ -65,7 +65,7 @@ async def test_a_run_stops_when_another_writer_appends_while_a_tool_is_called(
     told = await fenced(path, Agent("planner", ScriptedModel(ToolCall("book"), "hello"), tools=[book]))
 
     assert reasons(path) == ["run_started", "assistant_turn", *["edited"] * number]
-    assert [type(event) for event in told] == [RunStarted, AssistantTurn, ToolStarted]
+    assert [type(event) for event in told] == [RunStarted, StepStarted, AssistantTurn, ToolCallStarted]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -79,7 +79,7 @@ async def test_a_run_stops_when_another_writer_appends_while_the_model_answers(
     told = await fenced(path, Agent("planner", MeddlingModel(path, number), behaviors=[end]))
 
     assert reasons(path) == ["run_started", *["edited"] * number]
-    assert [type(event) for event in told] == [RunStarted]
+    assert [type(event) for event in told] == [RunStarted, StepStarted]
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -127,4 +127,4 @@ async def test_a_run_that_has_lost_its_thread_waits_for_no_behavior(path: Path) 
     with anyio.fail_after(10):
         told = await fenced(path, Agent("planner", MeddlingModel(path, 1), behaviors=[late]))
 
-    assert [type(event) for event in told] == [RunStarted]
+    assert [type(event) for event in told] == [RunStarted, StepStarted]

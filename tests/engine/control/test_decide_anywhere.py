@@ -9,7 +9,7 @@ from support.control_entries import appended, wanted
 from support.gated_runs import ADD, ERASE, GatedModel, changesets, entries, opened, planner, waiting
 from support.runs import statuses
 from threadlog.engine import Decision, Runtime, ToolCall
-from threadlog.engine.events.event import ToolDecided
+from threadlog.engine.events.event import ToolCallDecided
 from threadlog.store.errors import ContentError, NotFound, RunError, RunOver
 
 pytestmark = pytest.mark.anyio
@@ -34,8 +34,8 @@ async def test_who_has_no_agent_decides_for_a_run_that_goes_on_elsewhere(path: P
         assert call.suspension
         await other.decide(run_id, [Decision.approve(call.suspension.ticket, by="ann")])
         (await model.asked()).answer("gone")
-        result = await other.run(run_id).result()
-        told = [event async for event in other.subscribe(run_id) if isinstance(event, ToolDecided)]
+        result = await other.get_run(run_id).result()
+        told = [event async for event in other.subscribe(run_id) if isinstance(event, ToolCallDecided)]
 
     assert (result.output, statuses(path)) == ("gone", {"c1": "succeeded"})
     assert [event.decision.by for event in told] == ["ann"]
@@ -52,7 +52,7 @@ async def test_a_decision_that_nobody_could_act_on_is_acted_on_by_the_next(path:
 
     async with opened(path, [planner(model)]) as (runtime,):
         (await model.asked()).answer("not gone")
-        assert (await runtime.run(run_id).result()).output == "not gone"
+        assert (await runtime.get_run(run_id).result()).output == "not gone"
 
     assert statuses(path) == {"c1": "cancelled"}
 
@@ -72,7 +72,7 @@ async def test_an_early_decision_is_kept_for_its_call_and_for_no_other(path: Pat
         assert (await run.result()).output == "the other is gone"
 
     assert statuses(path) == {"c1": "succeeded", "c2": "cancelled"}
-    unused = [a.payload for a in changesets(path, run.run_id)[-1].actions if a.action == "DecisionTaken"]
+    unused = [a.payload for a in changesets(path, run.run_id)[-1].actions if a.action == "RemoveDecision"]
     assert unused == [{"target": "c9", "unused": True}]
 
 
@@ -133,9 +133,9 @@ async def test_of_two_that_answer_otherwise_at_the_same_moment_one_is_told_so(pa
             tasks.start_soon(decide, runtime, Decision.approve("c1", by="ann"))
             tasks.start_soon(decide, other, Decision.deny("c1", by="bob"))
             tasks.start_soon(model.answer_all, "done")
-            assert (await runtime.run(run_id).result()).status in ("waiting", "done")
+            assert (await runtime.get_run(run_id).result()).status in ("waiting", "done")
             async for event in runtime.subscribe(run_id):
-                if isinstance(event, ToolDecided):
+                if isinstance(event, ToolCallDecided):
                     decided = event.decision.by
             tasks.cancel_scope.cancel()
 
@@ -152,7 +152,7 @@ async def test_a_batch_is_one_append(path: Path) -> None:
         batch = [Decision.deny("c2", by="ann"), Decision.approve("c1", by="ann")]
         await other.decide(run_id, batch)
         (await model.asked()).answer("done")
-        assert (await runtime.run(run_id).result()).output == "done"
+        assert (await runtime.get_run(run_id).result()).output == "done"
         behind = [entry.changeset for entry in runtime.log.entries(first)]
 
     assert [changeset.entry and changeset.entry.kind for changeset in behind[:3]] == [
@@ -172,12 +172,12 @@ async def test_a_decision_does_not_reach_a_later_call_of_the_same_id(path: Path)
         await other.decide(run_id, [Decision.approve("c1", by="ann")])
         (await model.asked()).answer(ADD.model_copy(update={"id": "c3"}))
         (await model.asked()).answer(ERASE)
-        events = [event async for event in runtime.run(run_id)]
+        events = [event async for event in runtime.get_run(run_id)]
         assert events
-        assert (await runtime.run(run_id).result()).status == "waiting"
+        assert (await runtime.get_run(run_id).result()).status == "waiting"
         await other.decide(run_id, [Decision.deny("c1", by="bob")])
         (await model.asked()).answer("once is enough")
-        assert (await runtime.run(run_id).result()).output == "once is enough"
+        assert (await runtime.get_run(run_id).result()).output == "once is enough"
 
     assert [entry.by for entry in entries(path, run_id)] == ["ann", "bob"]
     assert statuses(path) == {"c1": "cancelled", "c3": "succeeded"}
@@ -194,9 +194,9 @@ async def test_an_answer_too_many_is_kept_for_no_later_call(path: Path) -> None:
         asked.answer(ADD.model_copy(update={"id": "c3"}))
         (await model.asked()).answer(ERASE)
         with anyio.fail_after(10):
-            assert (await runtime.run(run_id).result()).status == "waiting"
+            assert (await runtime.get_run(run_id).result()).status == "waiting"
         await runtime.decide(run_id, [Decision.deny("c1")])
         (await model.asked()).answer("once is enough")
-        assert (await runtime.run(run_id).result()).output == "once is enough"
+        assert (await runtime.get_run(run_id).result()).output == "once is enough"
 
     assert statuses(path) == {"c1": "cancelled", "c3": "succeeded"}

@@ -84,7 +84,7 @@ async def test_the_same_answer_again_changes_nothing(path: Path) -> None:
         await runtime.decide(first.run_id, [APPROVE])
         await runtime.decide(first.run_id, [Decision.approve(call.suspension.ticket, by="me")])
 
-    assert (len(actions(path, "ToolCallDecided")), told(path)) == (1, ["erased"])
+    assert (len(actions(path, "DecideToolCall")), told(path)) == (1, ["erased"])
 
 
 @pytest.mark.parametrize("other", [DENY, Decision.approve("c1", 5)])
@@ -98,7 +98,7 @@ async def test_another_answer_is_refused(path: Path, other: Decision) -> None:
         with pytest.raises(RunError, match="'c1' is decided already"):
             await runtime.decide(first.run_id, [other])
 
-    assert len(actions(path, "ToolCallDecided")) == 1
+    assert len(actions(path, "DecideToolCall")) == 1
 
 
 async def test_a_batch_that_contradicts_itself_is_refused(path: Path) -> None:

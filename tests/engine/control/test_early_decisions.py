@@ -91,8 +91,8 @@ async def test_an_early_decision_is_kept_until_its_call_asks(path: Path) -> None
         result = await started.result()
 
     assert (result.output, told(path)) == ("gone", ["waited", "3", "erased"])
-    assert len(actions(path, "DecisionKept")) == 1
-    assert [action.payload["unused"] for action in actions(path, "DecisionTaken")] == [False]
+    assert len(actions(path, "KeepDecision")) == 1
+    assert [action.payload["unused"] for action in actions(path, "RemoveDecision")] == [False]
 
 
 async def test_an_early_decision_may_be_given_twice_and_not_be_taken_back(path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_an_early_decision_may_be_given_twice_and_not_be_taken_back(path: 
         gone_on.set()
         await started.result()
 
-    assert len(actions(path, "DecisionKept")) == 1
+    assert len(actions(path, "KeepDecision")) == 1
 
 
 async def test_a_decision_that_was_of_no_use_is_recorded_as_unused(path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_a_decision_that_was_of_no_use_is_recorded_as_unused(path: Path) -
         await started.result()
         document = runtime.state("t1")
 
-    assert [action.payload["unused"] for action in actions(path, "DecisionTaken")] == [True]
+    assert [action.payload["unused"] for action in actions(path, "RemoveDecision")] == [True]
     assert kept_decisions(document) == []
 
 
@@ -124,7 +124,7 @@ async def test_a_decision_that_a_cancelled_run_never_saw_is_recorded_as_unused(p
         await runtime.cancel(started.run_id)
         await started.result()
 
-    assert [action.payload["unused"] for action in actions(path, "DecisionTaken")] == [True]
+    assert [action.payload["unused"] for action in actions(path, "RemoveDecision")] == [True]
 
 
 async def test_an_early_decision_outlives_a_run_that_waits(path: Path) -> None:

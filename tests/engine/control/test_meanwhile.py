@@ -63,7 +63,7 @@ async def test_of_two_other_answers_the_later_one_is_refused(path: Path, effects
         with pytest.raises(RunError, match="decided already"):
             await runtime.decide(run_id, [Decision.approve("c1")])
         (await model.asked()).answer("not erased")
-        assert (await runtime.run(run_id).result()).output == "not erased"
+        assert (await runtime.get_run(run_id).result()).output == "not erased"
 
     assert [entry.id for entry in entries(path, run_id)] == ["e1"]
 

@@ -10,7 +10,7 @@ from support.runs import Asking, agent, erase, hearing, run, running, said, stat
 from support.waiting_calls import ADD, AWAITING, ERASE, decided, eraser
 from threadlog.engine import Context, Decision, ModelRequest, Terminate, ToolCall
 from threadlog.engine.agents.behavior import PhaseActions
-from threadlog.engine.events.event import ToolDecided, ToolStarted
+from threadlog.engine.events.event import ToolCallDecided, ToolCallStarted
 from threadlog.store.changeset import Termination
 
 pytestmark = pytest.mark.anyio
@@ -59,9 +59,9 @@ async def test_decided_calls_go_on_in_the_order_of_their_ids(path: Path) -> None
         assert resumed
         events = [event async for event in resumed]
 
-    gone_on = [(e.call_id, e.decision.approved) for e in events if isinstance(e, ToolDecided)]
+    gone_on = [(e.call_id, e.decision.approved) for e in events if isinstance(e, ToolCallDecided)]
     assert gone_on == [("c3", True), ("c1", False), ("c2", True)]
-    assert {e.call_id for e in events if isinstance(e, ToolStarted)} == {"c2", "c3"}
+    assert {e.call_id for e in events if isinstance(e, ToolCallStarted)} == {"c2", "c3"}
     assert statuses(path) == {"c1": "cancelled", "c2": "succeeded", "c3": "succeeded"}
     await assert_replays(path, planner)
 

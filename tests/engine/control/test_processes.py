@@ -20,8 +20,8 @@ from support.gated_runs import assert_controlled
 from support.processes.executor import planner
 from support.programs import Process, go, ready, started
 from threadlog.engine import ActiveRun, Agent, Decision, Runtime, ScriptedModel
-from threadlog.engine.events.event import Fact, RunFinished
-from threadlog.engine.events.facts import facts
+from threadlog.engine.events import run_events
+from threadlog.engine.events.event import DurableEvent, RunFinished
 from threadlog.store import Log
 from threadlog.store.errors import RunError, RunOver
 
@@ -44,7 +44,7 @@ class Heard:
     decided: list[tuple[str, str, bool]] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
-    told: dict[str, list[Fact]] = field(default_factory=lambda: defaultdict(list))
+    told: dict[str, list[DurableEvent]] = field(default_factory=lambda: defaultdict(list))
     orphans: int = 0
     recovered: int = 0
     """Of the orphans, those that nothing else has ended."""
@@ -77,7 +77,7 @@ class Controller:
                 self._followed.add(row.run_id)
                 self._tasks.start_soon(self._follow, row.run_id, told)
 
-    async def _follow(self, run_id: str, told: list[Fact]) -> None:
+    async def _follow(self, run_id: str, told: list[DurableEvent]) -> None:
         async for event in self._runtime.subscribe(run_id, told[-1].cursor if told else None):
             if event.cursor:
                 told.append(event)
@@ -144,7 +144,7 @@ class Controller:
         assert ended.status == "done"
 
 
-def is_whole(told: list[Fact]) -> bool:
+def is_whole(told: list[DurableEvent]) -> bool:
     """Whether the end of the run was told."""
     return bool(told) and isinstance(last := told[-1], RunFinished) and last.result.status == "done"
 
@@ -201,7 +201,7 @@ async def ended(path: Path, heard: Heard) -> Fold:
         anyio.create_task_group() as tasks,
     ):
         while active := runtime.active_runs():
-            await runtime.cancel_and_wait(active[-1].run_id)
+            await runtime.cancel(active[-1].run_id, wait=True)
         Controller(runtime, random.Random(), heard, tasks).listen()
     with Log.open(path, readonly=True) as log:
         return Fold(log.entries())
@@ -223,7 +223,7 @@ def assert_told(path: Path, heard: Heard) -> None:
     """Listeners were told every fact once, in order."""
     with Log.open(path, readonly=True) as log:
         for row in log.runs():
-            logged = [fact for changeset in log.read_run(row.run_id) for fact in facts(changeset)]
+            logged = list(run_events(log, row.run_id))
             assert heard.told[row.run_id] == logged
 
 

@@ -84,7 +84,7 @@ async def test_a_run_that_waits_goes_on_with_what_it_is_told(path: Path) -> None
         await other.steer(run_id, "Be brief", by="ann")
         asked = await model.asked()
         asked.answer("it waits for you")
-        run = runtime.run(run_id)
+        run = runtime.get_run(run_id)
         told = [type(event) async for event in run]
         result = await run.result()
 

@@ -98,7 +98,7 @@ async def test_a_remote_agent_in_the_background_outlives_the_run_and_is_read_by_
     async with running(path, planner(*turns, agents=["helper"]), remote.agent("talker")) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
-        await runtime.run(sub.run_id).result()
+        await runtime.get_run(sub.run_id).result()
         await (await runtime.start("planner", "well?", thread="t1")).result()
 
     read = answers(conversation(path))[-1]
@@ -137,7 +137,7 @@ async def test_to_cancel_the_owner_cancels_the_remote_run(path: Path, remote: Re
     async with running(path, owner, remote.agent("stuck")) as runtime:
         owning = await runtime.start("planner", "go", thread="t1")
         sub = await at_work(runtime)
-        await runtime.stop(owning.run_id)
+        await runtime.cancel(owning.run_id, wait=True)
 
     assert remote.end_on(sub.thread_id) == "cancelled"
 

@@ -77,7 +77,7 @@ async def test_to_cancel_a_run_cancels_what_it_waits_for_and_what_it_has_in_the_
         run = await runtime.start("planner", "go", thread="t1")
         for _ in range(2):
             await gate.asked()
-        assert await runtime.stop(run.run_id, reason="enough")
+        assert await runtime.cancel(run.run_id, reason="enough", wait=True)
         assert runtime.active_runs() == []
         subs = runtime.sub_agents("t1")
 

@@ -50,7 +50,7 @@ async def test_sub_agents_of_one_round_both_stand(path: Path) -> None:
     async with running(path, planner(two), researcher()) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         for sub in runtime.sub_agents("t1"):
-            await runtime.run(sub.run_id).result()
+            await runtime.get_run(sub.run_id).result()
         assert [sub.status for sub in runtime.sub_agents("t1")] == ["completed", "completed"]
 
 
@@ -67,7 +67,7 @@ async def test_a_sub_agent_in_the_background_outlives_the_run_and_its_owner_is_t
         (sub,) = runtime.sub_agents("t1")
         assert sub.status == "running"
         (await gate.asked()).answer("Three inns")
-        await runtime.run(sub.run_id).result()
+        await runtime.get_run(sub.run_id).result()
         for _ in range(2):
             await (await runtime.start("planner", "well?", thread="t1")).result()
 
@@ -153,7 +153,7 @@ async def test_a_sub_agent_that_waits_shows_its_tickets_to_its_owner_who_may_dec
         (call,) = sub.pending
         assert call.suspension
         await runtime.decide(sub.run_id, [Decision.approve(call.suspension.ticket)])
-        await runtime.run(sub.run_id).result()
+        await runtime.get_run(sub.run_id).result()
         assert runtime.sub_agents("t1")[0].status == "completed"
         await (await runtime.start("planner", "and?", thread="t1")).result()
 
@@ -178,7 +178,7 @@ async def test_a_fork_knows_the_conversation_and_the_state_of_its_caller(path: P
         asked = await gate.asked()
         asked.answer("done")
         (sub,) = runtime.sub_agents("t1")
-        await runtime.run(sub.run_id).result()
+        await runtime.get_run(sub.run_id).result()
         given = runtime.state(sub.thread_id)
 
     roles = [role for role, _ in said(asked.request)]

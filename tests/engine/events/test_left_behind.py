@@ -46,7 +46,7 @@ async def test_listeners_hear_of_an_end_that_was_written_elsewhere_before_the_ru
             await asking.asked()
         await other.start("planner", "go on", thread="t1", if_active="supersede")
         await asking.asked()
-        await other.cancel_and_wait(elsewhere.run_id)
+        await other.cancel(elsewhere.run_id, wait=True)
         # It is told of the last commit: so the ones before it were looked at.
         assert [event async for event in ears.pop()]
         slow.let.set()

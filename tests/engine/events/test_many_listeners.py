@@ -10,11 +10,12 @@ import pytest
 
 from support.logs import changeset
 from threadlog.engine import Agent, ModelRequest, Runtime
-from threadlog.engine.events.broadcast import Broadcast, Subscription
-from threadlog.engine.events.event import AssistantTurn, Cursor, Event, Lagged, TextDelta
-from threadlog.engine.events.facts import Past, facts
+from threadlog.engine.events import Broadcast, Cursor, Subscription
+from threadlog.engine.events.durable import Past, durable_events
+from threadlog.engine.events.event import AssistantTurn, Event, Lagged, TextDelta
 from threadlog.engine.models.model import FinishPart, Part, TextPart
 from threadlog.store import Log, Message
+from threadlog.store.history import Entry
 
 LISTENERS, SLOW, TOKENS, PACE = 1000, 100, 75, 0.02
 
@@ -91,20 +92,20 @@ def assert_all_was_heard(crowd: Crowd) -> None:
 
 def told(live: Broadcast, answers: int) -> int:
     """The bytes that are in use when so many answers were told, and nobody listens."""
-    for number in range(live.version, live.version + answers):
+    for number in range(live.position, live.position + answers):
         for _ in range(20):
-            live.tell(TextDelta("x" * 1000))
+            live.publish([TextDelta("x" * 1000)])
         turn = changeset(f"c{number}", run_id="r1", messages=(Message(id=f"m{number}", role="assistant"),))
         live.past.log.append(turn, number)
-        (fact,) = facts(turn.model_copy(update={"version": number + 1}))
-        live.tell(fact)
+        (fact,) = durable_events(Entry(number + 1, turn))
+        live.publish([fact])
     return tracemalloc.get_traced_memory()[0]
 
 
 @pytest.mark.anyio
 async def test_slow_listeners_cost_no_more_however_much_is_told(log: Log) -> None:
-    live = Broadcast(Past(log, "r1", "t1", 1), 0)
-    slow = [Subscription(live, Cursor.behind(0)) for _ in range(SLOW)]
+    live = Broadcast(Past(log, "r1", "t1", Cursor.before(1)), 0)
+    slow = [Subscription(live, Cursor.after(0)) for _ in range(SLOW)]
     tracemalloc.start()
     try:
         told(live, 1)

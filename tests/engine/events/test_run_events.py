@@ -13,9 +13,11 @@ from threadlog.engine.events.event import (
     Event,
     RunFinished,
     RunStarted,
+    StepFinished,
+    StepStarted,
     TextDelta,
-    ToolFinished,
-    ToolStarted,
+    ToolCallFinished,
+    ToolCallStarted,
 )
 from threadlog.reducers import replay
 from threadlog.store import Log
@@ -45,17 +47,30 @@ async def test_the_events_of_a_run_in_order(path: Path) -> None:
     kinds = [type(event) for event in without_pieces(told)]
     assert kinds == [
         RunStarted,
+        StepStarted,
         TextDelta,
         AssistantTurn,
-        ToolStarted,
-        ToolFinished,
-        ToolStarted,
-        ToolFinished,
+        ToolCallStarted,
+        ToolCallFinished,
+        ToolCallStarted,
+        ToolCallFinished,
+        StepFinished,
+        StepStarted,
         TextDelta,
         AssistantTurn,
+        StepFinished,
         RunFinished,
     ]
-    assert [event.cursor for event in told if event.cursor] == [(version, 0) for version in range(1, 7)]
+    assert [event.cursor for event in told if event.cursor] == [
+        (1, 0),
+        (2, 0),
+        (3, 0),
+        (4, 0),
+        (4, 1),
+        (5, 0),
+        (5, 1),
+        (6, 0),
+    ]
 
 
 async def test_the_events_say_what_the_log_says(path: Path) -> None:
@@ -66,18 +81,18 @@ async def test_the_events_say_what_the_log_says(path: Path) -> None:
     changesets = {changeset.version: changeset for changeset in history(path)}
     for event in told:
         if isinstance(event, AssistantTurn):
-            assert changesets[event.cursor.version].messages == (event.message,)
-        if isinstance(event, ToolFinished):
-            assert changesets[event.cursor.version].tool_calls == (event.outcome,)
+            assert changesets[event.cursor.position].messages == (event.message,)
+        if isinstance(event, ToolCallFinished):
+            assert changesets[event.cursor.position].tool_calls == (event.outcome,)
     assert isinstance(told[-1], RunFinished)
-    assert told[-1].result.version == told[-1].cursor.version == 6
+    assert told[-1].result.version == told[-1].cursor.position == 6
 
 
 async def test_a_fact_is_told_when_it_is_in_the_log(path: Path) -> None:
     async with running(path, agent(CALLS, "hello")) as runtime:
         async for event in await runtime.start("planner", "go", thread="t1"):
             if event.cursor:
-                assert runtime.log.head("t1") >= event.cursor.version
+                assert runtime.log.head("t1") >= event.cursor.position
 
 
 async def test_a_call_is_in_the_log_before_its_tool_starts(path: Path) -> None:
@@ -111,7 +126,7 @@ async def test_every_listener_gets_all_events_and_late_ones_all_facts(path: Path
         late = [event async for event in started]
 
     for ears in heard:
-        assert len(without_pieces(ears)) == 9
+        assert len(without_pieces(ears)) == 13
         assert late == [event for event in ears if event.cursor]
 
 

@@ -10,25 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.logs import changeset, fresh_log
-from threadlog.engine.events.broadcast import Broadcast, Subscription
+from threadlog.engine.events import Broadcast, Cursor, Subscription
+from threadlog.engine.events.durable import Past, durable_events
 from threadlog.engine.events.event import (
     AssistantTurn,
     AttemptFailed,
-    Cursor,
     Event,
     Lagged,
     RunStarted,
     TextDelta,
     ToolCallDelta,
-    ToolStarted,
+    ToolCallStarted,
 )
-from threadlog.engine.events.facts import Past, facts
-from threadlog.store import Changeset, Log, Message
-from threadlog.store.changeset import RunFacts, Termination, ToolOutcome
+from threadlog.store import Log, Message
+from threadlog.store.changeset import RunStatus, Termination, ToolOutcome
+from threadlog.store.history import Entry
 
 pytestmark = pytest.mark.anyio
 
-DONE = RunFacts(status="done", termination=Termination(type="natural_end"))
+DONE = RunStatus(status="done", termination=Termination(type="natural_end"))
 
 KINDS: dict[str, dict[str, Any]] = {
     "another run": {"run_id": "r2", "reason": "run_started"},
@@ -75,7 +75,7 @@ class Stream:
         self.log = log
         self.listeners: list[Listener] = []
         self._tasks = tasks
-        self._committed: list[Changeset] = []
+        self._committed: list[Entry] = []
         self._told = 0
         self._turns = 0
         self._words = 0
@@ -83,28 +83,28 @@ class Stream:
     def begin(self, size: int) -> None:
         """From here on the run is told."""
         self._told = len(self._committed)
-        self.live = Broadcast(Past(self.log, "r1", "t1", 1), self._told, size)
+        self.live = Broadcast(Past(self.log, "r1", "t1", Cursor.before(1)), self._told, size)
 
     def commit(self, kind: str, **fields: Any) -> None:
         version = len(self._committed)
         self.log.append(changeset(f"c{version}", **{**KINDS.get(kind, {}), **fields}), version)
-        self._committed += self.log.read("t1", after=version)
+        self._committed += self.log.entries(version)
 
     def tell(self) -> None:
         """Tell the facts of the next changeset, if it is in the log."""
         for told in self._committed[self._told :][:1]:
             self._told += 1
-            found = facts(told) if told.run_id == "r1" else []
+            found = durable_events(told) if told.changeset.run_id == "r1" else []
             if self._words and found and not isinstance(found[0], AssistantTurn):
                 # Nothing else is told while an answer is being written.
-                self.live.tell(AttemptFailed("m", "no"))
+                self.live.publish([AttemptFailed("m", "no")])
             for fact in found:
                 self._turns, self._words = self._turns + 1, 0
-                self.live.tell(fact)
+                self.live.publish([fact])
 
     def say(self) -> None:
         """A piece of an answer whose text says which it is and how far it is."""
-        self.live.tell(TextDelta(f"{self._turns}.{self._words} "))
+        self.live.publish([TextDelta(f"{self._turns}.{self._words} ")])
         self._words += 1
 
     def listen(self, after: Cursor) -> None:
@@ -120,7 +120,9 @@ class Stream:
 
 
 def assert_heard_all(log: Log, listener: Listener) -> None:
-    told = [fact for item in log.read("t1") for fact in facts(item) if item.run_id == "r1"]
+    told = [
+        each for entry in log.entries() if entry.changeset.run_id == "r1" for each in durable_events(entry)
+    ]
     assert listener.facts() == [fact for fact in told if fact.cursor > listener.after]
 
 
@@ -164,7 +166,7 @@ async def happened(before: list[str], size: int, steps: list[tuple[str, Any]]) -
                     case "say":
                         stream.say()
                     case "pass":
-                        stream.live.tell(ToolStarted("c1", "add"))
+                        stream.live.publish([ToolCallStarted("c1", "add")])
                     case "listen":
                         stream.listen(what)
                     case "give" if what[0] < len(stream.listeners):
@@ -185,13 +187,13 @@ def test_every_listener_hears_every_fact_behind_its_cursor_once_and_in_order(
 
 
 def live(log: Log, size: int = 4) -> Broadcast:
-    return Broadcast(Past(log, "r1", "t1", 1), 0, size)
+    return Broadcast(Past(log, "r1", "t1", Cursor.before(1)), 0, size)
 
 
 def started(log: Log, told: Broadcast) -> RunStarted:
     log.append(changeset("c0", run_id="r1", reason="run_started"), 0)
     fact = RunStarted("r1", "t1", Cursor(1, 0))
-    told.tell(fact)
+    told.publish([fact])
     return fact
 
 
@@ -203,12 +205,12 @@ async def heard(events: Subscription, live: Broadcast) -> list[Event]:
 
 async def test_a_listener_that_is_behind_gets_pieces_put_together(log: Log) -> None:
     told = live(log, size=9)
-    events = Subscription(told, Cursor.behind(0))
+    events = Subscription(told, Cursor.after(0))
     fact = started(log, told)
     passing: list[Event] = [TextDelta("one "), TextDelta("two "), ToolCallDelta("add", "{")]
     passing += [ToolCallDelta("add", "}"), ToolCallDelta("fail", "{}"), AttemptFailed("m", "no")]
     for event in [*passing, TextDelta("three")]:
-        told.tell(event)
+        told.publish([event])
 
     assert await heard(events, told) == [
         fact,
@@ -222,11 +224,11 @@ async def test_a_listener_that_is_behind_gets_pieces_put_together(log: Log) -> N
 
 async def test_a_listener_further_behind_than_the_buffer_is_told_so(log: Log) -> None:
     told = live(log)
-    events = Subscription(told, Cursor.behind(0))
+    events = Subscription(told, Cursor.after(0))
     fact = started(log, told)
     assert await anext(events) == fact
     for n in range(9):
-        told.tell(TextDelta(f"{n}"))
+        told.publish([TextDelta(f"{n}")])
 
     assert await heard(events, told) == [Lagged(), TextDelta("012345678")]
 
@@ -234,28 +236,28 @@ async def test_a_listener_further_behind_than_the_buffer_is_told_so(log: Log) ->
 async def test_a_late_listener_gets_the_text_of_the_unfinished_answer(log: Log) -> None:
     told = live(log)
     fact = started(log, told)
-    told.tell(TextDelta("lost"))
-    told.tell(AttemptFailed("m", "no"))
+    told.publish([TextDelta("lost")])
+    told.publish([AttemptFailed("m", "no")])
     for n in range(9):
-        told.tell(TextDelta(f"{n}"))
+        told.publish([TextDelta(f"{n}")])
 
-    assert await heard(Subscription(told, Cursor.behind(0)), told) == [fact, TextDelta("012345678")]
+    assert await heard(Subscription(told, Cursor.after(0)), told) == [fact, TextDelta("012345678")]
 
 
 async def test_listeners_share_one_buffer_that_does_not_grow(log: Log) -> None:
     told = live(log, size=100)
     fact = started(log, told)
-    events = [Subscription(told, Cursor.behind(0)) for _ in range(10)]
+    events = [Subscription(told, Cursor.after(0)) for _ in range(10)]
     assert [await anext(one) for one in events] == [fact] * 10
     for n in range(1000):
-        told.tell(ToolStarted(f"c{n}", "add"))
+        told.publish([ToolCallStarted(f"c{n}", "add")])
 
     assert (told.first, told.end) == (901, 1001)
 
 
 async def test_a_failure_is_raised_behind_all_that_was_told(log: Log) -> None:
     told = live(log)
-    events = Subscription(told, Cursor.behind(0))
+    events = Subscription(told, Cursor.after(0))
     started(log, told)
     told.finish(ValueError("no luck"))
 

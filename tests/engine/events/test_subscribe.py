@@ -12,28 +12,29 @@ import pytest
 from support.logs import changeset
 from support.programs import command, environment, ready
 from support.replay_checks import running
-from support.runs import add, erase, history
+from support.runs import add, erase
 from support.trip_output import TRIP, Trip, final
 from threadlog.engine import Agent, Decision, ModelRequest, Permission, Run, Runtime, ScriptedModel, ToolCall
+from threadlog.engine.events import Cursor, run_events
 from threadlog.engine.events.event import (
     AssistantTurn,
-    Cursor,
+    DurableEvent,
     Event,
-    Fact,
     Lagged,
     RunFinished,
     RunResumed,
     RunStarted,
     Steered,
+    StepFinished,
+    StepStarted,
     TextDelta,
-    ToolDecided,
-    ToolFinished,
-    ToolSuspended,
+    ToolCallDecided,
+    ToolCallFinished,
+    ToolCallSuspended,
 )
-from threadlog.engine.events.facts import facts
 from threadlog.engine.models.model import FinishPart, Part, TextPart
 from threadlog.store import ANY, Log, Message
-from threadlog.store.changeset import RunFacts, Termination
+from threadlog.store.changeset import RunStatus, Termination
 from threadlog.store.errors import NotFound
 
 pytestmark = pytest.mark.anyio
@@ -79,8 +80,9 @@ def paced(model: Paced) -> Agent:
     return Agent("planner", model)
 
 
-def logged(path: Path) -> list[Fact]:
-    return [fact for item in history(path) for fact in facts(item)]
+def logged(path: Path) -> list[DurableEvent]:
+    with Log.open(path, readonly=True) as log:
+        return [event for row in log.runs("t1") for event in run_events(log, row.run_id)]
 
 
 def told(events: list[Event]) -> list[Event]:
@@ -112,12 +114,15 @@ async def test_a_run_is_listened_to_through_all_its_epochs(path: Path) -> None:
     assert told(ear.heard) == logged(path)
     assert [kind for kind in kinds if kind is not AssistantTurn] == [
         RunStarted,
-        ToolSuspended,
-        ToolFinished,
+        ToolCallSuspended,
+        ToolCallFinished,
+        StepFinished,
         RunFinished,
         RunResumed,
-        ToolDecided,
-        ToolFinished,
+        ToolCallDecided,
+        ToolCallFinished,
+        StepFinished,
+        StepFinished,
         RunFinished,
     ]
 
@@ -158,7 +163,14 @@ async def test_a_slow_listener_is_told_what_it_lost_and_loses_no_fact(path: Path
         heard += [event async for event in slow]
 
     assert told(heard) == logged(path)
-    assert [type(event) for event in heard] == [RunStarted, TextDelta, Lagged, AssistantTurn, RunFinished]
+    assert [type(event) for event in heard] == [
+        RunStarted,
+        StepStarted,
+        Lagged,
+        AssistantTurn,
+        StepFinished,
+        RunFinished,
+    ]
 
 
 async def test_a_listener_may_leave_at_any_place_and_nothing_is_kept_for_it(path: Path) -> None:
@@ -166,7 +178,7 @@ async def test_a_listener_may_leave_at_any_place_and_nothing_is_kept_for_it(path
         run = await begun(runtime)
         await run.result()
         async for event in runtime.subscribe(run.run_id):
-            if isinstance(event, ToolSuspended):
+            if isinstance(event, ToolCallSuspended):
                 break
 
         assert list(runtime._parts.environment.streams._broadcasts) == []
@@ -310,7 +322,7 @@ async def test_listening_ends_when_the_runtime_is_closed(path: Path) -> None:
 async def test_a_run_that_has_lost_its_thread_is_listened_to_on(path: Path) -> None:
     """whoever listens to it, or has its handle, hears how another process has ended it"""
     model = Paced("hello")
-    done = RunFacts(status="done", termination=Termination(type="cancelled", detail="superseded"))
+    done = RunStatus(status="done", termination=Termination(type="cancelled", detail="superseded"))
     ear = Ear()
     async with Runtime.open(path, agents=[paced(model)]) as runtime, anyio.create_task_group() as tasks:
         run = await begun(runtime)

@@ -2,7 +2,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from threadlog.engine.events.waiters import AT_ONCE, Waiters
+from threadlog.engine.events.waiters import GROUP_SIZE, Waiters
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ class Crowd:
 
 
 async def test_all_who_wait_are_woken_and_others_go_on_in_between() -> None:
-    crowd = Crowd(4 * AT_ONCE + 1)
+    crowd = Crowd(4 * GROUP_SIZE + 1)
     seen: set[int] = set()
     async with anyio.create_task_group() as tasks:
         for number in range(crowd.size):
@@ -38,12 +38,12 @@ async def test_all_who_wait_are_woken_and_others_go_on_in_between() -> None:
     assert len(seen) > 3
 
 
-@pytest.mark.parametrize("cancelled", [range(1), range(AT_ONCE), range(AT_ONCE, 3 * AT_ONCE)])
+@pytest.mark.parametrize("cancelled", [range(1), range(GROUP_SIZE), range(GROUP_SIZE, 3 * GROUP_SIZE)])
 @pytest.mark.parametrize("is_woken_first", [True, False])
 async def test_who_is_cancelled_does_not_keep_others_from_being_woken(
     cancelled: range, is_woken_first: bool
 ) -> None:
-    crowd = Crowd(4 * AT_ONCE, cancelled)
+    crowd = Crowd(4 * GROUP_SIZE, cancelled)
     async with anyio.create_task_group() as tasks:
         for number in range(crowd.size):
             tasks.start_soon(crowd.wait, number)

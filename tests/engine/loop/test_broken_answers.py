@@ -103,7 +103,7 @@ async def test_without_text_or_with_a_call_the_whole_answer_is_asked_for_again(
     result = await tried.run()
 
     (inference,) = tried.inferences()
-    assert (result.output, inference.attempts[0].called) == ("hello", len(parts) > 1)
+    assert (result.output, inference.attempts[0].began_tool_call) == ("hello", len(parts) > 1)
     assert inference.attempts[0].text == "".join(part.text for part in parts if isinstance(part, TextPart))
 
 

@@ -11,7 +11,7 @@ from support.replay_checks import assert_replays, run, running
 from support.runs import PHASES, agent, asking, history, reasons, state, statuses
 from threadlog.engine import Agent, Behavior, Context, Runtime, ScriptedModel, State, ToolCall
 from threadlog.reducers import Set
-from threadlog.store.changeset import Changeset, EffectRecord, Interruption, RunFacts, Termination
+from threadlog.store.changeset import Changeset, EffectRecord, Interruption, RunStatus, Termination
 
 pytestmark = pytest.mark.anyio
 
@@ -127,7 +127,7 @@ async def test_cancelling_reaches_a_behavior_that_waits(path: Path, phase: str) 
             await hanging.waits.wait()
             (active,) = runtime._parts.environment.executions.active()
             assert await runtime.cancel(active.run_id)
-            result = await runtime.run(active.run_id).result()
+            result = await runtime.get_run(active.run_id).result()
 
     assert result.termination == Termination(type="cancelled", interrupted=interruption(phase))
     assert [one.role for one in history(path)[-1].messages if one.role == "user"] == []
@@ -179,7 +179,7 @@ async def test_no_tool_was_cut_off_if_all_had_ended(path: Path, left: Any) -> No
     await left(path, hanging, model=ScriptedModel(calls, "never"), tools=[act])
 
     assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
-    assert history(path)[-1].run == RunFacts(status="done", termination=Termination(type="cancelled"))
+    assert history(path)[-1].run == RunStatus(status="done", termination=Termination(type="cancelled"))
     assert history(path)[-1].messages == ()
 
 

@@ -24,7 +24,7 @@ from support.runs import (
     told,
 )
 from threadlog.engine import AddMessage, Block, Decision, ModelRequest, ToolCall, ToolContext, ToolResult
-from threadlog.engine.events.event import ToolFinished
+from threadlog.engine.events.event import ToolCallFinished
 from threadlog.reducers import Append, Increment
 from threadlog.reducers.tool_call import calls as calls_in
 from threadlog.store import Log
@@ -60,7 +60,7 @@ async def test_the_calls_of_a_parallel_round_read_the_state_that_it_began_with(p
 
     async with running(path, agent(calls("a", "b"), tools=[act], behaviors=[START])) as runtime:
         async for event in await runtime.start("planner", "go", thread="t1"):
-            if isinstance(event, ToolFinished):
+            if isinstance(event, ToolCallFinished):
                 first_is_known.set()
 
     assert (told(path), state(path)["n"]) == (["0", "0"], 2)
@@ -76,7 +76,7 @@ async def test_a_result_is_told_while_others_still_work(path: Path) -> None:
 
     async with running(path, agent(calls("a", "b"), tools=[act])) as runtime:
         async for event in await runtime.start("planner", "go", thread="t1"):
-            if isinstance(event, ToolFinished):
+            if isinstance(event, ToolCallFinished):
                 first_is_known.set()
 
     assert ended(path) == ["a", "b"]

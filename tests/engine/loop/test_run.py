@@ -7,8 +7,8 @@ from support.runs import CALLS, CountedEffects, agent, asking, history, run, run
 from threadlog.engine import ModelRequest, ToolCall, Turn
 from threadlog.engine.agents.registry import Registry
 from threadlog.reducers import replay
-from threadlog.store import Log, ThreadFacts
-from threadlog.store.changeset import Inference, RunFacts, Termination, ToolOutcome, Usage
+from threadlog.store import Log, ThreadMetadata
+from threadlog.store.changeset import Inference, RunStatus, Termination, ToolOutcome, Usage
 
 pytestmark = pytest.mark.anyio
 
@@ -30,8 +30,8 @@ async def test_the_run_is_running_from_its_first_commit_and_done_with_its_last(p
     result = await run(path, agent("hello"))
 
     first, *between, last = history(path)
-    done = RunFacts(status="done", termination=Termination(type="natural_end"), output="hello")
-    assert (first.run, [one.run for one in between], last.run) == (RunFacts(status="running"), [None], done)
+    done = RunStatus(status="done", termination=Termination(type="natural_end"), output="hello")
+    assert (first.run, [one.run for one in between], last.run) == (RunStatus(status="running"), [None], done)
     assert replay([first]).state["__run"] == {
         "id": result.run_id,
         "status": "running",
@@ -75,15 +75,15 @@ async def test_every_changeset_of_a_run_says_that_it_is(path: Path) -> None:
 
 
 async def test_the_first_commit_says_who_runs_what_for_whom(path: Path) -> None:
-    planner, facts = agent(CALLS, "hello"), ThreadFacts(owner="me", labels={"trip": "Kyoto"})
+    planner, facts = agent(CALLS, "hello"), ThreadMetadata(owner="me", labels={"trip": "Kyoto"})
     async with running(path, planner, effects=CountedEffects()) as runtime:
-        await (await runtime.start("planner", "go", thread="t1", facts=facts)).result()
+        await (await runtime.start("planner", "go", thread="t1", metadata=facts)).result()
 
     first, *others = history(path)
     assert first.executor is not None
     assert first.executor.id == "id1"
     registry = Registry([planner]).fingerprint
-    in_force = planner.facts().model_copy(update={"registry": registry})
+    in_force = planner.snapshot().model_copy(update={"registry": registry})
     assert (first.agent, first.thread) == (in_force, facts)
     assert [(one.executor, one.agent, one.thread) for one in others] == [(None, None, None)] * 5
 

@@ -18,7 +18,7 @@ from support.runs import (
 )
 from threadlog.engine import Agent, Context, ScriptedModel, State, ToolCall, ToolResult
 from threadlog.reducers import Action, Set, replay
-from threadlog.reducers.run import RunMoved, RunStarted
+from threadlog.reducers.run import MoveRun, StartRun
 from threadlog.store.changeset import Termination
 from threadlog.store.errors import ContentError
 
@@ -116,7 +116,7 @@ async def test_an_action_that_no_reducer_of_the_agent_understands_ends_the_run(p
     assert "no reducer here understands Spend" in (result.termination.detail or "")
 
 
-@pytest.mark.parametrize("action", [RunStarted(run_id="mine"), RunMoved(run_id="mine", status="done")])
+@pytest.mark.parametrize("action", [StartRun(run_id="mine"), MoveRun(run_id="mine", status="done")])
 async def test_the_actions_of_the_loop_are_not_for_users(path: Path, action: Action) -> None:
     """the run could not end if its record were changed under it"""
 

@@ -10,13 +10,13 @@ from threadlog.engine import Context, Decision, ModelRequest, State
 from threadlog.engine.events.event import (
     RunFinished,
     RunResumed,
-    ToolDecided,
-    ToolFinished,
-    ToolStarted,
-    ToolSuspended,
+    ToolCallDecided,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolCallSuspended,
 )
 from threadlog.reducers import Set, replay
-from threadlog.store.changeset import RunFacts, Termination
+from threadlog.store.changeset import RunStatus, Termination
 from threadlog.store.errors import RunError
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_run_waits_when_all_its_calls_do(path: Path) -> None:
     result = await run(path, eraser(ERASE))
 
-    waiting = RunFacts(status="waiting", termination=Termination(type="suspended"))
+    waiting = RunStatus(status="waiting", termination=Termination(type="suspended"))
     assert (result.status, result.output, history(path)[-1].run) == ("waiting", None, waiting)
     assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_suspended"]
     assert replay(history(path)).state["__run"]["status"] == "waiting"
@@ -118,7 +118,7 @@ async def test_a_decision_may_name_the_ticket(path: Path) -> None:
 async def test_the_log_says_who_decided_what(path: Path) -> None:
     await decided(path, eraser(ERASE), Decision.approve("c1", {"yes": 1}, by="ann"))
 
-    (action,) = [action for action in history(path)[4].actions if action.action == "ToolCallDecided"]
+    (action,) = [action for action in history(path)[4].actions if action.action == "DecideToolCall"]
     decision = action.payload["decision"]
     assert isinstance(decision, dict)
     assert (decision["by"], decision["approved"], decision["result"]) == ("ann", True, {"yes": 1})
@@ -136,10 +136,15 @@ async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
         assert resumed
         second = [event async for event in resumed]
 
-    (asked,) = [event for event in first if isinstance(event, ToolSuspended | ToolFinished)]
-    assert isinstance(asked, ToolSuspended)
+    (asked,) = [event for event in first if isinstance(event, ToolCallSuspended | ToolCallFinished)]
+    assert isinstance(asked, ToolCallSuspended)
     assert (asked.call_id, asked.name, asked.suspension.message) == ("c1", "erase", "Call erase?")
-    assert [type(event) for event in second][:4] == [RunResumed, ToolDecided, ToolStarted, ToolFinished]
+    assert [type(event) for event in second][:4] == [
+        RunResumed,
+        ToolCallDecided,
+        ToolCallStarted,
+        ToolCallFinished,
+    ]
 
 
 async def test_a_thread_whose_run_waits_takes_no_other_and_says_for_what(path: Path) -> None:

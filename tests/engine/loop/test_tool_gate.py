@@ -86,7 +86,7 @@ async def test_what_a_gate_answers_is_marked_as_not_called(path: Path) -> None:
     await run(path, agent([CALL, NOWHERE.model_copy(update={"id": "c2"})]))
 
     outcomes = [outcome for changeset in history(path) for outcome in changeset.tool_calls]
-    assert {outcome.call_id: outcome.called for outcome in outcomes} == {"c1": True, "c2": False}
+    assert {outcome.call_id: outcome.executed for outcome in outcomes} == {"c1": True, "c2": False}
 
 
 @pytest.mark.parametrize(

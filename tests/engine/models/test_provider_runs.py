@@ -103,7 +103,7 @@ async def test_a_stream_cut_in_a_call_is_asked_for_again(path: Path, provider: F
     result = await run(path, provider)
 
     assert result.output == "Warm."
-    assert inferences(path)[0].attempts[0].called
+    assert inferences(path)[0].attempts[0].began_tool_call
     assert [m.content for m in conversation(path) if m.role == "tool"] == ["21 degrees in Oslo"]
 
 

@@ -117,7 +117,7 @@ async def test_a_task_that_the_server_has_forgotten_is_lost(path: Path, server: 
         await run.result()
         server.forget()
         await runtime.steer("run", "this")
-        result = await runtime.run("run").result()
+        result = await runtime.get_run("run").result()
 
     assert result.termination.type == "error"
     assert "Task not found" in str(result.termination.detail)
@@ -128,7 +128,7 @@ async def test_a_run_in_flight_goes_on_with_the_card_that_there_is(path: Path, s
         await (await runtime.start("helper", "ask what?", thread="t1", id="run")).result()
         server.describe("does something else")
         await runtime.steer("run", "this")
-        result = await runtime.run("run").result()
+        result = await runtime.get_run("run").result()
 
     cards = [each.agent.specification["card"] for each in history(path) if each.agent]
     assert result.output == "this"
@@ -146,7 +146,7 @@ async def test_a_server_may_name_the_conversation_itself(path: Path, server: Rem
     result = await follow(path, helper(server), "echo hello")
 
     assert result.output == "echo hello"
-    state = [each.payload for c in history(path) for each in c.actions if each.action == "RemoteSeen"]
+    state = [each.payload for c in history(path) for each in c.actions if each.action == "RecordRemoteTask"]
     assert {seen["context"] for seen in state} == {"theirs"}
 
 
@@ -195,8 +195,8 @@ async def test_a_cancellation_that_nobody_hears_is_not_confirmed(path: Path, ser
         await runtime.start("helper", "wait", thread="t1", id="run")
         await until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
         server.will("CancelTask", "500")
-        await runtime.cancel_and_wait("run")
-        result = await runtime.run("run").result()
+        await runtime.cancel("run", wait=True)
+        result = await runtime.get_run("run").result()
 
     assert result.termination.type == "cancelled"
     assert "requested but not confirmed" in str(result.termination.detail)

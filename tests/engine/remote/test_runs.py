@@ -14,7 +14,7 @@ from support.remote_runs import follow, helper, remote_history, said
 from support.replay_checks import running
 from support.runs import history, reasons
 from threadlog.engine import Decision, RemoteAgent, Runtime
-from threadlog.engine.events.event import AssistantTurn, ToolSuspended
+from threadlog.engine.events.event import AssistantTurn, ToolCallSuspended
 from threadlog.reducers.remote import remote_task
 from threadlog.store import Message
 from threadlog.store.changeset import Termination
@@ -96,7 +96,10 @@ async def test_every_status_is_a_changeset(path: Path, server: RemoteServer) -> 
     await follow(path, helper(server), "ask what?")
 
     seen = [
-        action.payload for each in history(path) for action in each.actions if action.action == "RemoteSeen"
+        action.payload
+        for each in history(path)
+        for action in each.actions
+        if action.action == "RecordRemoteTask"
     ]
     assert [action["status"] for action in seen][-1] == "input_required"
     assert reasons(path)[0] == "run_started"
@@ -115,7 +118,7 @@ async def test_listeners_are_told_what_the_remote_agent_says(path: Path, server:
 async def test_a_task_that_asks_is_a_run_that_waits(path: Path, server: RemoteServer, prompt: str) -> None:
     async with running(path, helper(server)) as runtime:
         run = await runtime.start("helper", prompt, thread="t1", id="run")
-        asked = [event.suspension.message async for event in run if isinstance(event, ToolSuspended)]
+        asked = [event.suspension.message async for event in run if isinstance(event, ToolCallSuspended)]
 
         assert [row.status for row in runtime.active_runs()] == ["waiting"]
     assert asked == [prompt.partition(" ")[2]]
@@ -134,7 +137,7 @@ async def test_words_answer_a_question_too(path: Path, server: RemoteServer) -> 
     async with running(path, helper(server)) as runtime:
         await waiting(runtime, "ask which colour?")
         await runtime.steer("run", "red", by="ann")
-        result = await runtime.run("run").result()
+        result = await runtime.get_run("run").result()
 
     assert (result.output, len(server.tasks)) == ("red", 1)
 
@@ -150,8 +153,8 @@ async def test_a_refusal_is_told_with_its_reason(path: Path, server: RemoteServe
 async def test_a_cancelled_run_cancels_its_task(path: Path, server: RemoteServer) -> None:
     async with running(path, helper(server)) as runtime:
         await begun(runtime, server, "wait")
-        await runtime.cancel_and_wait("run")
-        result = await runtime.run("run").result()
+        await runtime.cancel("run", wait=True)
+        result = await runtime.get_run("run").result()
 
     assert result.termination == Termination(type="cancelled")
     assert remote_states(server) == ["TASK_STATE_CANCELED"]
@@ -160,7 +163,7 @@ async def test_a_cancelled_run_cancels_its_task(path: Path, server: RemoteServer
 async def test_a_cancelled_run_that_waits_cancels_its_task(path: Path, server: RemoteServer) -> None:
     async with running(path, helper(server)) as runtime:
         await waiting(runtime, "ask which colour?")
-        await runtime.cancel_and_wait("run")
+        await runtime.cancel("run", wait=True)
 
     assert remote_states(server) == ["TASK_STATE_CANCELED"]
 
@@ -192,7 +195,7 @@ async def test_a_steered_run_takes_one_more_task_of_the_conversation(
         run_id = await begun(runtime, server, "wait")
         await runtime.steer(run_id, "echo and this")
         server.release()
-        result = await runtime.run(run_id).result()
+        result = await runtime.get_run(run_id).result()
 
     texts = [
         message.parts[0].text
@@ -252,7 +255,7 @@ async def test_discovered_again_an_agent_is_as_it_is_now(path: Path, server: Rem
         after = await runtime.discover(server.url)
 
         assert list(runtime.registry.agents) == [after]
-    assert before.facts().fingerprint != after.facts().fingerprint
+    assert before.snapshot().fingerprint != after.snapshot().fingerprint
 
 
 async def test_where_there_is_no_card_nothing_is_discovered(path: Path, server: RemoteServer) -> None:

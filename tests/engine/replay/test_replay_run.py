@@ -25,9 +25,8 @@ from threadlog.engine import (
     ToolCall,
     ToolResult,
 )
-from threadlog.engine.replay.divergence import Diverged
 from threadlog.engine.replay.replay import replay_run
-from threadlog.reducers import Append, Set
+from threadlog.reducers import Append, Divergence, Set
 from threadlog.reducers.check import NotChecked
 from threadlog.store import Log
 from threadlog.store.changeset import Usage
@@ -80,7 +79,7 @@ async def test_calls_that_can_no_longer_end_in_that_order_are_a_difference(path:
 
     with anyio.fail_after(10):
         found = await replayed(path, replace(planner, behaviors=[BlockB()]))
-    assert isinstance(found, Diverged)
+    assert isinstance(found, Divergence)
     assert (found.version, found.pointer) == (3, "/actions/0/action")
 
 
@@ -103,9 +102,9 @@ async def test_a_run_that_waited_and_went_on_is_executed_in_all_its_epochs(path:
 
     assert await replayed(path, planner) is None
     found = await replayed(path, eraser(instructions="other"))
-    assert isinstance(found, Diverged)
+    assert isinstance(found, Divergence)
     free = eraser(tools=[_free(), add])
-    assert isinstance(await replayed(path, free), Diverged)
+    assert isinstance(await replayed(path, free), Divergence)
 
 
 def _free() -> Any:

@@ -1,6 +1,7 @@
 """Cancelling a run and all that it has started, wherever those runs are and in whatever state."""
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -35,7 +36,7 @@ async def test_to_cancel_a_run_cancels_all_that_it_has_started(path: Path) -> No
         blocked = await started(other, "blocked")
         queued = await other.start("planner", "go", thread="blocked", parent=waits.run_id, if_active="queue")
         goes_on = await started(other, "goes on", queued)
-        assert await runtime.cancel_and_wait(root.run_id, by="ann", reason="enough")
+        assert await runtime.cancel(root.run_id, by="ann", reason="enough", wait=True)
         for run in (root, waits, queued, goes_on):
             assert (await run.result()).termination.type == "cancelled"
             assert [entry.by for entry in entries(path, run.run_id) if entry.kind == "cancel"] == ["ann"]
@@ -65,7 +66,7 @@ async def test_nothing_begins_under_a_run_that_is_over_or_cancelled(path: Path, 
     async with opened(path, [planner(model)]) as (runtime,):
         await started(runtime, "busy")
         over = await started(runtime, "over")
-        await runtime.cancel_and_wait(over.run_id)
+        await runtime.cancel(over.run_id, wait=True)
         queued = await runtime.start("planner", "go", thread="busy", if_active="queue")
         await runtime.cancel(queued.run_id)
         before = runtime.log.position()
@@ -100,7 +101,7 @@ async def test_a_run_begun_while_its_parent_is_cancelled_is_cancelled_or_never_b
                 for number in range(6):
                     tasks.start_soon(begin, (runtime, other)[number % 2], 6 * round + number)
                     if number == round:
-                        tasks.start_soon(other.cancel_and_wait, root.run_id)
+                        tasks.start_soon(partial(other.cancel, wait=True), root.run_id)
             with anyio.fail_after(20):
                 for run in begun:
                     assert (await run.result()).termination.type == "cancelled"
@@ -127,12 +128,12 @@ async def test_to_cancel_and_wait_is_to_wait_for_the_end_of_that_very_run(path: 
         for each in (runtime, other):
             run = await started(runtime, "t1")
             queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
-            assert await each.cancel_and_wait(run.run_id)
+            assert await each.cancel(run.run_id, wait=True)
             assert changesets(path, run.run_id)[-1].reason == "run_finished"
-            assert not await each.cancel_and_wait(run.run_id)
-            assert await each.cancel_and_wait(queued.run_id)
+            assert not await each.cancel(run.run_id, wait=True)
+            assert await each.cancel(queued.run_id, wait=True)
             with pytest.raises(NotFound):
-                await each.cancel_and_wait("nobody")
+                await each.cancel("nobody", wait=True)
         with anyio.fail_after(30):
             await queued.result()
 
@@ -153,7 +154,7 @@ async def test_a_run_cancelled_by_many_at_the_same_moment_has_one_end(path: Path
     model, cancelled = GatedModel(), []
 
     async def cancel(runtime: Runtime) -> None:
-        cancelled.append(await runtime.cancel_and_wait(run.run_id))
+        cancelled.append(await runtime.cancel(run.run_id, wait=True))
 
     async with opened(path, [planner(model)], []) as (runtime, other):
         run = await started(runtime, "t1")

@@ -63,7 +63,7 @@ async def test_a_run_killed_in_an_inference_goes_on(path: Path) -> None:
     crashed(path, "parallel")
     living = Living()
     async with opened(path, living, "resume") as runtime:
-        result = await runtime.run("r1").result()
+        result = await runtime.get_run("r1").result()
 
     assert (result.status, result.output) == ("done", "done")
     assert [each.reason for each in log_of(path)] == [
@@ -84,7 +84,7 @@ async def test_an_unknown_call_of_an_idempotent_tool_is_made_again_with_its_key(
     crashed(path, "parallel", "add", "look", "pay")
     living = Living()
     async with opened(path, living, "resume") as runtime:
-        result = await runtime.run("r1").result()
+        result = await runtime.get_run("r1").result()
 
     assert (result.output, result.usage) == ("done", SPENT)
     assert living.called == ["r1:0:c2"]
@@ -95,7 +95,7 @@ async def test_calls_that_were_not_started_are_made_in_their_order(path: Path) -
     crashed(path, "sequential", "pay", "add", "look")
     living = Living("sequential")
     async with opened(path, living, "resume") as runtime:
-        await runtime.run("r1").result()
+        await runtime.get_run("r1").result()
 
     assert living.called == ["r1:0:c3"]
     assert living.told() == [TOLD["unknown"], "3", "seen"]
@@ -106,7 +106,7 @@ async def test_a_call_that_is_made_again_is_put_before_a_person_like_any_other(p
     crashed(path, "parallel", "look")
     living = Living(needs_approval=True)
     async with opened(path, living, "resume") as runtime:
-        assert (await runtime.run("r1").result()).status == "waiting"
+        assert (await runtime.get_run("r1").result()).status == "waiting"
         assert living.called == []
         run = await runtime.decide("r1", [Decision.approve("c1")])
         assert (await run.result()).output == "done"
@@ -120,7 +120,7 @@ async def test_a_run_whose_agent_is_not_here_is_left_to_who_has_it(path: Path) -
         assert [row.status for row in runtime.log.runs()] == ["running"]
     living = Living()
     async with opened(path, living, "resume") as runtime:
-        assert (await runtime.run("r1").result()).output == "done"
+        assert (await runtime.get_run("r1").result()).output == "done"
 
 
 async def test_what_was_said_to_a_run_before_it_goes_on_is_heard_then(path: Path) -> None:
@@ -129,7 +129,7 @@ async def test_what_was_said_to_a_run_before_it_goes_on_is_heard_then(path: Path
         await runtime.steer("r1", "hurry")
     living = Living()
     async with opened(path, living, "resume") as runtime:
-        assert (await runtime.run("r1").result()).output == "done"
+        assert (await runtime.get_run("r1").result()).output == "done"
 
     assert "hurry" in [m.content for m in living.requests[0].messages]
 
@@ -141,7 +141,7 @@ async def test_a_run_whose_cancellation_nobody_has_seen_does_not_go_on(path: Pat
         process.kill()
         process.wait()
     async with opened(path, Living(), "resume") as runtime:
-        assert (await runtime.run("r1").result()).termination == CANCELLED
+        assert (await runtime.get_run("r1").result()).termination == CANCELLED
 
 
 # A person decides
@@ -162,7 +162,7 @@ async def test_a_person_says_what_became_of_an_unknown_call(
     crashed(path, "parallel", "pay")
     living = Living()
     async with opened(path, living, "ask") as runtime:
-        assert (await runtime.run("r1").result()).termination == ENDS["ask"]
+        assert (await runtime.get_run("r1").result()).termination == ENDS["ask"]
         (asked,) = runtime.pending("r1")
         assert asked.suspension
         assert asked.suspension.action == QUESTION
@@ -238,4 +238,4 @@ async def test_a_run_that_is_executed_elsewhere_is_adopted_and_never_stopped(pat
     async with Runtime.open(path, agents=[]) as runtime:
         assert [row.status for row in runtime.log.runs()] == ["running"]
     async with Runtime.open(path, agents=[agent]) as runtime:
-        assert (await runtime.run("r1").result()).output == "done"
+        assert (await runtime.get_run("r1").result()).output == "done"

@@ -35,7 +35,7 @@ async def test_a_second_run_is_rejected_and_told_what_the_first_waits_for(path: 
             with pytest.raises(ThreadAlreadyRunning, match="is running") as refused:
                 await each.start("planner", "go on", thread="t1")
             assert (refused.value.run_id, refused.value.tickets) == (run.run_id, ())
-        assert await runtime.cancel_and_wait(run.run_id)
+        assert await runtime.cancel(run.run_id, wait=True)
         run_id = await waiting(other, model)
         (call,) = runtime.pending(run_id)
         assert call.suspension
@@ -109,7 +109,7 @@ async def test_queued_runs_outlive_the_runtime_and_are_started_by_the_next(path:
         assert await runtime.cancel(first)
         for run_id in queued:
             (await model.asked()).answer(run_id)
-            assert (await runtime.run(run_id).result()).output == run_id
+            assert (await runtime.get_run(run_id).result()).output == run_id
 
     assert ends(path) == [first, *queued]
 
@@ -125,7 +125,7 @@ async def test_a_queued_run_is_started_wherever_its_agent_is(path: Path) -> None
         await runtime.decide(run_id, [Decision.deny("c1")])
         (await model.asked()).answer("not gone")
         (await other_model.asked()).answer("moved")
-        assert (await runtime.run(queued).result()).output == "moved"
+        assert (await runtime.get_run(queued).result()).output == "moved"
 
     assert ends(path) == [run_id, queued]
 
@@ -140,7 +140,7 @@ async def test_no_queued_run_is_overtaken_though_its_agent_is_not_here(path: Pat
             for name in ("mover", "planner")
         ]
     async with opened(path, [planner(model)], later=[mover]) as (runtime,):
-        await runtime.stop(first)
+        await runtime.cancel(first, wait=True)
         # When a run has ended, the next one of every queue begins: here none can.
         for thread in ("t2", "t3"):
             run = await runtime.start("planner", "go", thread=thread)
@@ -148,7 +148,7 @@ async def test_no_queued_run_is_overtaken_though_its_agent_is_not_here(path: Pat
             await run.result()
         async with Runtime.open(path, agents=[mover], durability="normal"):
             (await model.asked()).answer("done")
-            await runtime.run(queued[1]).result()
+            await runtime.get_run(queued[1]).result()
 
     assert ends(path)[3:] == queued
 
@@ -159,7 +159,7 @@ async def test_a_queued_run_that_is_cancelled_never_begins(path: Path) -> None:
         first = await runtime.start("planner", "go", thread="t1")
         queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
         third = await runtime.start("planner", "go further", thread="t1", if_active="queue")
-        assert await other.cancel_and_wait(queued.run_id, by="ann", reason="too late")
+        assert await other.cancel(queued.run_id, by="ann", reason="too late", wait=True)
         assert (await queued.result()).termination.type == "cancelled"
         assert [event async for event in queued] == []
         (await model.asked()).answer("gone")
@@ -205,7 +205,7 @@ async def test_a_queued_run_can_be_followed_before_it_begins(path: Path) -> None
     async with opened(path, [planner(model)], []) as (runtime, other):
         await runtime.start("planner", "go", thread="t1")
         queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
-        handle, told = other.run(queued.run_id), []
+        handle, told = other.get_run(queued.run_id), []
 
         async def follow() -> None:
             told.extend([type(event).__name__ async for event in handle])
@@ -215,7 +215,7 @@ async def test_a_queued_run_can_be_followed_before_it_begins(path: Path) -> None
             (await model.asked()).answer("gone")
             (await model.asked()).answer("gone on")
 
-    assert told == ["RunStarted", "AssistantTurn", "RunFinished"]
+    assert told == ["RunStarted", "AssistantTurn", "StepFinished", "RunFinished"]
 
 
 async def test_who_may_not_run_here_is_not_queued(path: Path) -> None:
@@ -282,8 +282,8 @@ async def test_a_queued_run_that_is_slow_to_begin_holds_up_no_other(path: Path) 
         await begun.wait()
         with anyio.fail_after(3):
             await other.steer(queued.run_id, "Be brief")
-            assert await other.cancel_and_wait(beside.run_id)
-            assert await other.cancel_and_wait(queued.run_id)
+            assert await other.cancel(beside.run_id, wait=True)
+            assert await other.cancel(queued.run_id, wait=True)
 
     assert ends(path) == [first.run_id, beside.run_id]
 

@@ -31,7 +31,7 @@ def killed_tree(path: Path) -> None:
 async def test_who_waited_for_a_sub_agent_waits_for_it_again_when_both_go_on(path: Path) -> None:
     killed_tree(path)
     async with Runtime.open(path, agents=tree(is_mortal=False), orphans="resume") as runtime:
-        await runtime.run("r1").result()
+        await runtime.get_run("r1").result()
         (sub,) = runtime.sub_agents("t1")
         output = runtime.output(sub.run_id)
     await assert_replays(path, *tree(is_mortal=False))
@@ -44,7 +44,7 @@ async def between_processes(path: Path) -> Log:
     """The log as it is when all is recovered, and nothing goes on yet."""
     killed_tree(path)
     async with Runtime.open(path, agents=tree(is_mortal=False), orphans="resume") as runtime:
-        await runtime.run("r1").result()
+        await runtime.get_run("r1").result()
     with Log.open(path, readonly=True) as log:
         histories = [list(log.read(row.thread_id)) for row in log.threads()]
     between = Log.open(path.with_name("between.db"))

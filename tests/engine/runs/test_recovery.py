@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -32,7 +33,7 @@ def answers(runtime: Runtime) -> dict[str | None, str]:
 async def test_a_run_killed_in_a_tool_is_stopped_when_the_log_is_opened(path: Path) -> None:
     crashed(path, "parallel", "add", "pay", "pay")
     async with Runtime.open(path, agents=[]) as runtime:
-        result = await runtime.run("r1").result()
+        result = await runtime.get_run("r1").result()
         told = answers(runtime)
         statuses = [each.status for each in calls(runtime.log.state("t1"))]
 
@@ -133,14 +134,14 @@ async def test_a_process_that_wakes_does_nothing_more_for_a_run_that_was_taken(
     assert (process.returncode, errors) == (0, "")
     said = output.splitlines()
     assert said[-2:] == ["told RunFinished", "over"]
-    assert not {"marked", "told ToolFinished"} & set(said)
+    assert not {"marked", "told ToolCallFinished"} & set(said)
 
 
 async def test_to_cancel_a_run_whose_process_is_dead_ends_it(path: Path) -> None:
     crashed(path, "parallel", "pay")
     async with Runtime.open(path, agents=[], orphans="leave") as runtime:
         with anyio.fail_after(10):
-            assert await runtime.cancel_and_wait("r1", by="ann")
+            assert await runtime.cancel("r1", by="ann", wait=True)
         (row,) = runtime.log.runs()
 
     assert (row.status, row.termination, row.control) == ("done", CANCELLED, 1)
@@ -149,7 +150,7 @@ async def test_to_cancel_a_run_whose_process_is_dead_ends_it(path: Path) -> None
 async def test_to_wait_for_the_end_of_a_run_whose_process_dies_then_comes_to_an_end(path: Path) -> None:
     with at_work(path, "parallel", "shielded") as process:
         async with Runtime.open(path, agents=[]) as runtime, anyio.create_task_group() as tasks:
-            tasks.start_soon(runtime.cancel_and_wait, "r1")
+            tasks.start_soon(partial(runtime.cancel, wait=True), "r1")
             await until(runtime.log, lambda: runtime.log.head("control/r1") == 1)
             process.kill()
             await anyio.to_thread.run_sync(process.wait)
@@ -175,7 +176,7 @@ async def test_a_run_on_a_thread_that_was_an_orphans_gets_its_turn(path: Path) -
         run = await runtime.start("planner", "go", thread="t1", if_active="queue")
     async with opened(path, [planner(model)], later=[mortal("parallel", "pay")]) as (runtime,):
         (await model.asked()).answer("done")
-        assert (await runtime.run(run.run_id).result()).output == "done"
+        assert (await runtime.get_run(run.run_id).result()).output == "done"
 
 
 @pytest.mark.parametrize("if_active", ["reject", "queue"])

@@ -21,7 +21,7 @@ async def test_a_cancelled_run_goes_on_with_what_it_is_told_now(path: Path) -> N
     async with opened(path, [planner(model)], [planner(model)]) as (runtime, other):
         run = await runtime.start("planner", "go", thread="t1")
         await model.asked()
-        assert await other.cancel_and_wait(run.run_id, by="ann")
+        assert await other.cancel(run.run_id, by="ann", wait=True)
         again = await other.resume(run.run_id, prompt="go on")
         asked = await model.asked()
         asked.answer("gone on")
@@ -39,7 +39,7 @@ async def test_a_run_cancelled_again_in_its_next_epoch_ends_again(path: Path) ->
         run = await runtime.start("planner", "go", thread="t1")
         for epoch in (1, 2, 3):
             await model.asked()
-            assert await runtime.cancel_and_wait(run.run_id)
+            assert await runtime.cancel(run.run_id, wait=True)
             assert runtime.log.open_runs() == []
             if epoch < 3:
                 await runtime.resume(run.run_id)
@@ -87,7 +87,7 @@ async def test_a_stopped_run_behind_which_another_came_does_not_go_on(path: Path
         for _ in range(2):
             with pytest.raises(RunError, match="has a later run"):
                 await runtime.resume(first.run_id)
-            await runtime.cancel_and_wait(second.run_id)
+            await runtime.cancel(second.run_id, wait=True)
 
 
 async def test_a_run_goes_on_under_the_run_that_wants_it_now(path: Path) -> None:
@@ -95,13 +95,13 @@ async def test_a_run_goes_on_under_the_run_that_wants_it_now(path: Path) -> None
     async with opened(path, [planner(model)]) as (runtime,):
         parents = [await runtime.start("planner", "go", thread=f"parent {n}") for n in range(2)]
         child = await runtime.start("planner", "go", thread="child", parent=parents[0].run_id)
-        await runtime.cancel_and_wait(parents[0].run_id)
+        await runtime.cancel(parents[0].run_id, wait=True)
         await child.result()
         with pytest.raises(RunOver):
             await runtime.resume(child.run_id, parent=parents[0].run_id)
         await runtime.resume(child.run_id, parent=parents[1].run_id)
         assert [row.run_id for row in runtime.log.children(parents[1].run_id)] == [child.run_id]
-        await runtime.cancel_and_wait(parents[1].run_id)
+        await runtime.cancel(parents[1].run_id, wait=True)
         assert (await child.result()).termination.type == "cancelled"
 
 
@@ -112,7 +112,7 @@ async def test_a_question_that_was_cancelled_is_not_asked_any_more(path: Path) -
         (await model.asked()).answer(ERASE)
         await run.result()
         (call,) = runtime.pending(run.run_id)
-        await runtime.cancel_and_wait(run.run_id)
+        await runtime.cancel(run.run_id, wait=True)
         with pytest.raises(RunError):
             await runtime.resume(run.run_id, [Decision.approve(call.call_id)])
         await runtime.resume(run.run_id)
@@ -135,7 +135,7 @@ async def test_a_run_of_an_id_is_started_once_whoever_starts_it(path: Path) -> N
                 with pytest.raises(RunError):
                     await runtime.start(agent, "go", thread=thread, id="r1")
             assert [row.run_id for row in runtime.active_runs()] == ["r1"]
-            await runtime.cancel_and_wait("r1")
+            await runtime.cancel("r1", wait=True)
             assert (await other.start("planner", "go", thread="t1", id="r1")).run_id == "r1"
 
     assert begun == ["r1"] * 4
@@ -153,7 +153,7 @@ async def test_of_two_that_let_a_run_go_on_at_the_same_moment_one_does(path: Pat
 
     async with opened(path, [planner()]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
-        await runtime.cancel_and_wait(run.run_id)
+        await runtime.cancel(run.run_id, wait=True)
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(resume)

@@ -54,5 +54,5 @@ async def test_a_run_that_is_cancelled_before_its_start_is_written_starts_no_oth
                     await runtime.start("child", "go", thread="child", parent=slow.run_id)
                 slow.go.set()
 
-            assert (await runtime.run(slow.run_id).result()).termination.type == "cancelled"
+            assert (await runtime.get_run(slow.run_id).result()).termination.type == "cancelled"
             assert [row.run_id for row in runtime.log.runs()] == [slow.run_id]

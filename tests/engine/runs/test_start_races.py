@@ -105,7 +105,7 @@ async def test_callers_that_start_one_run_at_the_same_moment_get_the_same_run(
                         tasks.start_soon(start, runtime, f"same{number}")
         with anyio.fail_after(PATIENCE):
             while active := runtime.active_runs():
-                await runtime.run(active[0].run_id).result()
+                await runtime.get_run(active[0].run_id).result()
 
     assert set(found) <= {f"same{number}" for number in range(20)}
     await assert_controlled(path, agent)

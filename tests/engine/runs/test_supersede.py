@@ -90,7 +90,7 @@ async def test_a_run_takes_the_place_of_one_that_waits(path: Path) -> None:
         assert runtime.pending(old) == []
         with pytest.raises(RunOver, match="cancelled"):
             await runtime.decide(old, [Decision.approve("c1")])
-        assert (await runtime.run(old).result()).termination == place_taken(new.run_id)
+        assert (await runtime.get_run(old).result()).termination == place_taken(new.run_id)
         (await model.asked()).answer("stopped")
         await new.result()
 
@@ -146,10 +146,10 @@ async def test_a_decision_that_a_waiting_run_has_not_seen_is_in_its_end(path: Pa
     await assert_controlled(path, planner(), other)
     end = changesets(path, old)[-1]
     assert [action.action for action in end.actions] == [
-        "RunMoved",
-        "ControlTaken",
-        "ToolCallDecided",
-        "ToolCallMoved",
+        "MoveRun",
+        "ApplyCommands",
+        "DecideToolCall",
+        "MoveToolCall",
     ]
 
 
@@ -167,7 +167,7 @@ async def test_of_many_that_take_the_same_place_at_the_same_moment_each_has_it_o
                 for each in (runtime, other, runtime, other):
                     tasks.start_soon(start, each, thread)
             (last,) = runtime.active_runs(thread)
-            assert await runtime.cancel_and_wait(last.run_id)
+            assert await runtime.cancel(last.run_id, wait=True)
             ends = [row.termination for row in runtime.log.runs(thread)]
             assert sorted(end.code or end.type for end in ends if end) == ["cancelled", *["superseded"] * 4]
 
@@ -229,5 +229,5 @@ async def test_words_to_a_run_whose_place_is_taken_elsewhere_keep_it_from_nothin
         await other.start("planner", "stop", thread="t1", if_active="supersede")
         with anyio.fail_after(3):
             await interrupted.left.wait()
-            assert await other.cancel_and_wait(beside.run_id)
+            assert await other.cancel(beside.run_id, wait=True)
             await old.result()

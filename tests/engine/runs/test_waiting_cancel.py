@@ -14,7 +14,7 @@ from threadlog.engine import Context, Decision, Runtime, Turn
 from threadlog.reducers import Append, Set, replay
 from threadlog.reducers.tool_call import calls
 from threadlog.store import VersionConflict
-from threadlog.store.changeset import RunFacts, Termination, Usage
+from threadlog.store.changeset import RunStatus, Termination, Usage
 from threadlog.store.errors import RunError
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ async def test_a_cancelled_run_that_waited_cancels_its_calls(path: Path) -> None
 
     assert reasons(path)[3:6] == ["run_suspended", "run_finished", "run_started"]
     ended = history(path)[4]
-    assert (ended.run, ended.epoch) == (RunFacts(status="done", termination=CANCELLED), 2)
+    assert (ended.run, ended.epoch) == (RunStatus(status="done", termination=CANCELLED), 2)
     assert ended.executor is not None
     assert again.output == "never"
     assert {call.call_id: call.status for call in calls(replay(history(path)[:5]).state)} == {

@@ -90,7 +90,7 @@ async def keep_running(runtime: Runtime, thread: str) -> None:
             run = await runtime.start("planner", "go", thread=thread)
             say(f"started {run.run_id}")
         except ThreadAlreadyRunning as err:
-            run = runtime.run(err.run_id)
+            run = runtime.get_run(err.run_id)
         await over(runtime, run)
 
 

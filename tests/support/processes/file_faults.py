@@ -159,11 +159,11 @@ async def asked_for(path: Path) -> None:
         gc.collect()
         with anyio.fail_after(PATIENCE):
             try:
-                await runtime.run("r1").result()
+                await runtime.get_run("r1").result()
                 raise AssertionError("the log does not say how it ended")
             except LogUnavailable:
                 await runtime.recover()
-            assert (await runtime.run("r1").result()).termination.code == "orphaned"
+            assert (await runtime.get_run("r1").result()).termination.code == "orphaned"
 
 
 PLAIN: list[Callable[[Path], None]] = [opening, beside, alive, let_go]

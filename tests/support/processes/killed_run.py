@@ -23,7 +23,7 @@ from threadlog.engine import (
     Turn,
     tool,
 )
-from threadlog.engine.events.event import TextDelta, ToolStarted
+from threadlog.engine.events.event import TextDelta, ToolCallStarted
 from threadlog.engine.models.model import Part
 from threadlog.store.changeset import ToolExecution, Usage
 
@@ -131,7 +131,7 @@ async def work(path: str, agent: Agent) -> None:
     async with Runtime.open(path, agents=[agent]) as runtime:
         run = await runtime.start("planner", "go", thread="t1", id="r1")
         async for event in run:
-            if not isinstance(event, TextDelta | ToolStarted):
+            if not isinstance(event, TextDelta | ToolCallStarted):
                 say(f"told {type(event).__name__}")
         say("over")
 

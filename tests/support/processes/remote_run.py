@@ -15,7 +15,7 @@ async def follow(path: str, url: str, prompt: str) -> None:
     async with Runtime.open(path, agents=[RemoteAgent("helper", url)]) as runtime:
         if runtime.log.run("run") is None:
             await runtime.start("helper", prompt, thread="t1", id="run")
-            await runtime.run("run").result()
+            await runtime.get_run("run").result()
         else:
             await adopt(runtime, "run")
 

@@ -9,14 +9,14 @@ from anyio.to_thread import run_sync
 
 from support import travel_agents
 from threadlog.engine import Agent, Run, Runtime
-from threadlog.engine.events.event import RunFinished, ToolStarted
+from threadlog.engine.events.event import RunFinished, ToolCallStarted
 
 AGENTS = [value for value in vars(travel_agents).values() if isinstance(value, Agent)]
 
 
 async def begun(run: Run) -> None:
     async for event in run:
-        if isinstance(event, ToolStarted | RunFinished):
+        if isinstance(event, ToolCallStarted | RunFinished):
             return
 
 

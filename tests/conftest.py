@@ -20,6 +20,7 @@ from support import trip_agents
 from support.provider_requests import MODELS, running
 from support.provider_server import FakeProvider
 from support.remote_host import RemoteHost, hosting
+from support.soundness import OPENED
 from threadlog.store import Log
 
 settings.register_profile("dev", deadline=None, max_examples=25)
@@ -33,6 +34,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log.db"
+
+
+@pytest.fixture(autouse=True)
+def opened_logs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check the logs that a test has left, unless its marker says why they do not replay."""
+    is_async = "anyio_backend" in request.fixturenames
+    backend = request.getfixturevalue("anyio_backend") if is_async else "asyncio"
+    OPENED.observe(monkeypatch)
+    yield
+    if not request.node.get_closest_marker("does_not_replay"):
+        assert OPENED.problems(backend) == []
 
 
 @pytest.fixture

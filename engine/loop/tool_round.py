@@ -206,11 +206,16 @@ class ToolRound:
             suspension = self._suspended(call, answer.suspend) if answer.suspend else None
             if not suspension:
                 self._end(call, outcome)
-            added = [a for a in await self._told(call, outcome) if isinstance(a, AddMessage)]
-            for message in (*answer.messages, *added):
+            for message in answer.messages:
                 self._say(message)
-            self.work.commit("tool_results", tool_calls=(outcome,), finished_step=self._finished_step(call))
-            self.outcomes.append(outcome)
+            try:
+                for message in await self._added(call, outcome):
+                    self._say(message)
+            finally:
+                # A behavior that fails now does not undo what the tool has done.
+                finished = self._finished_step(call)
+                self.work.commit("tool_results", tool_calls=(outcome,), finished_step=finished)
+                self.outcomes.append(outcome)
 
     def _finished_step(self, call: ToolCall) -> int | None:
         """The step that asked for a call, if all calls of that step have ended."""
@@ -219,12 +224,13 @@ class ToolRound:
             return None
         return asked.step
 
-    async def _told(self, call: ToolCall, outcome: ToolOutcome) -> list[PhaseAction]:
+    async def _added(self, call: ToolCall, outcome: ToolOutcome) -> list[AddMessage]:
+        """The messages that behaviors add after a result."""
         try:
-            return await self.phases.run(Phase.AFTER_TOOL_EXECUTE, self.step, call=call, outcome=outcome)
+            found = await self.phases.run(Phase.AFTER_TOOL_EXECUTE, self.step, call=call, outcome=outcome)
         except Interrupted:
-            # What the tool has done is done all the same.
             return []
+        return [action for action in found if isinstance(action, AddMessage)]
 
     def _reduced(self, call: ToolCall, answer: ToolAnswer) -> ToolOutcome:
         """The outcome, the tool's own actions reduced: if they are refused the call failed, though it ran."""
@@ -234,7 +240,7 @@ class ToolRound:
             outcome=answer.outcome,
             result=answer.result,
             duration=answer.duration,
-            message_count=len(answer.messages),
+            message_count=sum(bool(each.content.strip()) for each in answer.messages),
             executed=answer.executed,
         )
         try:

@@ -319,6 +319,7 @@ async def test_listening_ends_when_the_runtime_is_closed(path: Path) -> None:
     assert [isinstance(event, RunFinished) and event.result.status for event in last] == ["waiting", "done"]
 
 
+@pytest.mark.does_not_replay("the end of the run is written by hand")
 async def test_a_run_that_has_lost_its_thread_is_listened_to_on(path: Path) -> None:
     """whoever listens to it, or has its handle, hears how another process has ended it"""
     model = Paced("hello")

@@ -215,6 +215,7 @@ async def test_a_run_cancelled_between_two_phases_says_nothing_to_the_model(path
     assert [role for role, _ in await next_request(path)] == ["user", "assistant", "tool", "tool", "user"]
 
 
+@pytest.mark.does_not_replay("its behavior cancels the run through the runtime")
 async def test_a_cancellation_wins_over_an_answer_that_comes_with_it(path: Path) -> None:
     cancelling = Cancelling("after_inference", step=1)
     planner = agent(ToolCall("act", {"name": "a"}), "the answer", tools=[Half().act], behaviors=[cancelling])

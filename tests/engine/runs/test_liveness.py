@@ -121,6 +121,7 @@ def test_the_lock_lies_beside_the_file_whatever_link_leads_to_it(path: Path, tmp
         assert Liveness(path).is_alive("e1")
 
 
+@pytest.mark.does_not_replay("the copy is opened without the agents")
 def test_a_copy_of_the_file_does_not_inherit_its_owners(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     with at_work(path, "parallel", "pay"):

@@ -223,6 +223,7 @@ class Followed(Agent):
     adopts_orphans: ClassVar[bool] = True
 
 
+@pytest.mark.does_not_replay("its second epoch has another agent")
 async def test_a_run_that_is_executed_elsewhere_is_adopted_and_never_stopped(path: Path) -> None:
     """whatever the policy says: left by those who have not its agent, resumed by who has"""
     model, _ = listening("done")

@@ -158,6 +158,7 @@ async def test_to_wait_for_the_end_of_a_run_whose_process_dies_then_comes_to_an_
     assert [row.termination for row in rows(path)] == [CANCELLED]
 
 
+@pytest.mark.does_not_replay("its second epoch has another agent")
 async def test_a_run_that_was_stopped_by_recovery_may_be_resumed(path: Path) -> None:
     crashed(path, "parallel", "pay")
     model, requests = listening("done")

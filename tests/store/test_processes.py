@@ -13,6 +13,8 @@ import pytest
 from support.programs import Process, go, ready, started, together
 from threadlog.store import Log
 
+pytestmark = pytest.mark.long
+
 LONG = bool(os.environ.get("THREADLOG_LONG"))
 APPENDS = 200 if LONG else 40
 KILLS = 200 if LONG else 20

@@ -70,6 +70,7 @@ async def timed(path: Path, listeners: int, slow: int) -> tuple[float, Crowd]:
 
 
 @pytest.mark.anyio
+@pytest.mark.long
 async def test_a_thousand_listeners_do_not_slow_a_run_down(path: Path) -> None:
     """less than a fifth longer than with nobody, if not at once then once: the machine may be busy"""
     for _ in range(5):

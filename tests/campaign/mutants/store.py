@@ -54,7 +54,7 @@ STORE = [
         "[self._found(append) or self._failure(err) for append in appends]",
         "[self._failure(err) for append in appends]",
         [
-            "engine/commit/test_commit_failure.py::test_an_append_that_has_landed_is_answered_so_whatever_the_commit_said"
+            "engine/commit/test_commit_failure.py::test_an_append_that_landed_is_answered_despite_a_commit_error"
         ],
     ),
     Mutant(

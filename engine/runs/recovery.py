@@ -18,7 +18,7 @@ from typing import Literal
 
 from ...reducers.open_calls import lost_calls
 from ...reducers.replay import Thread, replay
-from ...reducers.run import Way, goes_on_by_itself
+from ...reducers.run import Way, waits_for_process
 from ...store.append import Append, Condition
 from ...store.changeset import AgentSnapshot, Changeset, Executor, Orphan
 from ...store.errors import ChangesetExists, NotFound, RunError, ThreadlogError, VersionConflict
@@ -210,7 +210,7 @@ class Recovery:
         row = self._log.run(run_id)
         if row is None or row.status != "waiting" or row.agent not in self._env.agents.of(run_id):
             return
-        if goes_on_by_itself(row.termination):
+        if waits_for_process(row.termination):
             with suppress(VersionConflict, ChangesetExists, RunError):
                 await self._resumer.resume(row)
 

@@ -8,7 +8,7 @@ A sub-agent whose process died counts as running if another process will resume 
 from dataclasses import dataclass
 from typing import Literal
 
-from ...reducers.run import goes_on_by_itself
+from ...reducers.run import waits_for_process
 from ...reducers.sub_agent import SubAgentRef
 from ...reducers.tool_call import ToolCallState, pending_calls
 from ...store.changeset import Termination, control_stream
@@ -77,7 +77,7 @@ def _not_started(log: Log, run_id: str, ref: SubAgentRef) -> SubAgent:
 def _status(row: RunRow) -> SubAgentStatus:
     if row.status == "done":
         return _ENDS.get(row.termination.type, "stopped") if row.termination else "completed"
-    needs_person = row.status == "waiting" and not goes_on_by_itself(row.termination)
+    needs_person = row.status == "waiting" and not waits_for_process(row.termination)
     return "waiting" if needs_person else "running"
 
 

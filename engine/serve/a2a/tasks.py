@@ -14,7 +14,7 @@ from a2a.types import Artifact, Part, Role, Task, TaskState, TaskStatus
 from a2a.types import Message as A2AMessage
 from pydantic import JsonValue
 
-from ....reducers.run import NEVER_BEGAN, goes_on_by_itself
+from ....reducers.run import NEVER_BEGAN, waits_for_process
 from ....reducers.tool_call import DecideToolCall, MoveToolCall, SuspendToolCall
 from ....store.changeset import (
     ActionRecord,
@@ -134,7 +134,7 @@ class TaskFold:
 
     def _explain(self, end: Termination | None) -> Sequence[Part | str | None]:
         """Return what the status says about an end: the questions, or why the run ended."""
-        if end is None or goes_on_by_itself(end):
+        if end is None or waits_for_process(end):
             return []
         match end.type:
             case "suspended":

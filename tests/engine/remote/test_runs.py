@@ -225,7 +225,7 @@ async def test_what_no_user_says_is_refused(
     path: Path, server: RemoteServer, prompt: str | list[Message]
 ) -> None:
     async with running(path, helper(server)) as runtime:
-        with pytest.raises(RunError, match="what a user says"):
+        with pytest.raises(RunError, match="non-empty user messages"):
             await runtime.start("helper", prompt, thread="t1")
 
         assert runtime.log.head("t1") == 0

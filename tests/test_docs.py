@@ -28,6 +28,7 @@ def test_every_block_works_and_works_again(
     folder = tmp_path / "reader"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
 
     for is_first in (True, False):
         reader = Reader(folder, is_first=is_first)

@@ -9,6 +9,7 @@ A block whose first line is a comment with a file name (`# bills.py`, `-- bills.
 import re
 import socket
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,6 +104,9 @@ class Reader:
 
     def close(self) -> None:
         self._shell.close()
+        for name, module in list(sys.modules.items()):
+            if Path(getattr(module, "__file__", None) or "/").is_relative_to(self._folder):
+                del sys.modules[name]
 
     def _python(self, block: Block) -> None:
         if block.file:

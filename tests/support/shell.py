@@ -2,12 +2,13 @@
 
     $ threadlog runs --db trips.db     the command itself, called in this process
     $ export THREADLOG_DB=trips.db     holds for the lines after it
-    $ python bills.py &                goes on in the background; its output so far is awaited
+    $ python bills.py &                continues in the background, once its shown output has come
     $ wait                             for everything in the background
     $ kill %1                          ends everything in the background
     $ anything else                    by bash
 
-In shown output `…` stands for anything on a line, alone on a line for any lines. Spaces count as one.
+In shown output `…` stands for anything on a line, alone on a line for any lines. Spaces count as one, and the
+borders of tables do not count.
 """
 
 import io
@@ -27,6 +28,7 @@ from support.command import PROGRAM, call
 SECONDS = 60
 """The longest that a line may take."""
 
+_BORDERS = str.maketrans("│┃", "  ")
 _LINE = re.compile(r"^\$ (?P<line>[^\n]*(?:\\\n[^\n]*)*)\n(?P<shown>(?:(?!\$ )[^\n]*\n)*)", re.MULTILINE)
 
 
@@ -46,6 +48,7 @@ class Shell:
         Raises:
             AssertionError: a line failed, or its output is not what the block shows.
         """
+        assert text.startswith("$ "), f"{place}: a console block begins with a command"
         for found in _LINE.finditer(text):
             line, shown = found["line"].replace("\\\n", " "), found["shown"]
             code, output = self._run(line, shown)
@@ -78,7 +81,7 @@ class Shell:
     def _call(self, arguments: str) -> tuple[int, str]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "stdin", io.StringIO())
-            called = call(arguments, **self._variables)
+            called = call(arguments, width=200, **self._variables)
         return called.code, called.out + called.err
 
     def _bash(self, line: str) -> tuple[int, str]:
@@ -115,7 +118,9 @@ class Shell:
         return 0, output
 
     def _finish(self) -> tuple[int, str]:
-        ended = [(process.communicate(timeout=SECONDS)[0], process.returncode) for process in self._background]
+        ended = [
+            (process.communicate(timeout=SECONDS)[0], process.returncode) for process in self._background
+        ]
         self._background.clear()
         return max((code for _, code in ended), default=0), "".join(output for output, _ in ended)
 
@@ -127,15 +132,18 @@ class Shell:
 
 def matches(shown: str, output: str) -> bool:
     """Return whether output is what a document shows."""
-    pattern = "".join(map(_pattern, shown.splitlines()))
-    lines = (" ".join(line.split()) for line in output.splitlines())
-    return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)) is not None
+    pattern = "".join(map(_pattern, _lines(shown)))
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in _lines(output))) is not None
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines that are not empty, with single spaces and without the borders of tables."""
+    lines = (" ".join(line.translate(_BORDERS).split()) for line in text.splitlines())
+    return [line for line in lines if re.search(r"[^\u2500-\u257f ]", line)]
 
 
 def _pattern(line: str) -> str:
-    if line.strip() == "…":
-        return r"(?:.*\n)*?"
-    return re.escape(" ".join(line.split())).replace("…", ".*") + r"\n"
+    return r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + r"\n"
 
 
 def _programs(folder: Path) -> Path:

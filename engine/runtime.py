@@ -29,7 +29,7 @@ from .control import Decision
 from .delegation import Equipment
 from .events import Cursor, Event, RunResult
 from .remote import discover
-from .runs import ActiveRun, Asked, IfActive, Orphans, Parts, Recovered, Run, SubAgent, prompt_messages
+from .runs import ActiveRun, IfActive, NewRun, OrphanPolicy, Parts, Recovered, Run, SubAgent, prompt_messages
 
 
 class Runtime:
@@ -42,7 +42,7 @@ class Runtime:
     """
 
     def __init__(
-        self, log: Log, agents: Sequence[Registered], effects: Effects, orphans: Orphans = "stop"
+        self, log: Log, agents: Sequence[Registered], effects: Effects, orphans: OrphanPolicy = "stop"
     ) -> None:
         self.log = log
         self._parts = Parts(log, Registry(tuple(agents)), Equipment(self), effects, orphans)
@@ -60,7 +60,7 @@ class Runtime:
         agents: Sequence[Registered],
         durability: Durability = "full",
         effects: Effects | None = None,
-        orphans: Orphans = "stop",
+        orphans: OrphanPolicy = "stop",
     ) -> Self:
         """Open the log at `path`; it is created if it does not exist.
 
@@ -154,7 +154,7 @@ class Runtime:
             parent_run_id=parent,
             state=dict(state),
         )
-        asked = Asked(run_id, request, is_repeatable=id is not None, is_anywhere=thread is None)
+        asked = NewRun(run_id, request, is_repeatable=id is not None, is_anywhere=thread is None)
         return await self._open.starter.start(asked, if_active)
 
     def run_sync(
@@ -257,7 +257,7 @@ class Runtime:
         Raises:
             NotFound: there is no such run.
         """
-        self._parts.refuse_unentered()
+        self._parts.require_entered()
         return self._queries.get_run(run_id)
 
     def active_runs(self, thread: str | None = None) -> list[ActiveRun]:
@@ -299,7 +299,7 @@ class Runtime:
         Raises:
             NotFound: there is no such run.
         """
-        self._parts.refuse_unentered()
+        self._parts.require_entered()
         return self._queries.subscribe(run_id, Cursor(*after) if after else None)
 
     def state(self, thread: str, at: int | None = None) -> Any:
@@ -313,7 +313,7 @@ class Runtime:
     @property
     def _open(self) -> Parts:
         """The parts, for what needs the runtime to be open. Raises `RunError`."""
-        self._parts.environment.tasks.refuse_closed()
+        self._parts.environment.tasks.require_open()
         return self._parts
 
     async def __aenter__(self) -> Self:

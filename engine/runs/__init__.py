@@ -7,25 +7,25 @@ from .liveness import Liveness
 from .parts import Parts
 from .placement import IfActive
 from .queries import ActiveRun
-from .recovery import Orphans, Recovered, orphans
-from .runs import Runs
-from .starting import Asked
+from .recovery import OrphanPolicy, Recovered, find_orphans
+from .run_service import RunService
+from .starting import NewRun
 from .sub_agents import SubAgent, SubAgentStatus, sub_agent
 
 __all__ = [
     "ActiveRun",
-    "Asked",
+    "NewRun",
     "IfActive",
     "Liveness",
-    "Orphans",
+    "OrphanPolicy",
     "Parts",
     "Recovered",
     "Run",
-    "Runs",
+    "RunService",
     "SubAgent",
     "SubAgentStatus",
     "course_of",
-    "orphans",
+    "find_orphans",
     "prompt_messages",
     "sub_agent",
 ]

@@ -13,7 +13,7 @@ from .queries import Queries
 from .resuming import Resumer
 
 
-class Commands:
+class RunCommands:
     """Appends commands to runs, and lets them continue."""
 
     def __init__(

@@ -15,9 +15,9 @@ from ...store.log import Log
 from ..commit import Effects
 from ..control import ControlStream, Mailbox
 from ..events import Streams
-from .agents_in_force import AgentsInForce
 from .execution import Executions
 from .handle import Handles, Run
+from .run_agents import RunAgents
 from .wakeups import Wakeups
 
 
@@ -31,7 +31,7 @@ class Tasks:
     def is_open(self) -> bool:
         return self._group is not None
 
-    def refuse_closed(self) -> TaskGroup:
+    def require_open(self) -> TaskGroup:
         """The open task group.
 
         Raises:
@@ -43,7 +43,7 @@ class Tasks:
 
     def start_soon(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         """Start a task. Raises `RunError` if the runtime is not open."""
-        self.refuse_closed().start_soon(work, *arguments)
+        self.require_open().start_soon(work, *arguments)
 
     async def open(self) -> None:
         self._group = await anyio.create_task_group().__aenter__()
@@ -52,7 +52,7 @@ class Tasks:
         """Wait for the tasks; those that start others until then are waited for, too."""
         try:
             # An error of the block itself is not handed in: it would come out wrapped in a group.
-            await self.refuse_closed().__aexit__(None, None, None)
+            await self.require_open().__aexit__(None, None, None)
         finally:
             self._group = None
 
@@ -67,7 +67,7 @@ class Environment:
     executor: Executor
     """Who executes the runs started here."""
 
-    agents: AgentsInForce
+    agents: RunAgents
     streams: Streams
     handles: Handles
     executions: Executions

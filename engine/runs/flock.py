@@ -26,7 +26,7 @@ class Flock:
         self._file = file
         self.descriptor = descriptor
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         # In a forked child it is the parent's, and stays.
         if self in _held:
             # What is left is not locked: whoever recovers next removes it.
@@ -54,9 +54,9 @@ def _close_in_child() -> None:
 os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_close_in_child)
 
 
-def take(file: Path, *, make: bool) -> Flock:
+def acquire(file: Path, *, create: bool) -> Flock:
     with _opening:
-        lock = Flock(file, os.open(file, os.O_RDWR | (os.O_CREAT if make else 0), 0o644))
+        lock = Flock(file, os.open(file, os.O_RDWR | (os.O_CREAT if create else 0), 0o644))
         _held.add(lock)
     try:
         fcntl.flock(lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

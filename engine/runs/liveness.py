@@ -18,17 +18,17 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from ...store.errors import LogUnavailable
-from .locks import Held, Locks
+from .locks import Lock, LockKind
 
 if sys.platform == "win32":
     from . import windows_lock as kind
 else:
     from . import flock as kind
 
-LOCKS: Locks = kind
+LOCK_KIND: LockKind = kind
 """The kind of lock that this system has."""
 
-PATIENCE = 100
+ATTEMPTS = 100
 """Hundredths of a second in which whoever only looks at a lock file has let go of it."""
 
 
@@ -39,7 +39,7 @@ class Liveness:
         self._database = Path(os.path.realpath(path))
         self._folder = self._database.with_name(self._database.name + ".live")
 
-    def refuse_second_name(self) -> None:
+    def require_single_link(self) -> None:
         """Pass if the log has one name only.
 
         Raises:
@@ -59,19 +59,19 @@ class Liveness:
             LogUnavailable: the lock cannot be taken.
         """
         try:
-            lock = self._taken(self._file(executor_id))
+            lock = self._acquire(self._file(executor_id))
         except OSError as err:
             reason = err.strerror or err
             raise LogUnavailable(f"no lock can be taken in {str(self._folder)!r}: {reason}") from err
         try:
             yield
         finally:
-            lock.give_back()
+            lock.release()
             self._remove_folder()
 
     def is_alive(self, executor_id: str) -> bool:
         """Whether the runtime of an executor is open; also where that cannot be told."""
-        return LOCKS.is_held(self._file(executor_id))
+        return LOCK_KIND.is_held(self._file(executor_id))
 
     def sweep(self, keep: Collection[str]) -> None:
         """Remove what dead runtimes have left, those aside that somebody may look at."""
@@ -85,13 +85,13 @@ class Liveness:
     def _file(self, executor_id: str) -> Path:
         return self._folder / quote(executor_id, safe="")
 
-    def _taken(self, file: Path) -> Held:
+    def _acquire(self, file: Path) -> Lock:
         pause = threading.Event()
-        for _ in range(PATIENCE):
+        for _ in range(ATTEMPTS):
             with suppress(FileNotFoundError, BlockingIOError):
                 # The folder goes with its last file: that may be between these two.
                 self._folder.mkdir(exist_ok=True)
-                return LOCKS.take(file, make=True)
+                return LOCK_KIND.acquire(file, create=True)
             pause.wait(0.01)
         raise LogUnavailable(f"another runtime is open as executor {file.name!r}: ids must not come twice")
 
@@ -102,4 +102,4 @@ class Liveness:
 
 def _remove(file: Path) -> None:
     # Under its lock: its owner may live, though it was dead when it was looked at.
-    LOCKS.take(file, make=False).give_back()
+    LOCK_KIND.acquire(file, create=False).release()

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Held(Protocol):
+class Lock(Protocol):
     """The lock of a file, held by this process until it gives it back or dies."""
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Remove the file if that can be, and let go of it; in a forked child, whose it is not: nothing."""
 
 
-class Locks(Protocol):
+class LockKind(Protocol):
     """A kind of lock; each is a module."""
 
-    def take(self, file: Path, *, make: bool) -> Held:
+    def acquire(self, file: Path, *, create: bool) -> Lock:
         """The lock of the file that has this name now; it may be made for that.
 
         Raises:

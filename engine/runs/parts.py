@@ -15,9 +15,8 @@ from ...store.log import Log
 from ..agents import Registry
 from ..commit import Effects
 from ..events import Streams
-from .agents_in_force import AgentsInForce, Equipper
 from .cancelling import Cancelling
-from .commands import Commands
+from .commands import RunCommands
 from .dispatcher import Dispatcher
 from .environment import Environment
 from .execution import Executions
@@ -26,8 +25,9 @@ from .launcher import Launcher
 from .liveness import Liveness
 from .queries import Queries
 from .queued_runs import QueuedRuns
-from .recovery import Orphans, Recovery
+from .recovery import OrphanPolicy, Recovery
 from .resuming import Resumer
+from .run_agents import Equipper, RunAgents
 from .starting import Starter
 
 
@@ -35,11 +35,11 @@ class Parts:
     """Everything that runs agents on one log. Enter it to start; leaving cancels the runs executed here."""
 
     def __init__(
-        self, log: Log, registry: Registry, equipment: Equipper, effects: Effects, orphans: Orphans
+        self, log: Log, registry: Registry, equipment: Equipper, effects: Effects, orphans: OrphanPolicy
     ) -> None:
         self._liveness = Liveness(log.path)
-        self._liveness.refuse_second_name()
-        self.environment = _environment(log, AgentsInForce(registry, equipment), effects)
+        self._liveness.require_single_link()
+        self.environment = _environment(log, RunAgents(registry, equipment), effects)
         env = self.environment
         self.queries = Queries(env)
         self._launcher = Launcher(env)
@@ -47,7 +47,7 @@ class Parts:
         self._dispatcher = Dispatcher(env, resumer, QueuedRuns(env, self._launcher))
         self.recovery = Recovery(env, resumer, self._dispatcher, orphans)
         self.cancelling = Cancelling(env, self.queries, self._dispatcher, self.recovery)
-        self.commands = Commands(env, self.queries, resumer, self._dispatcher)
+        self.commands = RunCommands(env, self.queries, resumer, self._dispatcher)
         self.starter = Starter(
             env, self.queries, self._launcher, resumer, self._dispatcher, self.recovery, self.cancelling
         )
@@ -63,7 +63,7 @@ class Parts:
                 await self._opened.enter_async_context(connection)
                 self._connected.add(id(connection))
 
-    def refuse_unentered(self) -> None:
+    def require_entered(self) -> None:
         """Pass if events can be followed, or could be until the runtime was left.
 
         Raises:
@@ -115,7 +115,7 @@ class Parts:
             await self._opened.aclose()
 
 
-def _environment(log: Log, agents: AgentsInForce, effects: Effects) -> Environment:
+def _environment(log: Log, agents: RunAgents, effects: Effects) -> Environment:
     streams, executions = Streams(log), Executions()
     return Environment(
         log=log,

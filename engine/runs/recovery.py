@@ -33,7 +33,7 @@ from .resuming import Resumer
 
 log = logging.getLogger(__name__)
 
-Orphans = Literal["stop", "ask", "resume", "leave"]
+OrphanPolicy = Literal["stop", "ask", "resume", "leave"]
 """What becomes of runs whose process died; see control/crashed.py. `leave`: nothing."""
 
 
@@ -73,7 +73,7 @@ class Recovery:
     """Recovers the runs of one log."""
 
     def __init__(
-        self, environment: Environment, resumer: Resumer, dispatcher: Dispatcher, policy: Orphans
+        self, environment: Environment, resumer: Resumer, dispatcher: Dispatcher, policy: OrphanPolicy
     ) -> None:
         self._env = environment
         self._log = environment.log
@@ -219,7 +219,7 @@ def _name_of(executor: Executor | None) -> str:
     return f"process {executor.pid} on {executor.host}" if executor else "another process"
 
 
-def orphans(log: Log) -> list[Found]:
+def find_orphans(log: Log) -> list[Found]:
     """The runs of a log whose process died; nothing is written."""
     liveness = Liveness(log.path)
     dead = [

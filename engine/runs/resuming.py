@@ -63,7 +63,7 @@ class Resumer:
         await cancel_waiting(work, mailbox, thread.runs[row.run_id], env.executor)
         env.agents.release(row.run_id)
 
-    def superseding(self, launch: Launch, old: RunRow) -> Launch:
+    def supersede(self, launch: Launch, old: RunRow) -> Launch:
         """The launch of a run that takes a thread from another one, which it ends with its first append."""
         mailbox = self._env.mailbox(old.run_id, old.control)
         identity = RunIdentity(old.run_id, old.thread_id, old.epoch, old.parent_run_id)

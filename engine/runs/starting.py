@@ -30,7 +30,7 @@ from .resuming import Resumer
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class NewRun:
     """A run that is to start."""
 
     run_id: str
@@ -63,7 +63,7 @@ class Starter:
         self._recovery = recovery
         self._cancelling = cancelling
 
-    async def start(self, asked: Asked, if_active: IfActive) -> Run:
+    async def start(self, asked: NewRun, if_active: IfActive) -> Run:
         """Start a run, or find the one that has its id: it is in the log on return.
 
         Raises:
@@ -83,7 +83,7 @@ class Starter:
             if run := await self._placed(asked, if_active):
                 return run
 
-    async def _known(self, asked: Asked) -> Run | None:
+    async def _known(self, asked: NewRun) -> Run | None:
         """The run that has the id, if it was started before."""
         if execution := self._env.executions.of(asked.run_id):
             # It may be refused: then it never existed.
@@ -102,7 +102,7 @@ class Starter:
             )
         return self._queries.get_run(asked.run_id)
 
-    async def _placed(self, asked: Asked, if_active: IfActive) -> Run | None:
+    async def _placed(self, asked: NewRun, if_active: IfActive) -> Run | None:
         """Start or queue a run, as its thread allows. None if that has changed meanwhile."""
         request = asked.request
         if request.parent_run_id:
@@ -138,7 +138,7 @@ class Starter:
         tickets = [call.suspension.ticket for call in calls if call.suspension]
         return ThreadAlreadyRunning(thread_id, occupant.run_id, occupant.status, tickets)
 
-    async def _queue(self, asked: Asked) -> Run:
+    async def _queue(self, asked: NewRun) -> Run:
         env, run_id, request = self._env, asked.run_id, asked.request
         entry = ControlEntry(id="start", kind="start", start=request)
         run = env.handle(run_id, request.thread_id, request.agent)
@@ -157,7 +157,7 @@ class Starter:
         await env.stream(run_id).add(choice, condition)
         return run
 
-    async def _begin(self, asked: Asked, *, supersedes: bool) -> Run | None:
+    async def _begin(self, asked: NewRun, *, supersedes: bool) -> Run | None:
         """Begin a run; the one that has its thread ends with the same append. None if that has changed."""
         env, request = self._env, asked.request
         if execution := env.executions.of(asked.run_id):
@@ -186,7 +186,7 @@ class Starter:
             Prelude(condition=holds.and_head(identity.stream, 0) if asked.is_repeatable else holds),
         )
         try:
-            run = await self._launcher.launch(self._resumer.superseding(launch, old) if old else launch)
+            run = await self._launcher.launch(self._resumer.supersede(launch, old) if old else launch)
         except (VersionConflict, ChangesetExists):
             # The thread has changed: look again.
             return None

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-LOOKS = 5
+ATTEMPTS = 5
 """How often one looks, a hundredth of a second apart: who else only looks has let go by then."""
 
 
@@ -30,21 +30,21 @@ class WindowsLock:
         self._file = file
         self._lock = lock
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         if self._lock.is_locked:
             # Under the lock, else it could be the next one's. Windows refuses, and filelock removes it there.
             with suppress(OSError):
                 self._file.unlink()
             # At the latest the kernel does it.
             with suppress(OSError):
-                self.let_go()
+                self.unlock()
 
-    def let_go(self) -> None:
+    def unlock(self) -> None:
         self._lock.release()
 
 
-def take(file: Path, *, make: bool) -> WindowsLock:
-    if not make:
+def acquire(file: Path, *, create: bool) -> WindowsLock:
+    if not create:
         # filelock makes what it does not find. Not exists(): that says no where it cannot look.
         file.stat()
     # Not of one thread: a runtime may be left in another one than it was opened in.
@@ -58,9 +58,9 @@ def take(file: Path, *, make: bool) -> WindowsLock:
 
 def is_held(file: Path) -> bool:
     pause = threading.Event()
-    for _ in range(LOOKS):
+    for _ in range(ATTEMPTS):
         try:
-            take(file, make=False).let_go()
+            acquire(file, create=False).unlock()
         except FileNotFoundError:
             return False
         except BlockingIOError:

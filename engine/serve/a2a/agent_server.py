@@ -46,7 +46,7 @@ from ....store.changeset import control_stream
 from ....store.document import dumps
 from ....store.errors import LogError, NotFound, RunOver, ThreadlogError
 from ...commit import named_id
-from ...runs import Runs
+from ...runs import RunService
 from .messages import CLIENT, decisions_in, entry_id, message_id, text_of
 from .task_list import AgentTasks
 from .tasks import TaskFold
@@ -64,7 +64,7 @@ Until = Callable[[TaskFold], bool]
 class AgentServer(RequestHandler):
     """Answers the requests to one agent."""
 
-    def __init__(self, runs: Runs, agent: str) -> None:
+    def __init__(self, runs: RunService, agent: str) -> None:
         self._runs = runs
         self._agent = agent
         self._tasks = AgentTasks(runs.log, agent)

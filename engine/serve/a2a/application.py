@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ....store.errors import DefinitionError, RunError
 from ...agents import Agent
-from ...runs import Runs
+from ...runs import RunService
 from .agent_server import AgentServer
 from .card import card
 
@@ -65,7 +65,7 @@ def path_of(agent: Agent) -> str:
 class Application:
     """The ASGI application of some agents. Serve it while the runtime is open."""
 
-    def __init__(self, runtime: Runs, agents: Sequence[Agent], site: Site) -> None:
+    def __init__(self, runtime: RunService, agents: Sequence[Agent], site: Site) -> None:
         places = [(agent, path_of(agent)) for agent in agents]
         places += [(site.root, "")] if site.root else []
         self._servers = [AgentServer(runtime, agent.name) for agent, _ in places]

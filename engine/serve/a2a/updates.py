@@ -11,14 +11,14 @@ from collections.abc import AsyncGenerator, Iterator
 from a2a.types import Artifact, Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent
 
 from ...events import AttemptFailed, Event, Lagged, TextDelta
-from ...runs import Runs
+from ...runs import RunService
 from .task_list import AgentTasks
 from .tasks import TaskFold, output_artifact
 
 Update = TaskStatusUpdateEvent | TaskArtifactUpdateEvent
 
 
-async def updates(runs: Runs, tasks: AgentTasks, fold: TaskFold) -> AsyncGenerator[Update, None]:
+async def updates(runs: RunService, tasks: AgentTasks, fold: TaskFold) -> AsyncGenerator[Update, None]:
     """Yield the updates of a task that follow the state of `fold`, and apply them to `fold`.
 
     Ends when the run has finished, or when the runtime is closed.

@@ -148,7 +148,7 @@ CONTROL = [
     Mutant(
         "leave the run open whose place is taken",
         "engine/runs/starting.py",
-        "self._resumer.superseding(launch, old) if old else launch)",
+        "self._resumer.supersede(launch, old) if old else launch)",
         "launch)",
         ["engine/runs/test_supersede.py::test_a_run_takes_the_place_of_one_that_waits"],
     ),

@@ -91,7 +91,7 @@ CRASH = [
     Mutant(
         "sweep away the files of the living",
         "engine/runs/liveness.py",
-        "    LOCKS.take(file, make=False).give_back()\n",
+        "    LOCK_KIND.acquire(file, create=False).release()\n",
         "    file.unlink()\n",
         ["engine/runs/test_liveness.py::test_the_file_of_a_living_one_is_not_removed"],
     ),

@@ -11,7 +11,7 @@ class Equipper(Protocol):
     def equip(self, agent: Registered, registry: Registry) -> Registered: ...
 
 
-class AgentsInForce:
+class RunAgents:
     """The registry for new runs, and the older ones that open runs keep."""
 
     def __init__(self, registry: Registry, equipment: Equipper) -> None:

@@ -14,7 +14,7 @@ from .handle import Run
 from .placement import IfActive
 
 
-class Runs(Protocol):
+class RunService(Protocol):
     """The runs of an open runtime; its methods are those of `Runtime`."""
 
     log: Log

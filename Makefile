@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := __init__.py errors.py engine reducers store tools tests
 WORKERS ?= 2
+TESTS ?=
 
 .PHONY: demo test a2a-js crash campaign mutations check bench format clean
 
@@ -16,7 +17,7 @@ demo: $(VENV)/installed
 # in each of the hundreds of processes that the tests start, also where PYTHONDONTWRITEBYTECODE is set.
 test: $(VENV)/developing
 	$(BIN)/python -m compileall -q $(SOURCES)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 # The JavaScript SDK of the A2A protocol against our server. Needs node 20 and npm; no lock file names a registry.
 a2a-js: $(VENV)/developing
@@ -25,7 +26,7 @@ a2a-js: $(VENV)/developing
 
 # Many processes and hundreds of kills: minutes, where `make test` spends seconds.
 crash: $(VENV)/developing
-	THREADLOG_LONG=1 $(BIN)/python -m pytest tests/store/test_processes.py tests/engine/control/test_processes.py \
+	THREADLOG_LONG=1 $(BIN)/python -m pytest --all tests/store/test_processes.py tests/engine/control/test_processes.py \
 		tests/engine/remote/test_crash.py tests/engine/delegation/test_processes.py
 
 # Logs are hurt in every way there is: about two hours. PARTS="power flips" runs those only; THREADLOG_SEED repeats one.
@@ -50,7 +51,7 @@ check: $(VENV)/developing
 	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache --strict \
 		--explicit-package-bases .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(MAKE) test
+	$(MAKE) test TESTS=--all
 	$(INSTALL) --no-deps --editable .
 
 format: $(VENV)/developing

@@ -1,5 +1,4 @@
 import importlib.util
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -23,12 +22,14 @@ from support.remote_host import RemoteHost, hosting
 from support.soundness import OPENED
 from threadlog.store import Log
 
+pytest_plugins = ["support.selection"]
+
 settings.register_profile("dev", deadline=None, max_examples=25)
-# The same examples at every run: what a check finds must not depend on the day.
-settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, print_blob=True)
-# Where faults are put in (campaign/mutants) it is enough that something is found: not its smallest example.
-settings.register_profile("faults", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+# The same examples in every run: what a check finds must not depend on the day.
+settings.register_profile("all", derandomize=True, deadline=None, max_examples=100, print_blob=True)
+# Where faults are injected (campaign/mutants) any failing example will do: it is not shrunk.
+settings.register_profile("faults", settings.get_profile("all"), phases=(Phase.explicit, Phase.generate))
+settings.load_profile("dev")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from campaign.parts.part import Outcome, Part
 from support.programs import environment
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", command.PARTS)
 @pytest.mark.timeout(300)
 def test_a_short_campaign_finds_nothing(part: str) -> None:

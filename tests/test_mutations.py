@@ -47,6 +47,7 @@ def test_the_tests_that_are_named_for_faults_are_there() -> None:
     assert [(file, test) for file, test in named if test not in there[file]] == []
 
 
+@pytest.mark.long
 def test_faults_are_caught_and_what_is_none_survives(tmp_path: Path) -> None:
     chosen = [*(mutant for mutant in ALL if mutant.name in QUICK), HARMLESS]
 

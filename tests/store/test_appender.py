@@ -91,7 +91,7 @@ async def test_appends_of_many_tasks_are_gapless(log: Log) -> None:
     assert [item.version for item in log.read("t1")] == list(range(1, 101))
 
 
-async def test_of_many_tasks_with_one_expected_version_exactly_one_wins(log: Log) -> None:
+async def test_one_of_many_tasks_with_the_same_expected_version_wins(log: Log) -> None:
     async with Appender(log) as front:
         answers = await results([front.submit(new_append(changeset(f"c{n}"), 0)) for n in range(20)])
 
@@ -118,7 +118,7 @@ async def test_no_answer_comes_before_the_commit(log: Log) -> None:
         assert (await pending.result()).version == 1
 
 
-async def test_no_answer_comes_while_the_commit_is_under_way(log: Log) -> None:
+async def test_no_answer_comes_during_the_commit(log: Log) -> None:
     async with Appender(log) as front:
         with held_commits(log) as reached:
             pending = front.submit(new_append(changeset("c1"), 0))
@@ -138,7 +138,7 @@ async def test_appends_are_written_in_the_order_of_submission(log: Log) -> None:
     assert ids(log) == [f"c{n}" for n in range(50)]
 
 
-async def test_a_refused_append_does_not_hurt_those_it_waited_with(log: Log) -> None:
+async def test_a_refused_append_does_not_affect_its_batch(log: Log) -> None:
     bad = patched({"op": "remove", "path": "/nowhere"}, id="bad")
     async with Appender(log) as front:
         with Held(log):
@@ -158,9 +158,7 @@ async def test_a_refused_append_does_not_hurt_those_it_waited_with(log: Log) -> 
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_what_is_behind_a_refused_append_is_refused_though_its_version_fits(
-    log: Log, path: Path, together: bool
-) -> None:
+async def test_an_append_after_a_refused_one_is_refused(log: Log, path: Path, together: bool) -> None:
     with Log.open(path) as other:
         other.append(changeset("theirs"), 0)
 
@@ -178,7 +176,7 @@ async def test_what_is_behind_a_refused_append_is_refused_though_its_version_fit
     assert ids(log) == ["theirs", "c4"]
 
 
-async def test_what_cannot_be_kept_is_refused_when_it_is_submitted(log: Log) -> None:
+async def test_content_that_cannot_be_stored_is_refused_on_submission(log: Log) -> None:
     async with Appender(log) as front:
         with pytest.raises(ContentError):
             front.submit(new_append([], ANY))
@@ -186,7 +184,7 @@ async def test_what_cannot_be_kept_is_refused_when_it_is_submitted(log: Log) -> 
         assert await front.append(changeset("c1"), 0) == 1
 
 
-async def test_to_cancel_the_wait_does_not_take_the_append_back(log: Log) -> None:
+async def test_cancelling_the_wait_does_not_withdraw_the_append(log: Log) -> None:
     async with Appender(log) as front:
         with Held(log), anyio.move_on_after(0.01) as waiting:
             await front.append(changeset("c1"), 0)
@@ -240,7 +238,7 @@ async def test_appends_of_many_tasks_share_transactions(log: Log, commits: list[
     assert len(commits) < 100
 
 
-async def test_appends_of_other_threads_and_of_the_loop_are_mixed_without_gap(log: Log) -> None:
+async def test_appends_of_other_threads_and_of_the_loop_interleave_without_gaps(log: Log) -> None:
     def append(name: str) -> None:
         for n in range(50):
             log.append(changeset(f"{name} {n}"), ANY)
@@ -255,7 +253,7 @@ async def test_appends_of_other_threads_and_of_the_loop_are_mixed_without_gap(lo
     assert log.verify() == []
 
 
-async def test_two_fronts_may_share_a_log(log: Log) -> None:
+async def test_two_appenders_may_share_a_log(log: Log) -> None:
     async with Appender(log) as one, Appender(log) as other:
         pending = [
             front.submit(new_append(changeset(f"c{n}"), ANY)) for n, front in enumerate([one, other] * 10)
@@ -264,7 +262,7 @@ async def test_two_fronts_may_share_a_log(log: Log) -> None:
         assert await results(pending) == list(range(1, 21))
 
 
-async def test_a_front_needs_a_log_that_may_be_written(log: Log, path: Path) -> None:
+async def test_an_appender_needs_a_writable_log(log: Log, path: Path) -> None:
     with closing(Log.open(path, readonly=True)) as reader, pytest.raises(LogUnavailable, match="read only"):
         Appender(reader)
 
@@ -284,7 +282,7 @@ def some(count: int) -> list[Changeset]:
     return [changeset(f"some {n}") for n in range(count)]
 
 
-async def test_an_append_is_answered_though_a_listener_fails(path: Path) -> None:
+async def test_an_append_is_answered_even_if_a_listener_fails(path: Path) -> None:
     def fail() -> None:
         raise BrokenPipeError
 

@@ -27,7 +27,7 @@ def tampered(value: Any) -> Changeset:
 
 
 @given(changesets)
-def test_a_changeset_comes_back_as_it_went_in(item: Changeset) -> None:
+def test_a_changeset_survives_encoding(item: Changeset) -> None:
     """decode(encode(c)) == c, as records and as JSON"""
     back = decode(encode(item), version=item.version)
 
@@ -37,7 +37,7 @@ def test_a_changeset_comes_back_as_it_went_in(item: Changeset) -> None:
 
 
 @given(near, near)
-def test_changesets_have_equal_bytes_exactly_if_they_are_the_same_json(a: Any, b: Any) -> None:
+def test_equal_bytes_mean_equal_json(a: Any, b: Any) -> None:
     """encode(c with a) == encode(c with b) if and only if a and b are the same JSON"""
     assert (encode(setting("/a", a)) == encode(setting("/a", b))) == same(a, b)
 
@@ -49,8 +49,8 @@ def test_the_version_is_not_in_the_bytes(item: Changeset, version: int) -> None:
 
 
 @given(changesets)
-def test_the_patches_at_hand_are_those_in_the_bytes_and_shared_with_nobody(item: Changeset) -> None:
-    """encoded(c).patches == c.patches, and to change the ones does not change the others"""
+def test_the_encoded_patches_are_independent_copies(item: Changeset) -> None:
+    """encoded(c).patches == c.patches, and changing the ones does not change the others"""
     made, before = encoded(item), as_json(item)
     assert [patch["operations"] for patch in made.patches] == [patch.operations for patch in item.patches]
 
@@ -62,8 +62,8 @@ def test_the_patches_at_hand_are_those_in_the_bytes_and_shared_with_nobody(item:
 
 
 @given(texts)
-def test_what_a_provider_said_is_kept_byte_for_byte(text: str) -> None:
-    """decode(encode(m)).provider == m.provider, spaces, order of keys and all"""
+def test_provider_content_is_kept_byte_for_byte(text: str) -> None:
+    """decode(encode(m)).provider == m.provider: spaces, order of keys and all"""
     provider = f'{{"b": 1,  "a": [2], "b": "{text}"}}'
     item = changeset(messages=(Message(id="m", role="assistant", provider=provider),))
 
@@ -93,7 +93,7 @@ def test_the_bytes_and_digests_of_a_released_format_never_change() -> None:
     )
 
 
-def test_null_is_kept_and_told_from_nan() -> None:
+def test_null_and_nan_are_told_apart() -> None:
     item = setting("/a", {"b": [None]})
 
     assert decode(encode(item), version=0) == item
@@ -103,13 +103,13 @@ def test_null_is_kept_and_told_from_nan() -> None:
 
 
 @pytest.mark.parametrize("value", [(1, 2), {1, 2}, {1: 2}, datetime.date(2026, 1, 1), b"x", [object()]])
-def test_what_was_put_into_a_record_behind_its_back_is_not_encoded(value: Any) -> None:
+def test_a_record_modified_by_force_is_not_encoded(value: Any) -> None:
     with pytest.raises(ContentError):
         encode(tampered(value))
 
 
 @pytest.mark.parametrize("fields", [{"id": 5}, {"at": 1.5}, {"run": 5}, {"messages": ["hello"]}])
-def test_what_no_validation_has_seen_is_not_encoded(fields: dict[str, Any]) -> None:
+def test_unvalidated_content_is_not_encoded(fields: dict[str, Any]) -> None:
     with pytest.raises(ContentError):
         encode(changeset().model_copy(update=fields))
 
@@ -118,7 +118,7 @@ OUTSIDE_JSON = [math.nan, math.inf, {"b": [math.nan]}, (1, 2), {1, 2}, b"x", obj
 
 
 @pytest.mark.parametrize("value", OUTSIDE_JSON)
-def test_no_record_is_made_of_what_is_not_json(value: Any) -> None:
+def test_a_record_accepts_json_only(value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         setting("/a", value)
 
@@ -129,7 +129,7 @@ BEYOND_THE_LOG = [2**64, -(2**63) - 1, "\ud800", {"b": "\udfff"}, {"\ud800": 1}]
 
 
 @pytest.mark.parametrize("value", BEYOND_THE_LOG)
-def test_what_would_not_come_back_is_not_encoded(value: Any) -> None:
+def test_values_that_would_not_survive_are_not_encoded(value: Any) -> None:
     with pytest.raises(ContentError) as refused:
         encode(setting("/a", value))
 
@@ -151,7 +151,7 @@ def test_a_changeset_larger_than_the_limit_is_refused() -> None:
         encode(changeset(messages=(Message(id="m", role="user", content="x" * MAX_BYTES),)))
 
 
-def test_a_number_that_no_column_can_hold_is_refused() -> None:
+def test_a_number_too_large_for_a_column_is_refused() -> None:
     with pytest.raises(ValidationError, match="at"):
         changeset(at=2**63)
 

@@ -40,7 +40,7 @@ def fill(log: Log, changesets: Iterable[Changeset]) -> None:
         log.append(each, log.head(each.thread_id))
 
 
-def test_an_entry_stands_in_the_log_and_in_no_list_of_threads(log: Log) -> None:
+def test_a_command_is_in_the_log_but_not_in_the_list_of_threads(log: Log) -> None:
     log.append(changeset("c1", run_id="r1", run=RunStatus(status="running")), 0)
     log.append(entry(by="ann", content="Be brief"), 0, open_run="r1")
 
@@ -62,19 +62,19 @@ def test_an_entry_stands_in_the_log_and_in_no_list_of_threads(log: Log) -> None:
         entry().model_copy(update={"run_id": None}),
     ],
 )
-def test_only_what_is_wanted_of_a_run_goes_to_its_stream(log: Log, wrong: Changeset) -> None:
+def test_only_commands_can_be_appended_to_a_control_stream(log: Log, wrong: Changeset) -> None:
     with pytest.raises(ContentError, match="control/"):
         log.append(wrong, 0)
     assert log.position() == 0
 
 
 @pytest.mark.parametrize("fields", [{"kind": "start"}, {"kind": "steer", "start": request("r1").entry}])
-def test_only_a_start_says_what_to_start(fields: dict[str, Any]) -> None:
+def test_only_a_start_command_carries_a_request(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="start"):
         ControlEntry.model_validate({"id": "e1", **fields})
 
 
-def test_nothing_is_wanted_of_a_run_that_is_over(log: Log) -> None:
+def test_a_finished_run_accepts_no_command(log: Log) -> None:
     log.append(changeset("c1", run_id="r1", run=RunStatus(status="running")), 0)
     log.append(entry(), 0, open_run="r1")
     log.append(changeset("c2", run_id="r1", run=ENDED, control=1), 1, heads={"control/r1": 1})
@@ -84,7 +84,7 @@ def test_nothing_is_wanted_of_a_run_that_is_over(log: Log) -> None:
     assert log.head("control/r1") == 1
 
 
-def test_no_run_ends_over_an_entry_that_it_has_not_seen(log: Log) -> None:
+def test_no_run_finishes_over_an_unread_command(log: Log) -> None:
     log.append(changeset("c1", run_id="r1", run=RunStatus(status="running")), 0)
     log.append(entry(), 0, open_run="r1")
 
@@ -97,7 +97,7 @@ def test_no_run_ends_over_an_entry_that_it_has_not_seen(log: Log) -> None:
     assert log.head("t1") == 1
 
 
-def test_the_run_index_follows_what_a_run_has_taken_in(log: Log) -> None:
+def test_the_run_index_follows_the_applied_commands(log: Log) -> None:
     log.append(changeset("c1", run_id="r1", run=RunStatus(status="running")), 0)
     log.append(changeset("c2", run_id="r1", control=3), 1)
 
@@ -111,8 +111,8 @@ def test_the_run_index_follows_what_a_run_has_taken_in(log: Log) -> None:
         )
     )
 )
-def test_the_queue_holds_who_came_and_neither_began_nor_was_cancelled(steps: list[tuple[str, str]]) -> None:
-    """the queue == a list kept by hand, in the order of coming"""
+def test_the_queue_holds_runs_that_neither_started_nor_were_cancelled(steps: list[tuple[str, str]]) -> None:
+    """the queue == a list kept by hand, in order of arrival"""
     queue: list[str] = []
     known: set[str] = set()
     begun: set[str] = set()

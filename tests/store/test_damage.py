@@ -57,7 +57,7 @@ def test_a_trigger_that_was_weakened_is_found(log: Log, path: Path) -> None:
         (b"[" * 5000, "patch"),
     ],
 )
-def test_a_content_that_is_nothing_at_all_is_found(content: bytes, kind: str) -> None:
+def test_a_content_of_null_is_found(content: bytes, kind: str) -> None:
     def change(connection: Connection) -> None:
         connection.execute("update changeset set content = ? where position = 4", (content,))
 
@@ -108,7 +108,7 @@ def flipped(offset: int, bit: int) -> bytes:
 
 @given(st.data(), st.integers(0, 7))
 def test_a_flipped_bit_is_found_or_was_never_read(data: st.DataObject, bit: int) -> None:
-    """one bit changed anywhere in the file => a finding or a refusal, or all that is read is as it was"""
+    """one bit changed anywhere in the file => a finding or a refusal, or everything reads as before"""
     offset = data.draw(st.integers(0, len(written().file) - 1))
 
     result = outcome(flipped(offset, bit))
@@ -139,7 +139,7 @@ def test_a_file_cut_short_is_found(data: st.DataObject) -> None:
 
 
 @given(st.data(), st.integers(0, 7))
-def test_a_damaged_file_is_opened_to_write_or_refused_with_advice(data: st.DataObject, bit: int) -> None:
+def test_a_damaged_file_opens_for_writing_or_is_refused_with_advice(data: st.DataObject, bit: int) -> None:
     """one bit changed anywhere => the log opens and appends, or refuses with an error of ours"""
     offset = data.draw(st.integers(0, len(written().file) - 1))
     item = changeset("new", "t1", patches=(TrackedPatch(operations=(), source="test"),))

@@ -37,13 +37,13 @@ def reordered(value: Any) -> Any:
 
 
 @given(json | near)
-def test_a_value_comes_back_from_its_bytes_as_it_went_in(value: Any) -> None:
+def test_a_value_survives_its_bytes(value: Any) -> None:
     """loads(dumps(v)) == v"""
     assert same(loads(dumps(value)), value)
 
 
 @given(json | near)
-def test_a_value_comes_back_from_its_text_as_it_went_in(value: Any) -> None:
+def test_a_value_survives_its_text(value: Any) -> None:
     """parse(text of v) == v"""
     assert same(parse(dumps(value).decode()), value)
 
@@ -55,13 +55,13 @@ def test_values_have_equal_bytes_exactly_if_they_are_the_same_json(a: Any, b: An
 
 
 @given(json)
-def test_the_order_of_keys_is_nothing(value: Any) -> None:
+def test_the_order_of_keys_does_not_matter(value: Any) -> None:
     """v and v with its keys in another order are the same, and have the same bytes"""
     assert same(reordered(value), value)
     assert dumps(reordered(value)) == dumps(value)
 
 
-def test_true_one_and_both_zeros_are_values_of_their_own() -> None:
+def test_true_one_and_both_zeros_are_distinct_values() -> None:
     values: list[Any] = [True, 1, 1.0, False, 0, 0.0, -0.0, None, "", "1", [], {}]
 
     assert len({dumps(value) for value in values}) == len(values)
@@ -90,7 +90,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("value", "place"), REFUSED)
-def test_what_would_not_come_back_is_refused_with_its_place(value: Any, place: str) -> None:
+def test_a_value_that_would_not_survive_is_refused_with_its_pointer(value: Any, place: str) -> None:
     with pytest.raises(ContentError) as refused:
         dumps(value)
 
@@ -131,7 +131,7 @@ NOT_PARSED = [
 
 
 @pytest.mark.parametrize("text", NOT_PARSED)
-def test_text_that_the_log_could_not_keep_is_not_parsed(text: str) -> None:
+def test_text_that_the_log_cannot_store_is_not_parsed(text: str) -> None:
     with pytest.raises(ContentError):
         parse(text)
 
@@ -148,7 +148,7 @@ def test_bytes_that_are_no_json_are_refused() -> None:
 
 @given(st.integers(0, MAX_DEPTH))
 def test_depth_counts_the_levels_of_nesting(levels: int) -> None:
-    """depth(n lists in one another) == n, wherever in a document they are"""
+    """depth(n nested lists) == n, wherever in a document they are"""
     assert depth(nested(levels)) == levels
     assert depth({"a": [1], "b": nested(levels)}) == max(levels + 1, 2)
 

@@ -54,7 +54,9 @@ def interrupted_after(log: Log, steps: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("steps", [*range(8), *range(8, 230, 11)])
-def test_an_interrupted_append_is_there_whole_or_not_at_all_and_the_log_goes_on(log: Log, steps: int) -> None:
+def test_an_interrupted_append_is_stored_whole_or_not_at_all_and_the_log_continues(
+    log: Log, steps: int
+) -> None:
     log.append(changeset("c1"), 0)
     notified = threading.Event()
     waiting = Append.of(changeset("c2", "t2"), 0)

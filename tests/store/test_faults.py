@@ -24,37 +24,37 @@ def faulty(library: Path, what: str, path: Path) -> str:
     return done.stderr if done.returncode else ""
 
 
-def test_a_log_is_not_opened_halfway(library: Path, path: Path) -> None:
-    """Not as a copy, and not to be read only: SQLite does without a word what it can."""
+def test_a_log_is_never_opened_halfway(library: Path, path: Path) -> None:
+    """Neither as a copy nor read-only: SQLite silently does what it can."""
     assert faulty(library, "opening", path) == ""
 
 
-def test_a_log_that_is_open_is_not_copied(library: Path, path: Path) -> None:
+def test_an_open_log_is_not_copied(library: Path, path: Path) -> None:
     assert faulty(library, "beside", path) == ""
 
 
-def test_who_cannot_be_looked_at_counts_as_alive(library: Path, path: Path) -> None:
+def test_a_process_that_cannot_be_inspected_counts_as_alive(library: Path, path: Path) -> None:
     assert faulty(library, "alive", path) == ""
 
 
-def test_a_lock_file_that_cannot_be_removed_is_let_go_of(library: Path, path: Path) -> None:
+def test_a_lock_file_that_cannot_be_removed_is_released(library: Path, path: Path) -> None:
     assert faulty(library, "let_go", path) == ""
 
 
-def test_a_run_that_was_decided_goes_on_when_it_can(library: Path, path: Path) -> None:
+def test_a_decided_run_continues_when_it_can(library: Path, path: Path) -> None:
     assert faulty(library, "decided", path) == ""
 
 
-def test_a_queued_run_begins_when_it_can(library: Path, path: Path) -> None:
+def test_a_queued_run_starts_when_it_can(library: Path, path: Path) -> None:
     assert faulty(library, "queued", path) == ""
 
 
-def test_who_asks_for_a_run_whose_commits_failed_is_told_so(library: Path, path: Path) -> None:
+def test_the_caller_learns_that_the_commits_of_a_run_failed(library: Path, path: Path) -> None:
     assert faulty(library, "asked_for", path) == ""
 
 
 @pytest.mark.anyio
-async def test_a_runtime_that_cannot_read_its_log_says_so_when_it_is_entered(path: Path) -> None:
+async def test_a_runtime_that_cannot_read_its_log_says_so_on_entry(path: Path) -> None:
     runtime = Runtime.open(path, agents=[])
     runtime.log.close()
 

@@ -32,6 +32,6 @@ def test_every_acknowledged_append_was_flushed(library: Path, path: Path) -> Non
     assert all(before < after for before, after in pairwise(counts))
 
 
-def test_whoever_asks_for_less_durability_waits_for_no_flush(library: Path, path: Path) -> None:
-    """which shows that it is those of the appends that are counted"""
+def test_with_normal_durability_no_append_waits_for_a_flush(library: Path, path: Path) -> None:
+    """This shows that the flushes counted are those of the appends."""
     assert len(set(flushes(library, path, "normal"))) == 1

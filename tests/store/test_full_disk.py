@@ -12,7 +12,7 @@ def note(number: int) -> Changeset:
     return Changeset(id=f"c{number}", thread_id="t", reason="edited", at=number, messages=(message,))
 
 
-def test_a_full_disk_refuses_an_append_and_keeps_all_that_was_acknowledged(tmp_path: Path) -> None:
+def test_a_full_disk_refuses_an_append_and_keeps_all_acknowledged_ones(tmp_path: Path) -> None:
     with small_disk(tmp_path) as is_small, Log.open(tmp_path / "log.db") as log:
         written = fill(log) if is_small else 0
 
@@ -21,7 +21,7 @@ def test_a_full_disk_refuses_an_append_and_keeps_all_that_was_acknowledged(tmp_p
         assert log.verify() == []
 
 
-def test_a_disk_with_room_again_takes_the_next_append(tmp_path: Path) -> None:
+def test_the_next_append_succeeds_once_the_disk_has_room(tmp_path: Path) -> None:
     with small_disk(tmp_path) as is_small, Log.open(tmp_path / "log.db") as log:
         written = fill(log) if is_small else 0
         if is_small:

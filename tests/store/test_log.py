@@ -17,7 +17,7 @@ def ids(changesets: Any) -> list[str]:
 
 
 @given(histories())
-def test_a_log_gives_back_what_was_appended(history: list[Changeset]) -> None:
+def test_a_log_returns_what_was_appended(history: list[Changeset]) -> None:
     """read(thread) is what was appended to it, in order, at versions 1, 2, 3, …"""
     with fresh_log() as log:
         append_all(log, history)
@@ -50,7 +50,7 @@ def test_an_append_never_changes_what_an_earlier_read_returned(
         assert looked() == before
 
 
-def test_the_value_of_a_state_is_the_callers_own(log: Log) -> None:
+def test_a_returned_state_belongs_to_the_caller(log: Log) -> None:
     given: dict[str, Any] = {"list": [1]}
     log.append(setting("/a", given), 0)
     log.state("t1")["a"]["list"].append(2)
@@ -61,7 +61,7 @@ def test_the_value_of_a_state_is_the_callers_own(log: Log) -> None:
     assert log.state("t1") == {"a": {"list": [1, 4]}}
 
 
-def test_a_changeset_that_is_changed_after_its_append_changes_nothing_in_the_log(log: Log) -> None:
+def test_changing_a_changeset_after_its_append_does_not_change_the_log(log: Log) -> None:
     item = setting("/a", [1])
     log.append(item, 0)
 
@@ -71,7 +71,7 @@ def test_a_changeset_that_is_changed_after_its_append_changes_nothing_in_the_log
     assert log.state("t1") == {"a": [1]}
 
 
-def test_a_stale_writer_is_refused_and_learns_what_came_between(log: Log, path: Path) -> None:
+def test_a_stale_writer_is_refused_and_gets_the_changesets_in_between(log: Log, path: Path) -> None:
     log.append(numbered(3), 0)
     before = dump(path)
 
@@ -94,11 +94,11 @@ def test_a_version_that_is_not_the_threads_is_refused(log: Log, expected: int) -
     assert log.head("t1") == 2
 
 
-def test_where_order_does_not_matter_an_append_goes_behind_the_last(log: Log) -> None:
+def test_with_any_version_an_append_follows_the_last_changeset(log: Log) -> None:
     assert [log.append(item, ANY) for item in numbered(3)] == [1, 2, 3]
 
 
-def test_the_same_append_again_changes_nothing_and_gives_its_version(log: Log, path: Path) -> None:
+def test_repeating_an_append_is_a_no_op_that_returns_its_version(log: Log, path: Path) -> None:
     first, second, third = numbered(3)
     log.append([first, second], 0)
     log.append(third, 2)
@@ -121,7 +121,7 @@ def test_an_id_with_other_content_is_refused(log: Log, path: Path, thread: str) 
     assert dump(path) == before
 
 
-def test_an_append_of_which_a_part_is_there_is_refused(log: Log) -> None:
+def test_an_append_that_is_partly_stored_is_refused(log: Log) -> None:
     first, second = numbered(2)
     log.append(first, 0)
 
@@ -136,7 +136,7 @@ def test_several_changesets_are_appended_together(log: Log) -> None:
     assert ids(log.read("t1")) == ["t1 1", "t1 2", "t1 3"]
 
 
-def test_of_several_changesets_all_are_appended_or_none(log: Log, path: Path) -> None:
+def test_several_changesets_are_appended_all_or_none(log: Log, path: Path) -> None:
     log.append(setting("/a", 1), 0)
     before = dump(path)
     fits = setting("/b", 1, id="c2")
@@ -158,7 +158,7 @@ def test_of_several_changesets_all_are_appended_or_none(log: Log, path: Path) ->
         [changeset("c1", ""), changeset("c2", "")],
     ],
 )
-def test_an_append_is_to_one_named_thread_under_ids_of_their_own(log: Log, changesets: Any) -> None:
+def test_an_append_goes_to_one_named_thread_with_unique_ids(log: Log, changesets: Any) -> None:
     with pytest.raises(ContentError):
         log.append(changesets, ANY)
 
@@ -177,7 +177,7 @@ def test_an_append_may_depend_on_the_heads_of_other_threads(log: Log, path: Path
     assert dump(path) == before
 
 
-def test_another_log_on_the_same_file_is_seen_at_once(log: Log, path: Path) -> None:
+def test_appends_of_another_log_object_are_seen_at_once(log: Log, path: Path) -> None:
     log.append(setting("/n", 1), 0)
     with Log.open(path) as other:
         other.append(setting("/n", 2, id="c2"), 1)
@@ -189,7 +189,7 @@ def test_another_log_on_the_same_file_is_seen_at_once(log: Log, path: Path) -> N
         assert log.head("t1") == 4
 
 
-def test_a_head_that_another_log_moved_is_seen_at_once(log: Log, path: Path) -> None:
+def test_a_head_moved_by_another_log_object_is_seen_at_once(log: Log, path: Path) -> None:
     log.append(numbered(1, "t2"), 0)
     with Log.open(path) as other:
         other.append(changeset("c2", "t2"), 1)

@@ -62,7 +62,7 @@ def test_another_database_is_refused_and_left_alone(
     assert path.read_bytes() == content
 
 
-def test_an_empty_file_is_no_log_to_be_read_but_becomes_one(path: Path) -> None:
+def test_an_empty_file_can_be_written_as_a_log_but_not_read(path: Path) -> None:
     path.touch()
     with pytest.raises(NotALog, match="empty"):
         Log.open(path, readonly=True)
@@ -109,14 +109,14 @@ def test_a_row_of_a_later_format_is_refused_with_advice_and_found(log: Log, path
     assert "content" in [finding.kind for finding in log.verify()]
 
 
-def test_a_missing_file_is_not_found_to_be_read_and_is_not_made(path: Path) -> None:
+def test_opening_a_missing_file_read_only_fails_and_creates_nothing(path: Path) -> None:
     with pytest.raises(LogNotFound, match=r"log\.db"):
         Log.open(path, readonly=True)
 
     assert not path.exists()
 
 
-def test_a_missing_folder_is_not_made(path: Path) -> None:
+def test_a_missing_folder_is_not_created(path: Path) -> None:
     with pytest.raises(LogUnavailable, match="folder"):
         Log.open(path / "log.db")
     with pytest.raises(LogNotFound):
@@ -157,8 +157,8 @@ def test_an_append_is_refused_while_another_process_holds_the_log(
         assert log.append(changeset(), 0) == 1
 
 
-def test_whoever_has_waited_long_for_the_log_looks_no_less_often_than_who_has_just_come(path: Path) -> None:
-    """else, of many who write without a pause, those are passed over again and again"""
+def test_long_waiting_writers_poll_as_often_as_new_ones(path: Path) -> None:
+    """Otherwise some of many continuous writers starve."""
     looks, enough = count(1), threading.Event()
 
     def looked(statement: str) -> None:
@@ -175,7 +175,7 @@ def test_whoever_has_waited_long_for_the_log_looks_no_less_often_than_who_has_ju
         assert (appending.result(), has_looked_often) == (1, True)
 
 
-def test_a_log_is_made_as_soon_as_another_process_lets_go_of_the_file(path: Path) -> None:
+def test_a_log_is_created_as_soon_as_another_process_releases_the_file(path: Path) -> None:
     with raw(path) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin immediate")
         opening = pool.submit(Log.open, path)
@@ -188,7 +188,7 @@ def test_a_log_is_made_as_soon_as_another_process_lets_go_of_the_file(path: Path
 
 
 @pytest.mark.parametrize("durability", ["full", "normal"])
-def test_durability_is_what_was_asked_for(path: Path, durability: Any) -> None:
+def test_the_requested_durability_is_used(path: Path, durability: Any) -> None:
     with Log.open(path, durability=durability) as log:
         connection: Connection = log.writable()._connection
 
@@ -196,7 +196,7 @@ def test_durability_is_what_was_asked_for(path: Path, durability: Any) -> None:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
-def test_an_sqlite_that_may_lose_commits_is_warned_of_once(
+def test_an_sqlite_that_may_lose_commits_is_warned_about_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("threadlog.store.database.WAL_RESET_FIXED", (99,))
@@ -212,8 +212,8 @@ def test_an_sqlite_that_may_lose_commits_is_warned_of_once(
 
 
 @pytest.mark.parametrize("limit", [200_000, 6_000_000])
-def test_on_a_full_disk_an_append_is_refused_and_all_before_it_stay(path: Path, limit: int) -> None:
-    """The limit is met by the write-ahead log at first, or when it has been folded into the file."""
+def test_on_a_full_disk_an_append_is_refused_and_earlier_ones_stay(path: Path, limit: int) -> None:
+    """The write-ahead log reaches the limit first, or the file when it is checkpointed."""
     [said] = together(("fill", path, "t1", limit))
 
     *before, full, after = said
@@ -249,7 +249,7 @@ def log_in(folder: Path, count: int = 3) -> Path:
     return path
 
 
-def test_a_log_in_a_folder_that_may_not_be_written_is_read(folder: Path) -> None:
+def test_a_log_in_a_read_only_folder_can_be_read(folder: Path) -> None:
     path = log_in(folder)
     folder.chmod(0o555)
 
@@ -257,7 +257,7 @@ def test_a_log_in_a_folder_that_may_not_be_written_is_read(folder: Path) -> None
     assert os.listdir(folder) == ["log.db"]
 
 
-def test_what_stands_in_a_write_ahead_log_beside_a_copied_file_is_read_from_a_copy(
+def test_a_write_ahead_log_beside_a_copied_file_is_read_from_a_copy(
     folder: Path, log: Log, path: Path
 ) -> None:
     log.append([changeset(f"c{n}") for n in range(3)], 0)
@@ -273,7 +273,7 @@ def test_what_stands_in_a_write_ahead_log_beside_a_copied_file_is_read_from_a_co
     assert sorted(os.listdir(folder)) == ["log.db", "log.db-wal"]
 
 
-def test_a_log_in_a_folder_that_may_not_be_written_refuses_to_be_written(folder: Path) -> None:
+def test_a_log_in_a_read_only_folder_refuses_writes(folder: Path) -> None:
     path = log_in(folder)
     path.chmod(0o666)
     folder.chmod(0o555)
@@ -282,7 +282,7 @@ def test_a_log_in_a_folder_that_may_not_be_written_refuses_to_be_written(folder:
     assert stranger(folder, folder / "new.db", "append").startswith("LogUnavailable")
 
 
-def test_a_log_that_may_not_be_written_is_read_and_refuses_to_be_written(folder: Path) -> None:
+def test_a_read_only_log_can_be_read_and_refuses_writes(folder: Path) -> None:
     path = log_in(folder)
     path.chmod(0o444)
     folder.chmod(0o777)
@@ -291,7 +291,7 @@ def test_a_log_that_may_not_be_written_is_read_and_refuses_to_be_written(folder:
     assert json.loads(stranger(path, path, "read"))[1] == ["c0", "c1", "c2"]
 
 
-def test_a_stranger_reads_beside_a_live_writer_all_that_was_acknowledged(folder: Path) -> None:
+def test_an_unprivileged_reader_sees_all_that_a_live_writer_acknowledged(folder: Path) -> None:
     path = folder / "log.db"
     with Log.open(path) as log:
         for n in range(3):
@@ -299,7 +299,7 @@ def test_a_stranger_reads_beside_a_live_writer_all_that_was_acknowledged(folder:
             assert json.loads(stranger(folder, path, "read"))[1] == [f"c{k}" for k in range(n + 1)]
 
 
-def test_a_log_is_read_and_written_while_a_stranger_reads(log: Log, path: Path) -> None:
+def test_a_log_can_be_read_and_written_beside_an_unprivileged_reader(log: Log, path: Path) -> None:
     log.append(changeset("c0"), 0)
     with Log.open(path, readonly=True) as reader:
         reading = reader.entries()

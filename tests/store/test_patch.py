@@ -13,8 +13,8 @@ from threadlog.store.patch import MISSING, Draft, apply, diff, find, tokens
 
 
 @given(json | near, json | near)
-def test_a_diff_leads_from_one_document_to_the_other(a: Any, b: Any) -> None:
-    """apply(a, diff(a, b)) == b, and `a` is left alone"""
+def test_a_diff_transforms_one_document_into_the_other(a: Any, b: Any) -> None:
+    """apply(a, diff(a, b)) == b, and `a` is unchanged"""
     before = deepcopy(a)
 
     assert same(apply(a, diff(a, b)), b)
@@ -22,9 +22,7 @@ def test_a_diff_leads_from_one_document_to_the_other(a: Any, b: Any) -> None:
 
 
 @given(documents, st.data())
-def test_a_diff_of_two_states_of_one_document_leads_from_one_to_the_other(
-    a: Any, data: st.DataObject
-) -> None:
+def test_a_diff_transforms_one_state_into_a_later_one(a: Any, data: st.DataObject) -> None:
     """apply(a, diff(a, b)) == b, where b was made from a by a patch and shares most with it"""
     b = apply(a, data.draw(fitting(a)))
 
@@ -73,8 +71,8 @@ def test_one_draft_fed_many_patches_equals_applying_them_one_by_one(
 
 
 @given(documents, st.data())
-def test_what_no_operation_touches_is_shared(document: Any, data: st.DataObject) -> None:
-    """a container that is neither the written one nor on the way to it is the same object after"""
+def test_untouched_containers_are_shared(document: Any, data: st.DataObject) -> None:
+    """A container that is neither written nor on the path to a write is the same object afterwards."""
     path = data.draw(st.sampled_from([path for path, _ in places(document)]))
 
     after = dict(places(apply(document, [{"op": "replace", "path": path, "value": 0}])))
@@ -84,7 +82,7 @@ def test_what_no_operation_touches_is_shared(document: Any, data: st.DataObject)
             assert other.startswith(f"{path}/") or after[other] is value
 
 
-def test_a_copy_and_its_source_go_separate_ways() -> None:
+def test_a_copy_and_its_source_are_independent() -> None:
     draft = Draft({"a": {"list": [1]}})
     draft.apply([{"op": "add", "path": "/a/list/-", "value": 2}, {"op": "copy", "from": "/a", "path": "/b"}])
 
@@ -93,7 +91,7 @@ def test_a_copy_and_its_source_go_separate_ways() -> None:
     assert draft.document == {"a": {"list": [2]}, "b": {"list": [1, 2, 3]}}
 
 
-def test_a_value_added_twice_is_not_one_value() -> None:
+def test_a_value_added_twice_is_not_shared() -> None:
     value: dict[str, Any] = {"list": []}
     patch = [{"op": "add", "path": path, "value": value} for path in ("/a", "/b")]
 
@@ -103,8 +101,8 @@ def test_a_value_added_twice_is_not_one_value() -> None:
     assert value == {"list": []}
 
 
-def test_a_container_that_is_gone_does_not_pass_its_identity_on() -> None:
-    """What comes next at its address is not the draft's own, and is copied before it is changed."""
+def test_a_freed_container_does_not_pass_its_identity_on() -> None:
+    """An object that reuses its address is not the draft's own, and is copied before it is changed."""
     draft = Draft({})
     draft.apply([add("/a", {}), add("/a/x", 1), remove("/a")])
     given: list[dict[str, Any]] = [{} for _ in range(200)]
@@ -157,13 +155,13 @@ def test_a_document_too_deep_to_be_compared_is_refused() -> None:
 
 
 @given(st.lists(st.text(max_size=3) | st.sampled_from(["~", "/", "~1", "~0", ""])))
-def test_a_pointer_comes_apart_into_the_tokens_it_was_made_of(parts: list[str]) -> None:
+def test_a_pointer_splits_into_its_tokens(parts: list[str]) -> None:
     """tokens(pointer(parts)) == parts"""
     assert tokens(pointer(parts)) == tuple(parts)
 
 
 @given(documents)
-def test_what_is_there_is_found_and_what_is_not_is_missing(document: Any) -> None:
+def test_existing_values_are_found_and_others_are_missing(document: Any) -> None:
     """find(d, p) is the very value at p, for every pointer p of d, and MISSING for every other"""
     present = dict(places(document))
 
@@ -171,7 +169,7 @@ def test_what_is_there_is_found_and_what_is_not_is_missing(document: Any) -> Non
     assert all(find(document, path) is MISSING for path in gaps(document) if path not in present)
 
 
-def test_to_look_for_a_place_is_no_error_unless_it_is_no_pointer() -> None:
+def test_looking_for_a_missing_value_is_no_error_unless_the_pointer_is_malformed() -> None:
     document = {"list": [1], "text": "x"}
 
     for path in ("/list/1", "/list/01", "/list/" + "9" * 5000, "/text/0", "/text/0/a", "/nowhere"):

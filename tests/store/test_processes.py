@@ -13,6 +13,8 @@ import pytest
 from support.programs import Process, go, ready, started, together
 from threadlog.store import Log
 
+pytestmark = pytest.mark.long
+
 LONG = bool(os.environ.get("THREADLOG_LONG"))
 APPENDS = 200 if LONG else 40
 KILLS = 200 if LONG else 20
@@ -24,7 +26,7 @@ def ids(log: Log) -> list[str]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("threads", [1, 8])
-def test_of_many_processes_no_append_is_lost_and_none_finds_the_log_locked(path: Path, threads: int) -> None:
+def test_no_append_of_many_processes_is_lost_or_finds_the_log_locked(path: Path, threads: int) -> None:
     """versions are 1..n, whichever process appended what"""
     said = together(*[("append", path, f"t{n % threads}", APPENDS) for n in range(8)])
 
@@ -37,7 +39,7 @@ def test_of_many_processes_no_append_is_lost_and_none_finds_the_log_locked(path:
         assert log.verify() == []
 
 
-def test_of_two_processes_with_one_expected_version_exactly_one_wins(path: Path) -> None:
+def test_one_of_two_processes_with_the_same_expected_version_wins(path: Path) -> None:
     first, second = together(*[("race", path, "t1", APPENDS)] * 2)
 
     assert [sorted(pair) for pair in zip(first, second, strict=True)] == [["lost", "won"]] * APPENDS
@@ -46,7 +48,7 @@ def test_of_two_processes_with_one_expected_version_exactly_one_wins(path: Path)
 
 
 @pytest.mark.parametrize("attempt", range(10 if LONG else 2))
-def test_processes_that_open_a_fresh_path_at_the_same_moment_all_succeed(path: Path, attempt: int) -> None:
+def test_processes_that_create_a_log_at_the_same_moment_all_succeed(path: Path, attempt: int) -> None:
     together(*[("open", path)] * 4)
 
     with Log.open(path, readonly=True) as log:
@@ -54,8 +56,8 @@ def test_processes_that_open_a_fresh_path_at_the_same_moment_all_succeed(path: P
 
 
 @pytest.mark.timeout(1800)
-def test_what_was_acknowledged_survives_a_kill_at_any_moment(path: Path) -> None:
-    """kill the process anywhere: the log is what was acknowledged, plus at most one append"""
+def test_acknowledged_appends_survive_a_kill_at_any_moment(path: Path) -> None:
+    """Kill the process anywhere: the log holds what was acknowledged, plus at most one append."""
     seed = int(os.environ.get("THREADLOG_SEED", random.randrange(2**32)))
     sys.stdout.write(f"THREADLOG_SEED={seed}\n")
     dice = random.Random(seed)

@@ -23,7 +23,7 @@ def ids(changesets: Any) -> list[str]:
     return [item.id for item in changesets]
 
 
-def test_a_range_of_versions_is_read_behind_one_and_up_to_another(log: Log) -> None:
+def test_a_range_of_versions_is_read(log: Log) -> None:
     log.append(numbered(5), 0)
 
     def versions(**bounds: int) -> list[int]:
@@ -37,7 +37,7 @@ def test_a_range_of_versions_is_read_behind_one_and_up_to_another(log: Log) -> N
     assert versions(after=5) == versions(until=0) == versions(after=3, until=2) == []
 
 
-def test_a_thread_that_is_not_there_has_no_history_and_no_state(log: Log) -> None:
+def test_an_unknown_thread_has_no_history_and_no_state(log: Log) -> None:
     assert list(log.read("nobody")) == []
     assert log.head("nobody") == 0
     with pytest.raises(NotFound, match="nobody"):
@@ -51,7 +51,7 @@ def test_a_history_longer_than_a_chunk_is_read_whole(log: Log) -> None:
     assert [entry.position for entry in log.entries()] == list(range(1, 1204))
 
 
-def test_a_read_ends_where_the_thread_ended_when_it_began(log: Log) -> None:
+def test_a_read_ends_at_the_head_it_started_with(log: Log) -> None:
     log.append(numbered(2), 0)
     reading, entries = log.read("t1"), log.entries()
     assert next(entries).position == 1
@@ -62,7 +62,7 @@ def test_a_read_ends_where_the_thread_ended_when_it_began(log: Log) -> None:
     assert [entry.position for entry in entries] == [2]
 
 
-def test_entries_are_all_threads_in_the_order_of_appending(log: Log) -> None:
+def test_entries_are_all_changesets_in_the_order_of_appending(log: Log) -> None:
     for number, thread in enumerate(["t1", "t2", "t1"], 1):
         log.append(changeset(f"c{number}", thread), ANY)
 
@@ -98,7 +98,7 @@ def test_a_run_in_two_threads_is_read_and_listed_for_each(log: Log) -> None:
     assert log.verify() == []
 
 
-def test_a_state_is_given_at_every_version_the_thread_has(log: Log) -> None:
+def test_a_state_can_be_read_at_every_version(log: Log) -> None:
     log.append([setting("/n", n, id=f"c{n}") for n in range(3)], 0)
 
     assert [log.state("t1", at=version) for version in range(4)] == [{}, {"n": 0}, {"n": 1}, {"n": 2}]
@@ -163,7 +163,7 @@ def test_names_may_be_any_text(log: Log) -> None:
 # Following
 
 
-def test_a_follower_gets_what_is_there_and_what_is_appended(log: Log) -> None:
+def test_a_follower_gets_existing_and_future_changesets(log: Log) -> None:
     log.append(numbered(3), 0)
     following = log.follow(after=1)
 
@@ -172,7 +172,7 @@ def test_a_follower_gets_what_is_there_and_what_is_appended(log: Log) -> None:
     assert next(following).changeset.id == "c4"
 
 
-def test_a_follower_ends_when_nothing_comes(log: Log) -> None:
+def test_a_follower_ends_after_its_timeout(log: Log) -> None:
     log.append(numbered(3), 0)
 
     assert [entry.position for entry in log.follow(timeout=0.1)] == [1, 2, 3]
@@ -208,7 +208,7 @@ def test_a_follower_sees_what_another_process_appends(log: Log, path: Path) -> N
         assert [next(following).position for _ in range(3)] == [1, 2, 3]
 
 
-def test_changes_are_seen_once_each_whoever_has_made_them(log: Log, path: Path) -> None:
+def test_each_change_is_seen_once_whichever_process_made_it(log: Log, path: Path) -> None:
     with Log.open(path, readonly=True) as reader:
         changes = reader.changes(timeout=0.1)
         next(changes)
@@ -218,7 +218,7 @@ def test_changes_are_seen_once_each_whoever_has_made_them(log: Log, path: Path) 
         assert [None for _ in changes] == [None]
 
 
-def test_changes_end_when_there_was_none_for_long_enough(log: Log) -> None:
+def test_changes_end_after_their_timeout(log: Log) -> None:
     assert [None for _ in log.changes(timeout=0.1)] == [None]
     assert [None for _ in log.changes(timeout=float("nan"))] == [None]
 
@@ -246,9 +246,7 @@ def test_a_follower_ends_when_the_log_is_closed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"patches":[{"operations":[{"op":"remove"}]}]}'])
-def test_what_was_not_written_is_a_corrupt_log_and_no_fault_of_the_reader(
-    log: Log, path: Path, content: bytes
-) -> None:
+def test_reading_damaged_content_raises_corrupt_log(log: Log, path: Path, content: bytes) -> None:
     log.append([setting("/a", 1), changeset("c2")], 0)
     with tampering(path) as connection:
         connection.execute("update changeset set content = ? where version = 2", (content,))
@@ -292,7 +290,7 @@ def test_a_closed_log_refuses_and_says_what_to_do(path: Path) -> None:
 
 
 def test_a_log_may_be_closed_under_its_readers(path: Path) -> None:
-    """Closing a connection under a statement ends the process: reads are waited for."""
+    """Closing a connection under a statement crashes the process: close waits for reads."""
     for _ in range(20):
         log = Log.open(path)
         log.append([changeset(f"c{n}") for n in range(20)], ANY)
@@ -312,7 +310,7 @@ def test_a_log_may_be_closed_under_its_readers(path: Path) -> None:
                 assert isinstance(each.exception(), LogUnavailable)
 
 
-def test_a_log_opened_to_be_read_refuses_to_write(log: Log, path: Path) -> None:
+def test_a_log_opened_read_only_refuses_writes(log: Log, path: Path) -> None:
     log.append(numbered(2), 0)
     with Log.open(path, readonly=True) as reader:
         for write in (lambda: reader.append(changeset("c9"), 2), reader.rebuild):

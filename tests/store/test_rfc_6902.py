@@ -50,8 +50,8 @@ def test_the_cases_of_the_rfc_hold(document: Any, patch: list[Operation], expect
     assert same(outcome(document, patch), expected)
 
 
-def test_an_operation_has_one_op_because_a_key_given_twice_is_refused_when_read() -> None:
-    """A.13 of RFC 6902: two `op` members are an error, which only the parser can see"""
+def test_an_operation_with_two_ops_is_refused_by_the_parser() -> None:
+    """A.13 of RFC 6902: two `op` members are an error, which only the parser can see."""
     with pytest.raises(ContentError, match="twice"):
         parse('[{"op": "add", "path": "/b", "value": 1, "op": "remove"}]')
 

@@ -69,7 +69,7 @@ def expected(log: Log) -> tuple[str, bool, int] | None:
 
 
 @given(STEPS)
-def test_the_status_of_a_run_is_what_its_streams_say(steps: list[Step]) -> None:
+def test_the_status_of_a_run_follows_its_streams(steps: list[Step]) -> None:
     """run_status(run) == the fold of the run's thread and of its control stream, after every step"""
     with fresh_log() as log:
         for step in steps:
@@ -81,5 +81,5 @@ def test_the_status_of_a_run_is_what_its_streams_say(steps: list[Step]) -> None:
             assert [row.run_id for row in log.active_runs()] == ["r1"] * is_active
 
 
-def test_a_run_that_nobody_asked_for_has_no_status(log: Log) -> None:
+def test_an_unknown_run_has_no_status(log: Log) -> None:
     assert log.run_status("r1") is None

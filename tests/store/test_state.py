@@ -81,7 +81,7 @@ def test_a_state_is_the_fold_of_its_patches_with_snapshots_and_without(history: 
 
 @often
 @given(histories(longest=12), st.data())
-def test_a_history_may_be_folded_in_two_parts(history: list[Changeset], data: st.DataObject) -> None:
+def test_a_history_can_be_folded_in_two_parts(history: list[Changeset], data: st.DataObject) -> None:
     """fold(h) == fold(h[n:]) on the state at n: what makes a snapshot safe"""
     with fresh_log() as log:
         append_all(log, history)
@@ -109,8 +109,8 @@ def test_every_derived_table_equals_its_rebuild_after_every_append(history: list
 
 
 @given(histories(longest=12))
-def test_the_bounds_of_a_state_vouch_for_it(history: list[Changeset]) -> None:
-    """a state that its bounds allow has no more bytes, and is no deeper, than they say"""
+def test_the_bounds_of_a_state_hold(history: list[Changeset]) -> None:
+    """A state has no more bytes, and is no deeper, than its bounds say."""
     for items in by_thread(history).values():
         state = State()
         for item in items:
@@ -121,7 +121,7 @@ def test_the_bounds_of_a_state_vouch_for_it(history: list[Changeset]) -> None:
             assert state.depth >= depth(state.document)
 
 
-def test_a_long_history_is_folded_alike_with_snapshots_and_without(log: Log) -> None:
+def test_a_long_history_folds_alike_with_and_without_snapshots(log: Log) -> None:
     history = long_history(260)
     append_all(log, history)
     expected = fold(by_thread(history)["t1"])
@@ -162,7 +162,7 @@ def test_a_read_writes_nothing(log: Log, path: Path) -> None:
     assert dump(path) == before
 
 
-def test_a_message_whose_id_is_there_already_is_counted_once(log: Log, path: Path) -> None:
+def test_a_message_with_a_known_id_is_counted_once(log: Log, path: Path) -> None:
     first, again = (changeset(id, messages=(Message(id="m1", role="user"),)) for id in ("c1", "c2"))
 
     append_all(log, [first, again])
@@ -171,9 +171,7 @@ def test_a_message_whose_id_is_there_already_is_counted_once(log: Log, path: Pat
 
 
 @given(histories(), st.data())
-def test_a_rebuild_makes_the_derived_tables_as_they_were(
-    history: list[Changeset], data: st.DataObject
-) -> None:
+def test_a_rebuild_restores_the_derived_tables(history: list[Changeset], data: st.DataObject) -> None:
     """rebuild changes nothing, whatever was done to the derived tables before"""
     with fresh_log() as log:
         append_all(log, history)

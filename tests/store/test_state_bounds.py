@@ -27,7 +27,7 @@ def test_a_state_that_would_be_too_large_is_refused(
     assert log.append(setting("/8", "x" * 200, id="c9"), 9) == 10
 
 
-def test_a_state_may_be_rewritten_for_ever_within_its_bounds(
+def test_a_state_can_be_rewritten_forever_within_its_bounds(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("threadlog.store.state.MAX_BYTES", 1000)

@@ -32,7 +32,7 @@ def values(kind: str, old: Any) -> st.SearchStrategy[Any]:
 
 
 @given(histories(longest=12), histories(longest=4))
-def test_a_log_as_it_was_written_gives_no_finding(history: list[Changeset], more: list[Changeset]) -> None:
+def test_an_intact_log_gives_no_finding(history: list[Changeset], more: list[Changeset]) -> None:
     """verify(heads at any time before) == [] for every log that was only appended to"""
     with fresh_log() as log:
         heads = [log.heads()]
@@ -95,7 +95,7 @@ def places() -> st.SearchStrategy[Row]:
 
 @given(positions, st.deferred(places))
 def test_an_added_row_is_found_and_named(like: int, row: Row) -> None:
-    """a changeset row put in that no append wrote => a finding names its position"""
+    """a changeset row inserted that no append wrote => a finding names its position"""
 
     def add(connection: Connection) -> None:
         connection.execute(
@@ -161,13 +161,13 @@ def test_a_removed_thread_is_found_and_its_rows_named(thread: str) -> None:
 
 @given(st.integers(-1, 9), st.text(max_size=3))
 def test_an_added_thread_is_found_and_named(key: int, name: str) -> None:
-    """a thread row put in without a changeset => a finding names it"""
+    """a thread row inserted without a changeset => a finding names it"""
     findings = found(lambda connection: connection.execute("insert into thread values (?, ?)", (key, name)))
 
     assert name in [finding.thread for finding in findings]
 
 
-def test_all_that_was_changed_is_found_not_only_the_first() -> None:
+def test_every_change_is_found_not_only_the_first() -> None:
     def change(connection: Connection) -> None:
         connection.execute("update changeset set id = 'x' where position = 2")
         connection.execute("update changeset set content = x'7b7d' where position = 9")
@@ -190,7 +190,7 @@ def test_a_finding_says_what_is_wrong_and_where() -> None:
     ]
 
 
-def test_content_that_is_as_good_as_the_old_is_found_by_its_digest() -> None:
+def test_valid_replacement_content_is_found_by_its_digest() -> None:
     """a row whose content is another canonical changeset of the same id, thread and version"""
 
     def change(connection: Connection) -> None:
@@ -208,7 +208,7 @@ def test_content_that_is_as_good_as_the_old_is_found_by_its_digest() -> None:
 
 
 @given(st.integers(1, 13))
-def test_a_truncated_log_is_found_by_heads_that_were_kept(kept: int) -> None:
+def test_a_truncated_log_is_found_by_saved_heads(kept: int) -> None:
     """the last rows removed and everything made to fit => only the heads show it, and where the end was"""
     with copied() as path:
         with tampering(path) as connection:
@@ -224,7 +224,7 @@ def test_a_truncated_log_is_found_by_heads_that_were_kept(kept: int) -> None:
 
 
 @given(positions)
-def test_a_rewritten_history_is_found_by_heads_that_were_kept(position: int) -> None:
+def test_a_rewritten_history_is_found_by_saved_heads(position: int) -> None:
     """one content changed and everything made to fit => only the heads show it, and in which thread"""
     row = written().rows[position - 1]
     with copied() as path:
@@ -245,7 +245,7 @@ def test_a_rewritten_history_is_found_by_heads_that_were_kept(position: int) -> 
 @pytest.mark.parametrize("table", DERIVED_TABLES)
 @given(st.data())
 def test_a_changed_cell_of_a_derived_table_is_found(table: str, data: st.DataObject) -> None:
-    """a derived row with one column changed => a finding names the table and says how to mend it"""
+    """a derived row with one column changed => a finding names the table and the repair"""
 
     def change(connection: Connection) -> None:
         columns = connection.execute(f"select name, type, pk from pragma_table_info('{table}')").fetchall()
@@ -293,7 +293,7 @@ def test_an_added_row_of_a_derived_table_is_found(table: str) -> None:
 
 
 @pytest.mark.parametrize("table", DERIVED_TABLES)
-def test_what_is_wrong_with_a_derived_table_is_mended_by_a_rebuild(table: str) -> None:
+def test_a_rebuild_repairs_the_derived_tables(table: str) -> None:
     with copied() as path:
         with tampering(path) as connection:
             connection.execute(f"delete from {table}")

@@ -15,6 +15,8 @@ from support.command import PROGRAM, call, run
 from threadlog.store import Log
 from threadlog.tools.demo.expenses import read_csv
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 Killer = Callable[[int, signal.Signals], None]
 

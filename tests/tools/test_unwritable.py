@@ -87,6 +87,7 @@ def test_where_nothing_may_be_written_the_write_ahead_log_is_read_too(own: Path,
 
 
 @pytest.mark.parametrize("hidden", ["file", "folder"])
+@pytest.mark.long
 def test_what_may_not_be_read(db: Path, own: Path, public: Path, hidden: str) -> None:
     path = Path(shutil.copy(db, public))
     public.chmod(0o555)
@@ -119,6 +120,7 @@ def limited(size: int, *arguments: object) -> Called:
 
 
 @pytest.mark.parametrize("size", [0, 5_000, 60_000, 150_000])
+@pytest.mark.long
 def test_a_demo_on_a_full_disk(tmp_path: Path, size: int) -> None:
     assert_refused(limited(size, "demo", "--folder", tmp_path / "demo"), 4)
 

@@ -9,51 +9,49 @@ CONTROL = [
         "engine/commit/workspace.py",
         "control=None if taken == self._taken else taken,",
         "control=None,",
-        ["engine/control/test_steering.py::test_words_to_a_run_that_goes_on_are_seen_at_its_next_step_once"],
+        ["engine/control/test_steering.py::test_a_message_to_an_active_run_is_seen_once_at_its_next_step"],
     ),
     Mutant(
         "take in what was taken in before",
         "engine/control/inbox.py",
         "        entries = self._mailbox.commands(self._work.control_taken(), place)\n",
         "        entries = self._mailbox.commands(0, place)\n",
-        ["engine/control/test_steering.py::test_words_to_a_run_that_goes_on_are_seen_at_its_next_step_once"],
+        ["engine/control/test_steering.py::test_a_message_to_an_active_run_is_seen_once_at_its_next_step"],
     ),
     Mutant(
         "let a run end over an entry that it has not seen",
         "engine/commit/workspace.py",
         "self._condition().and_head(self.identity.stream, self.control_taken())",
         "self._condition()",
-        ["engine/control/test_steering.py::test_no_run_ends_over_words_that_come_while_its_end_is_made"],
+        ["engine/control/test_steering.py::test_no_run_finishes_over_an_unread_message"],
     ),
     Mutant(
         "apply a decision that was given before",
         "engine/control/decision.py",
         "if key not in self._given:",
         "if True:",
-        ["engine/control/test_decision.py::test_the_same_answer_again_changes_nothing"],
+        ["engine/control/test_decision.py::test_repeating_a_decision_is_a_no_op"],
     ),
     Mutant(
         "take another answer to what was answered",
         "engine/control/decision.py",
         "elif not _is_same(self._given[key], decision):",
         "elif False:",
-        ["engine/control/test_decision.py::test_another_answer_is_refused"],
+        ["engine/control/test_decision.py::test_a_contradicting_decision_is_refused"],
     ),
     Mutant(
         "decide for a foreign ticket",
         "engine/control/decision.py",
         "if decision.target not in known:",
         "if False:",
-        [
-            "engine/control/test_decision.py::test_a_decision_for_nothing_is_refused_and_nothing_of_the_batch_is_written"
-        ],
+        ["engine/control/test_decision.py::test_a_batch_with_an_unknown_target_is_refused_whole"],
     ),
     Mutant(
         "keep a late decision for the next call of the same id",
         "engine/control/inbox.py",
         "elif not self._is_answered(record.target):",
         "else:",
-        ["engine/control/test_decide_anywhere.py::test_an_answer_too_many_is_kept_for_no_later_call"],
+        ["engine/control/test_decide_anywhere.py::test_a_superfluous_decision_is_not_kept_for_a_later_call"],
     ),
     Mutant(
         "drop a decision that comes before its question",
@@ -67,14 +65,14 @@ CONTROL = [
         "engine/control/control_stream.py",
         "map(self._changeset, new), len(known),",
         'map(self._changeset, new), "any",',
-        ["engine/control/test_meanwhile.py::test_of_two_other_answers_the_later_one_is_refused"],
+        ["engine/control/test_meanwhile.py::test_the_second_of_two_contradicting_answers_is_refused"],
     ),
     Mutant(
         "say something to a run that is over",
         "engine/control/control_stream.py",
         "else Condition(open_run=self._run_id)",
         "else Condition()",
-        ["engine/control/test_steering.py::test_nothing_is_said_to_a_run_that_is_over_or_unknown"],
+        ["engine/control/test_steering.py::test_a_finished_or_unknown_run_accepts_no_message"],
     ),
     Mutant(
         "overlook what was decided while nobody was here",
@@ -82,7 +80,7 @@ CONTROL = [
         'if row.status == "waiting" and self._env.stream(row.run_id).read(after=row.control):',
         "if False:",
         [
-            "engine/control/test_decide_anywhere.py::test_a_decision_that_nobody_could_act_on_is_acted_on_by_the_next"
+            "engine/control/test_decide_anywhere.py::test_a_decision_made_while_no_process_runs_is_applied_later"
         ],
     ),
     # To stop a run stops all that it has started
@@ -166,7 +164,7 @@ CONTROL = [
         "engine/runs/resuming.py",
         "condition = launch.prelude.condition.and_head(identity.stream, mailbox.received)",
         "condition = launch.prelude.condition",
-        ["engine/control/test_meanwhile.py::test_a_place_is_not_taken_over_words_that_come"],
+        ["engine/control/test_meanwhile.py::test_superseding_does_not_close_a_run_over_unread_commands"],
     ),
     Mutant(
         "start a run of a known id once more",

@@ -138,14 +138,14 @@ CRASH = [
         "engine/runs/recovery.py",
         "Append.encoded([changeset], found.thread.version, condition)",
         'Append.of(changeset.changeset, "any", condition)',
-        ["engine/control/test_meanwhile.py::test_the_evidence_of_an_orphan_has_what_is_written"],
+        ["engine/control/test_meanwhile.py::test_the_evidence_of_an_orphan_includes_its_last_changeset"],
     ),
     Mutant(
         "end an orphan over what was wanted of it",
         "engine/runs/recovery.py",
         "                condition = Condition({identity.stream: mailbox.received})\n",
         "",
-        ["engine/control/test_meanwhile.py::test_an_orphan_does_not_end_over_words_that_come"],
+        ["engine/control/test_meanwhile.py::test_recovery_does_not_close_a_run_over_unread_commands"],
     ),
     Mutant(
         "let an orphan go on whose cancellation nobody has seen",
@@ -236,9 +236,7 @@ CRASH = [
         "engine/loop/tool_round.py",
         "        await self.work.durable()\n        self.channel",
         "        self.channel",
-        [
-            "engine/commit/test_durable_first.py::test_no_tool_starts_while_the_commit_of_the_one_before_is_under_way"
-        ],
+        ["engine/commit/test_durable_first.py::test_no_tool_starts_before_the_previous_result_is_durable"],
     ),
     Mutant(
         "start a tool for a run that somebody else has taken",
@@ -255,30 +253,28 @@ CRASH = [
         "engine/commit/publisher.py",
         "                    written = await item.result()\n",
         "                    written = Written(1, 1)\n",
-        ["engine/commit/test_durable_first.py::test_no_fact_is_told_while_its_commit_is_under_way"],
+        ["engine/commit/test_durable_first.py::test_no_durable_event_is_published_before_its_commit"],
     ),
     Mutant(
         "go on when a commit has failed",
         "engine/commit/publisher.py",
         "                    self.failure = err\n                    run.stop()\n",
         "                    self.failure = err\n",
-        ["engine/commit/test_run_conflict.py::test_a_run_that_has_lost_its_thread_waits_for_no_behavior"],
+        ["engine/commit/test_run_conflict.py::test_a_run_that_lost_its_thread_waits_for_no_behavior"],
     ),
     Mutant(
         "tell a listener the fact again that it has heard",
         "engine/events/broadcast.py",
         '            return known + 1, ""',
         '            return known, ""',
-        [
-            "engine/events/test_stream.py::test_every_listener_hears_every_fact_behind_its_cursor_once_and_in_order"
-        ],
+        ["engine/events/test_stream.py::test_every_subscriber_gets_each_durable_event_once_and_in_order"],
     ),
     Mutant(
         "leave the beginning of a run out for who comes later",
         "engine/events/streams.py",
         "Subscription(broadcast, after or broadcast.past.start, is_broken)",
         "Subscription(broadcast, after or Cursor.after(broadcast.past.start.position), is_broken)",
-        ["engine/events/test_subscribe.py::test_who_comes_back_gets_what_was_missed_from_any_place"],
+        ["engine/events/test_subscribe.py::test_a_returning_subscriber_continues_after_any_cursor"],
     ),
     Mutant(
         "write a changeset before the one that it follows is known to stand",
@@ -286,7 +282,7 @@ CRASH = [
         "self.version - len(before), condition, last)",
         "self.version - len(before), condition)",
         [
-            "engine/commit/test_run_conflict.py::test_a_run_stops_when_another_writer_appends_while_the_model_answers"
+            "engine/commit/test_run_conflict.py::test_a_run_stops_when_another_writer_appends_during_a_model_call"
         ],
     ),
     # An execution on the record
@@ -295,16 +291,14 @@ CRASH = [
         "engine/replay/recorded_effects.py",
         "asked = effects[self._recording.asked - 1]",
         "asked = effects[-self._recording.asked]",
-        [
-            "engine/replay/test_replay_run.py::test_two_questions_before_one_commit_are_answered_in_their_order"
-        ],
+        ["engine/replay/test_replay_run.py::test_two_effects_before_one_commit_are_served_in_order"],
     ),
     Mutant(
         "serve a call whatever was recorded next",
         "engine/replay/recorded_effects.py",
         "if ended == context.call_id:",
         "if ended:",
-        ["engine/replay/test_replay_run.py::test_calls_of_a_round_end_in_the_order_of_the_log"],
+        ["engine/replay/test_replay_run.py::test_the_calls_of_a_round_end_in_the_logged_order"],
     ),
     # Elsewhere
     Mutant(

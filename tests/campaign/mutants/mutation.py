@@ -34,7 +34,7 @@ ALL = (*STORE, *REDUCERS, *CRASH, *CONTROL)
 
 PYTEST = (
     *(sys.executable, "-m", "pytest", "-x", "-q", "--timeout", "60", "-p", "no:cacheprovider"),
-    *("--hypothesis-profile", "faults"),
+    *("--all", "--hypothesis-profile", "faults"),
 )
 PATIENCE = 300
 """Seconds for the tests of one fault; whoever needs more has not said that something is wrong."""

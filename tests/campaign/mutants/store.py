@@ -25,28 +25,28 @@ STORE = [
         "        known.head = heads[-1]\n        append.answer = Written(known.head.version, 1)\n"
         "        append.notify and append.notify()\n"
         "        return Written(known.head.version, self._position)",
-        ["store/test_appender.py::test_no_answer_comes_while_the_commit_is_under_way"],
+        ["store/test_appender.py::test_no_answer_comes_during_the_commit"],
     ),
     Mutant(
         "keep what is known of a transaction that was rolled back",
         "store/writer.py",
         "            self._connection.rollback()\n            self._threads.clear()",
         "            self._connection.rollback()",
-        ["store/test_appender.py::test_a_refused_append_does_not_hurt_those_it_waited_with"],
+        ["store/test_appender.py::test_a_refused_append_does_not_affect_its_batch"],
     ),
     Mutant(
         "leave a failed transaction open",
         "store/writer.py",
         "            self._connection.rollback()\n            self._threads.clear()",
         "            self._threads.clear()",
-        ["store/test_log.py::test_a_stale_writer_is_refused_and_learns_what_came_between"],
+        ["store/test_log.py::test_a_stale_writer_is_refused_and_gets_the_changesets_in_between"],
     ),
     Mutant(
         "begin a transaction without the lock",
         "store/database.py",
         '_insist(connection, "begin immediate"',
         '_insist(connection, "begin"',
-        ["store/test_processes.py::test_of_many_processes_no_append_is_lost_and_none_finds_the_log_locked"],
+        ["store/test_processes.py::test_no_append_of_many_processes_is_lost_or_finds_the_log_locked"],
     ),
     Mutant(
         "call an append lost whose commit has landed",
@@ -54,7 +54,7 @@ STORE = [
         "[self._found(append) or self._failure(err) for append in appends]",
         "[self._failure(err) for append in appends]",
         [
-            "engine/commit/test_commit_failure.py::test_an_append_that_has_landed_is_answered_so_whatever_the_commit_said"
+            "engine/commit/test_commit_failure.py::test_an_append_that_landed_is_answered_despite_a_commit_error"
         ],
     ),
     Mutant(
@@ -62,7 +62,7 @@ STORE = [
         "store/writer.py",
         "            return self._written(append) or self._write(append)\n",
         "            return self._write(append)\n",
-        ["store/test_log.py::test_the_same_append_again_changes_nothing_and_gives_its_version"],
+        ["store/test_log.py::test_repeating_an_append_is_a_no_op_that_returns_its_version"],
     ),
     Mutant(
         "take other content under a known id for the same append",
@@ -85,7 +85,7 @@ STORE = [
         "store/writer.py",
         "if append.expected != ANY:",
         "if False:",
-        ["store/test_log.py::test_a_stale_writer_is_refused_and_learns_what_came_between"],
+        ["store/test_log.py::test_a_stale_writer_is_refused_and_gets_the_changesets_in_between"],
     ),
     Mutant(
         "ignore the expected heads of other threads",
@@ -99,21 +99,21 @@ STORE = [
         "store/writer.py",
         "if append.condition.open_run:",
         "if False:",
-        ["store/test_control_stream.py::test_nothing_is_wanted_of_a_run_that_is_over"],
+        ["store/test_control_stream.py::test_a_finished_run_accepts_no_command"],
     ),
     Mutant(
         "append behind an append that was refused",
         "store/writer.py",
         "if append.after and isinstance(refusal := append.after.answer, Exception):",
         "if False:",
-        ["store/test_appender.py::test_what_is_behind_a_refused_append_is_refused_though_its_version_fits"],
+        ["store/test_appender.py::test_an_append_after_a_refused_one_is_refused"],
     ),
     Mutant(
         "trust what was known of the log's end after somebody else has appended",
         "store/writer.py",
         "            self._position, self._file_digest = file_tip(self._connection)\n",
         "            pass\n",
-        ["store/test_log.py::test_another_log_on_the_same_file_is_seen_at_once"],
+        ["store/test_log.py::test_appends_of_another_log_object_are_seen_at_once"],
     ),
     # Rows are never changed and never deleted
     Mutant(
@@ -150,7 +150,7 @@ STORE = [
         "store/codec.py",
         'sha256(previous + b"%d %d "',
         'sha256(b"%d %d "',
-        ["store/test_verify.py::test_a_rewritten_history_is_found_by_heads_that_were_kept"],
+        ["store/test_verify.py::test_a_rewritten_history_is_found_by_saved_heads"],
     ),
     Mutant(
         "skip the digest of the log before",
@@ -171,7 +171,7 @@ STORE = [
         "store/verify.py",
         "elif row.digest != codec.row_digest(",
         "elif False and row.digest != codec.row_digest(",
-        ["store/test_verify.py::test_content_that_is_as_good_as_the_old_is_found_by_its_digest"],
+        ["store/test_verify.py::test_valid_replacement_content_is_found_by_its_digest"],
     ),
     Mutant(
         "verify no digest of the log",
@@ -185,14 +185,14 @@ STORE = [
         "store/verify.py",
         "elif found[0] != head.digest:",
         "elif False:",
-        ["store/test_verify.py::test_a_rewritten_history_is_found_by_heads_that_were_kept"],
+        ["store/test_verify.py::test_a_rewritten_history_is_found_by_saved_heads"],
     ),
     Mutant(
         "overlook that the end of the log is gone",
         "store/verify.py",
         "    if known.position and not at_position:",
         "    if False:",
-        ["store/test_verify.py::test_a_truncated_log_is_found_by_heads_that_were_kept"],
+        ["store/test_verify.py::test_a_truncated_log_is_found_by_saved_heads"],
     ),
     Mutant(
         "overlook what was added to a derived table",
@@ -228,21 +228,21 @@ STORE = [
         "store/derived.py",
         "if changeset.control is not None:",
         "if False:",
-        ["store/test_control_stream.py::test_the_run_index_follows_what_a_run_has_taken_in"],
+        ["store/test_control_stream.py::test_the_run_index_follows_the_applied_commands"],
     ),
     Mutant(
         "list runs as queued that were cancelled",
         "store/derived.py",
         'elif entry.kind == "cancel":',
         "elif False:",
-        ["store/test_control_stream.py::test_the_queue_holds_who_came_and_neither_began_nor_was_cancelled"],
+        ["store/test_control_stream.py::test_the_queue_holds_runs_that_neither_started_nor_were_cancelled"],
     ),
     Mutant(
         "read the log from one position too early",
         "store/history.py",
         'where position > ? order by position"',
         'where position >= ? order by position"',
-        ["store/test_reading.py::test_entries_are_all_threads_in_the_order_of_appending"],
+        ["store/test_reading.py::test_entries_are_all_changesets_in_the_order_of_appending"],
     ),
     Mutant(
         "leave out a row between two chunks of a history",
@@ -256,7 +256,7 @@ STORE = [
         "store/document.py",
         'is_suspect = b"null" in encoded if record else orjson.loads(encoded) != value',
         "is_suspect = False",
-        ["store/test_document.py::test_what_would_not_come_back_is_refused_with_its_place"],
+        ["store/test_document.py::test_a_value_that_would_not_survive_is_refused_with_its_pointer"],
     ),
     # Patches
     Mutant(
@@ -285,7 +285,7 @@ STORE = [
         "store/patch.py",
         "self._owned.clear()",
         "pass",
-        ["store/test_patch.py::test_a_copy_and_its_source_go_separate_ways"],
+        ["store/test_patch.py::test_a_copy_and_its_source_are_independent"],
     ),
     Mutant(
         "change the document that a patch is applied to",

@@ -51,7 +51,17 @@ def run(seed: int, short: bool, folder: Path) -> Outcome:
 def suited(suite: str, seed: int) -> Outcome:
     """What a file of tests has done, and whether it failed."""
     tests = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", str(tests / suite)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--all",
+        "-s",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(tests / suite),
+    ]
     environment = {**os.environ, "THREADLOG_LONG": "1", "THREADLOG_SEED": str(seed)}
     begun = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tests
@@ -67,7 +77,7 @@ def suited(suite: str, seed: int) -> Outcome:
             outcome.counts[what.strip()] += int(number)
     outcome.cases = outcome.counts["kills"]
     if begun.returncode or not outcome.cases:
-        repeat = f"THREADLOG_LONG=1 THREADLOG_SEED={seed} pytest {suite}"
+        repeat = f"THREADLOG_LONG=1 THREADLOG_SEED={seed} pytest --all {suite}"
         outcome.findings.append(f"{repeat} has left with {begun.returncode}: {said[-3000:]}")
     return outcome
 

@@ -31,7 +31,7 @@ class Moved(SystemEffects):
         return super().now() + next(self._offsets)
 
 
-async def test_runs_are_listed_in_the_order_in_which_they_began(path: Path) -> None:
+async def test_runs_are_listed_in_the_order_in_which_they_started(path: Path) -> None:
     begun = []
     for offset in (24 * HOUR, 0, -24 * HOUR):
         async with Runtime.open(path, agents=[agent("done")], effects=Moved([offset])) as runtime:
@@ -41,7 +41,7 @@ async def test_runs_are_listed_in_the_order_in_which_they_began(path: Path) -> N
     assert [row.run_id for row in rows(path)] == begun
 
 
-async def test_the_queue_is_in_the_order_in_which_its_runs_came(path: Path) -> None:
+async def test_the_queue_keeps_the_order_of_arrival(path: Path) -> None:
     begun = []
     async with running(path, agent(), effects=Moved(BACK)) as runtime:
         for prompt in ("a", "b", "c"):
@@ -53,8 +53,8 @@ async def test_the_queue_is_in_the_order_in_which_its_runs_came(path: Path) -> N
 
 
 @pytest.mark.parametrize("offsets", [BACK, FORTH_AND_BACK], ids=["back", "forth and back"])
-async def test_a_run_neither_stops_early_nor_goes_on_for_ever(path: Path, offsets: list[int]) -> None:
-    """the times of an epoch are those that went by, whatever the clock is set to meanwhile"""
+async def test_timeouts_ignore_changes_of_the_wall_clock(path: Path, offsets: list[int]) -> None:
+    """An epoch measures elapsed time, whatever the clock is set to meanwhile."""
     planner = agent(*[ADD] * 3, "done", stop_when=[Timeout(3600)])
     async with running(path, planner, effects=Moved(offsets)) as runtime:
         result = await (await runtime.start("planner", "go", thread="t1")).result()
@@ -66,7 +66,7 @@ async def test_a_run_neither_stops_early_nor_goes_on_for_ever(path: Path, offset
     await assert_replays(path, planner)
 
 
-async def test_a_run_stops_when_its_time_is_over_though_the_clock_was_set_back(path: Path) -> None:
+async def test_a_run_times_out_even_if_the_clock_was_set_back(path: Path) -> None:
     planner, set_back_once = agent(*[ADD] * 9, stop_when=[Timeout(0.000001)]), [24 * HOUR, *[0] * 99]
     async with running(path, planner, effects=Moved(set_back_once)) as runtime:
         result = await (await runtime.start("planner", "go", thread="t1")).result()
@@ -74,7 +74,7 @@ async def test_a_run_stops_when_its_time_is_over_though_the_clock_was_set_back(p
     assert result.termination.code == "timeout_reached"
 
 
-async def test_a_run_is_recovered_by_a_process_whose_clock_is_behind(path: Path) -> None:
+async def test_a_process_with_a_slow_clock_can_recover_a_run(path: Path) -> None:
     crashed(path, "parallel", "add", "pay")
     async with Runtime.open(path, agents=[], effects=Moved([-24 * HOUR])) as runtime:
         result = await runtime.get_run("r1").result()

@@ -22,9 +22,9 @@ def fill(runtime: Runtime, pages: int) -> None:
     runtime.log.writable()._connection.execute(f"pragma max_page_count = {pages}").fetchone()
 
 
-async def test_a_run_whose_commit_fails_stops_and_its_thread_may_be_taken(path: Path) -> None:
-    """Nothing says in the log how it ended, for nothing could be written: it stays `running` there until
-    somebody takes its thread. What its tool has done is unknown to the log, and so to the model."""
+async def test_a_run_stops_when_its_commit_fails_and_frees_its_thread(path: Path) -> None:
+    """The log cannot say how the run ended, because nothing could be written: the run stays `running`
+    until another run takes its thread. The result of its tool is unknown to the log and to the model."""
     runtimes: list[Runtime] = []
     requests: list[ModelRequest] = []
 
@@ -57,8 +57,8 @@ async def test_a_run_whose_commit_fails_stops_and_its_thread_may_be_taken(path: 
     ]
 
 
-async def test_a_decided_run_goes_on_when_the_log_can_be_written_again(path: Path) -> None:
-    """What was decided is durable, and the end of the run may be awaited again."""
+async def test_a_decided_run_continues_once_the_log_is_writable(path: Path) -> None:
+    """The decision is durable, and the result can be awaited again."""
     planner = agent(ToolCall("erase", {}, "c1"), "done", tools=[erase])
     async with running(path, planner) as runtime:
         run = await runtime.start("planner", "go", thread="t1")
@@ -81,7 +81,7 @@ def misreported(commit: Callable[[], object]) -> None:
     raise sqlite3.OperationalError("disk I/O error")
 
 
-def test_an_append_that_has_landed_is_answered_so_whatever_the_commit_said(log: Log) -> None:
+def test_an_append_that_landed_is_answered_despite_a_commit_error(log: Log) -> None:
     writer = log.writable()
     writer._connection = Committing(writer._connection, misreported)
 
@@ -106,7 +106,7 @@ def failure(code: int) -> sqlite3.OperationalError:
     return err
 
 
-async def test_a_runtime_goes_on_when_its_log_can_be_read_again(path: Path) -> None:
+async def test_a_runtime_recovers_when_its_log_is_readable_again(path: Path) -> None:
     planner = agent(ToolCall("erase", {}, "c1"), "done", tools=[erase])
     async with running(path, planner) as runtime, Runtime.open(path, agents=[]) as other:
         run = await runtime.start("planner", "go", thread="t1")
@@ -121,5 +121,5 @@ async def test_a_runtime_goes_on_when_its_log_can_be_read_again(path: Path) -> N
         assert (await run.result()).output == "done"
 
 
-def test_a_reader_that_does_not_come_to_read_finds_no_damage(path: Path) -> None:
+def test_a_reader_that_cannot_read_reports_no_damage(path: Path) -> None:
     assert isinstance(translation(failure(sqlite3.SQLITE_PROTOCOL), path), LogUnavailable)

@@ -29,7 +29,7 @@ async def at_rest(reached: threading.Event) -> None:
     await anyio.wait_all_tasks_blocked()
 
 
-async def test_no_fact_is_told_while_its_commit_is_under_way(path: Path) -> None:
+async def test_no_durable_event_is_published_before_its_commit(path: Path) -> None:
     model, told = GatedModel(), list[type[Event]]()
 
     async def listen(run: Run) -> None:
@@ -49,7 +49,7 @@ async def test_no_fact_is_told_while_its_commit_is_under_way(path: Path) -> None
     assert told == [RunStarted, StepStarted, TextDelta, AssistantTurn, StepFinished, RunFinished]
 
 
-async def test_no_tool_starts_while_the_commit_of_the_one_before_is_under_way(path: Path) -> None:
+async def test_no_tool_starts_before_the_previous_result_is_durable(path: Path) -> None:
     called, go = list[str](), anyio.Event()
 
     async def first() -> None:

@@ -5,7 +5,7 @@ from uuid import RFC_4122, UUID
 from threadlog.engine import SystemEffects
 
 
-def test_ids_are_of_the_version_that_sorts_by_time() -> None:
+def test_ids_sort_by_time() -> None:
     """Source: RFC 9562: 48 bits of milliseconds since 1970, version 7, the rest random."""
     effects = SystemEffects()
     begun = effects.now() // 1000

@@ -34,8 +34,8 @@ async def repeated(path: Path) -> list[bytes]:
         return [encode(changeset) for changeset in runtime.log.read("t1")]
 
 
-def test_a_run_repeated_with_the_same_answers_of_the_world_has_the_same_bytes(tmp_path: Path) -> None:
-    """law 4: same effects in, same bytes out, under asyncio and trio alike"""
+def test_the_same_effects_give_the_same_bytes(tmp_path: Path) -> None:
+    """Law 4: same effects in, same bytes out, on asyncio and trio alike."""
     contents = [
         anyio.run(partial(repeated, tmp_path / f"{n}.db"), backend=backend)
         for n, backend in enumerate(["asyncio", "trio", "asyncio"])
@@ -53,8 +53,8 @@ def test_a_script_needs_no_event_loop(path: Path) -> None:
     assert_sound(path)
 
 
-def test_a_script_and_an_event_loop_make_the_same_run(tmp_path: Path) -> None:
-    """there is one way to run an agent, and a script only waits for it"""
+def test_run_sync_and_start_produce_the_same_run(tmp_path: Path) -> None:
+    """There is one way to run an agent; run_sync only waits for it."""
     contents = []
     for name in ("script", "loop"):
         path, turns = tmp_path / name, [Turn(text="hel", finish_reason="length"), "lo", ValueError("no")]
@@ -74,7 +74,7 @@ async def twice(path: Path, planner: Agent) -> list[RunResult]:
         return [await (await runtime.start("planner", "go", thread="t1")).result() for _ in range(2)]
 
 
-async def test_a_notebook_has_an_event_loop_that_is_left_alone(path: Path) -> None:
+async def test_run_sync_leaves_the_event_loop_of_a_notebook_alone(path: Path) -> None:
     with Runtime.open(path, agents=[agent("hello")], durability="normal") as runtime:
         assert runtime.run_sync("planner", "go").output == "hello"
 

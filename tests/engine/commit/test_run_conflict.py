@@ -56,9 +56,7 @@ async def fenced(path: Path, agent: Agent) -> list[Event]:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-async def test_a_run_stops_when_another_writer_appends_while_a_tool_is_called(
-    path: Path, number: int
-) -> None:
+async def test_a_run_stops_when_another_writer_appends_during_a_tool_call(path: Path, number: int) -> None:
     def book() -> str:
         return meddle(path, number)
 
@@ -69,11 +67,9 @@ async def test_a_run_stops_when_another_writer_appends_while_a_tool_is_called(
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-async def test_a_run_stops_when_another_writer_appends_while_the_model_answers(
-    path: Path, number: int
-) -> None:
-    """Its end is not appended either: the thread is somebody else's, and recovery says what became of it.
-    Whoever waits for the result is told of the conflict itself."""
+async def test_a_run_stops_when_another_writer_appends_during_a_model_call(path: Path, number: int) -> None:
+    """Its end is not appended either: another writer owns the thread, and recovery closes the run. The
+    caller of result() gets the conflict itself."""
     end = asking("run_end", Set("/a", 1))
 
     told = await fenced(path, Agent("planner", MeddlingModel(path, number), behaviors=[end]))
@@ -83,7 +79,7 @@ async def test_a_run_stops_when_another_writer_appends_while_the_model_answers(
 
 
 @pytest.mark.parametrize("number", [1, 2])
-async def test_no_tool_is_started_when_its_call_could_not_be_logged(path: Path, number: int) -> None:
+async def test_no_tool_starts_if_its_call_could_not_be_logged(path: Path, number: int) -> None:
     called: list[str] = []
 
     def book() -> None:
@@ -96,7 +92,7 @@ async def test_no_tool_is_started_when_its_call_could_not_be_logged(path: Path, 
 
 
 @pytest.mark.parametrize("number", [1, 2])
-async def test_a_run_starts_anew_when_another_writer_appends_as_it_begins(path: Path, number: int) -> None:
+async def test_a_start_is_retried_when_another_writer_appends_first(path: Path, number: int) -> None:
     def start(context: Context) -> None:
         if context.phase == "run_start":
             meddle(path, number)
@@ -107,7 +103,7 @@ async def test_a_run_starts_anew_when_another_writer_appends_as_it_begins(path: 
     assert reasons(path) == [*["edited"] * number, "run_started", "assistant_turn", "run_finished"]
 
 
-async def test_the_thread_may_be_run_again_after_a_conflict(path: Path) -> None:
+async def test_the_thread_can_be_used_again_after_a_conflict(path: Path) -> None:
     await fenced(path, Agent("planner", MeddlingModel(path, 1)))
 
     async with running(path, Agent("planner", ScriptedModel("hello"))) as runtime:
@@ -116,8 +112,8 @@ async def test_the_thread_may_be_run_again_after_a_conflict(path: Path) -> None:
     assert (result.output, result.version) == ("hello", 6)
 
 
-async def test_a_run_that_has_lost_its_thread_waits_for_no_behavior(path: Path) -> None:
-    """not even for one that a cancellation would wait for: there is nothing left to be told of"""
+async def test_a_run_that_lost_its_thread_waits_for_no_behavior(path: Path) -> None:
+    """Not even for one that a cancellation would wait for."""
 
     class Late(Asking):
         async def run_end(self, context: Context) -> None:

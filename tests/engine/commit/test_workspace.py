@@ -36,7 +36,7 @@ def fail_after(work: Workspace) -> None:
         raise KeyError
 
 
-async def test_what_was_attempted_and_failed_is_undone(work: Workspace, path: Path) -> None:
+async def test_a_failed_attempt_is_undone(work: Workspace, path: Path) -> None:
     work.act([Set("/a", 1)], source="test")
     work.say(message("m1"))
 
@@ -50,14 +50,14 @@ async def test_what_was_attempted_and_failed_is_undone(work: Workspace, path: Pa
     assert_sound(path)
 
 
-async def test_actions_are_done_all_or_none(work: Workspace) -> None:
+async def test_actions_apply_all_or_none(work: Workspace) -> None:
     with pytest.raises(ActionError):
         work.act([Set("/a", 1), Increment("/b")], source="test")
 
     assert work.state == {}
 
 
-async def test_what_cannot_be_kept_waits_until_it_is_discarded(work: Workspace, path: Path) -> None:
+async def test_content_that_cannot_be_stored_waits_until_it_is_discarded(work: Workspace, path: Path) -> None:
     await work.commit("edited").result()
     work.say(message("m1", "\ud800"))
     work.act([Set("/a", 1)], source="test")
@@ -72,7 +72,7 @@ async def test_what_cannot_be_kept_waits_until_it_is_discarded(work: Workspace, 
     assert [len(one.actions) for one in history(path)] == [0, 0]
 
 
-async def test_commits_are_written_in_the_order_they_were_queued(work: Workspace, path: Path) -> None:
+async def test_commits_are_written_in_order(work: Workspace, path: Path) -> None:
     work.act([Set("/n", 0)], source="test")
     pending = [work.commit("edited")]
     for _ in range(20):
@@ -84,13 +84,13 @@ async def test_commits_are_written_in_the_order_they_were_queued(work: Workspace
     assert_sound(path)
 
 
-async def test_ids_are_counted_for_each_start_of_a_run(work: Workspace) -> None:
+async def test_ids_count_up_within_an_epoch(work: Workspace) -> None:
     assert [work.new_id(), work.new_id()] == ["r1:1:1", "r1:1:2"]
 
 
 @given(st.data())
-def test_the_state_that_goes_with_a_changeset_is_the_fold_of_its_patches(data: st.DataObject) -> None:
-    """carried state == fold of the patches, within its bounds, so the writer need not fold again"""
+def test_the_carried_state_is_the_fold_of_the_patches(data: st.DataObject) -> None:
+    """Carried state == fold of the patches, within its bounds: the writer need not fold again."""
     journal = Collected()
     work = Workspace(journal, CountedEffects(), Reducers(REDUCERS), RunIdentity("r1", "t1", 1), Thread())
     document: Any = {}

@@ -25,8 +25,8 @@ async def asking_twice(runtime: Runtime, model: GatedModel) -> str:
     return run.run_id
 
 
-async def test_who_has_no_agent_decides_for_a_run_that_goes_on_elsewhere(path: Path) -> None:
-    """here by the call's ticket; who decided is in the log, and told to all who listen"""
+async def test_a_process_without_the_agent_can_decide(path: Path) -> None:
+    """By the call's ticket. The log and the events say who decided."""
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run_id = await waiting(runtime, model)
@@ -42,7 +42,7 @@ async def test_who_has_no_agent_decides_for_a_run_that_goes_on_elsewhere(path: P
     assert [(entry.kind, entry.by) for entry in entries(path, run_id)] == [("decide", "ann")]
 
 
-async def test_a_decision_that_nobody_could_act_on_is_acted_on_by_the_next(path: Path) -> None:
+async def test_a_decision_made_while_no_process_runs_is_applied_later(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)]) as (runtime,):
         run_id = await waiting(runtime, model)
@@ -57,7 +57,7 @@ async def test_a_decision_that_nobody_could_act_on_is_acted_on_by_the_next(path:
     assert statuses(path) == {"c1": "cancelled"}
 
 
-async def test_an_early_decision_is_kept_for_its_call_and_for_no_other(path: Path) -> None:
+async def test_an_early_decision_applies_to_its_call_only(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run = await runtime.start("planner", "go", thread="t1")
@@ -76,7 +76,7 @@ async def test_an_early_decision_is_kept_for_its_call_and_for_no_other(path: Pat
     assert unused == [{"target": "c9", "unused": True}]
 
 
-async def test_what_a_run_that_waits_does_not_ask_is_refused(path: Path) -> None:
+async def test_a_decision_that_a_waiting_run_does_not_ask_for_is_refused(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run_id = await waiting(runtime, model)
@@ -92,8 +92,8 @@ async def test_what_a_run_that_waits_does_not_ask_is_refused(path: Path) -> None
     assert entries(path, run_id) == []
 
 
-async def test_the_same_answer_counts_once_and_another_one_is_refused(path: Path) -> None:
-    """before its call asks, while it does, and when it was answered"""
+async def test_repeating_a_decision_is_a_no_op_and_contradicting_it_is_refused(path: Path) -> None:
+    """Before its call asks, while it asks, and after it was answered."""
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run = await runtime.start("planner", "go", thread="t1")
@@ -116,7 +116,7 @@ async def test_the_same_answer_counts_once_and_another_one_is_refused(path: Path
     assert [entry.by for entry in entries(path, run.run_id)] == ["ann"]
 
 
-async def test_of_two_that_answer_otherwise_at_the_same_moment_one_is_told_so(path: Path) -> None:
+async def test_one_of_two_simultaneous_contradicting_decisions_is_refused(path: Path) -> None:
     model = GatedModel()
     told: list[str | None] = []
 
@@ -143,8 +143,8 @@ async def test_of_two_that_answer_otherwise_at_the_same_moment_one_is_told_so(pa
     assert [entry.by for entry in entries(path, run_id)] == [decided]
 
 
-async def test_a_batch_is_one_append(path: Path) -> None:
-    """No changeset of the log comes between its decisions, and a run takes them in together."""
+async def test_a_batch_of_decisions_is_one_append(path: Path) -> None:
+    """No changeset comes between its decisions, and the run applies them together."""
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run_id = await asking_twice(runtime, model)
@@ -164,8 +164,8 @@ async def test_a_batch_is_one_append(path: Path) -> None:
     assert statuses(path) == {"c1": "succeeded", "c2": "cancelled"}
 
 
-async def test_a_decision_does_not_reach_a_later_call_of_the_same_id(path: Path) -> None:
-    """Providers use ids again: the second question has a ticket of its own."""
+async def test_a_decision_does_not_apply_to_a_later_call_with_the_same_id(path: Path) -> None:
+    """Providers reuse ids: the second question has a ticket of its own."""
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run_id = await waiting(runtime, model)
@@ -183,7 +183,7 @@ async def test_a_decision_does_not_reach_a_later_call_of_the_same_id(path: Path)
     assert statuses(path) == {"c1": "cancelled", "c3": "succeeded"}
 
 
-async def test_an_answer_too_many_is_kept_for_no_later_call(path: Path) -> None:
+async def test_a_superfluous_decision_is_not_kept_for_a_later_call(path: Path) -> None:
     model, again = GatedModel(), {"target": "c1", "approved": True}
     async with opened(path, [planner(model)]) as (runtime,):
         run_id = await waiting(runtime, model)

@@ -14,9 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("decisions", [[APPROVE, Decision.approve("c9")], [Decision.approve("")]])
-async def test_a_decision_for_nothing_is_refused_and_nothing_of_the_batch_is_written(
-    path: Path, decisions: list[Decision]
-) -> None:
+async def test_a_batch_with_an_unknown_target_is_refused_whole(path: Path, decisions: list[Decision]) -> None:
     first = await run(path, eraser(ERASE))
 
     async with running(path, eraser()) as runtime:
@@ -26,7 +24,7 @@ async def test_a_decision_for_nothing_is_refused_and_nothing_of_the_batch_is_wri
     assert reasons(path)[-1] == "run_suspended"
 
 
-async def test_a_decision_that_cannot_be_kept_is_refused(path: Path) -> None:
+async def test_a_decision_that_cannot_be_stored_is_refused(path: Path) -> None:
     first = await run(path, eraser(ERASE))
 
     async with running(path, eraser()) as runtime:
@@ -50,9 +48,9 @@ WRONG: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("given", WRONG, ids=repr)
-async def test_a_decision_is_yes_or_no_and_nothing_is_guessed_at(path: Path, given: dict[str, Any]) -> None:
-    """What comes from a form or a chat is made a yes or a no by whoever knows the form. Other systems read
-    texts and objects for the words of a refusal, and take everything else for consent: "no, thanks"."""
+async def test_a_decision_is_true_or_false_and_never_guessed(path: Path, given: dict[str, Any]) -> None:
+    """Turning the text of a form or a chat into a yes or no is up to the caller. Guessing from words
+    takes "no, thanks" for consent."""
     decision = Decision("c1", **given)
     first = await run(path, eraser(ERASE))
     async with running(path, eraser()) as runtime:
@@ -72,7 +70,7 @@ async def test_an_unknown_run_is_refused(path: Path) -> None:
                 await ask
 
 
-async def test_the_same_answer_again_changes_nothing(path: Path) -> None:
+async def test_repeating_a_decision_is_a_no_op(path: Path) -> None:
     first = await run(path, eraser(ERASE, "gone"))
 
     async with running(path, eraser("gone")) as runtime:
@@ -88,7 +86,7 @@ async def test_the_same_answer_again_changes_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [DENY, Decision.approve("c1", 5)])
-async def test_another_answer_is_refused(path: Path, other: Decision) -> None:
+async def test_a_contradicting_decision_is_refused(path: Path, other: Decision) -> None:
     first = await run(path, eraser(ERASE, "gone"))
 
     async with running(path, eraser("gone")) as runtime:
@@ -111,7 +109,7 @@ async def test_a_batch_that_contradicts_itself_is_refused(path: Path) -> None:
     assert reasons(path)[-1] == "run_suspended"
 
 
-async def test_a_decision_counts_once_while_others_are_awaited(path: Path) -> None:
+async def test_a_decision_counts_once_while_others_are_pending(path: Path) -> None:
     two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
     planner = eraser(two, tool_execution="parallel_batch_approval")
     first = await run(path, planner)
@@ -127,7 +125,7 @@ async def test_a_decision_counts_once_while_others_are_awaited(path: Path) -> No
     assert statuses(path) == {"c1": "resuming", "c2": "suspended"}
 
 
-async def test_a_run_that_is_over_takes_no_decision(path: Path) -> None:
+async def test_a_finished_run_accepts_no_decision(path: Path) -> None:
     first = await run(path, eraser("hello"))
 
     async with running(path, eraser()) as runtime:
@@ -135,8 +133,8 @@ async def test_a_run_that_is_over_takes_no_decision(path: Path) -> None:
             await runtime.decide(first.run_id, [APPROVE])
 
 
-async def test_an_answer_to_one_question_is_none_to_the_next(path: Path) -> None:
-    """the same call asks again: what was said before does not count for it"""
+async def test_a_decision_does_not_answer_the_next_question_of_the_same_call(path: Path) -> None:
+    """The same call asks again: the earlier decision does not count."""
 
     @tool
     def never() -> None: ...

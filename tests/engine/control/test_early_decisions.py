@@ -39,7 +39,7 @@ async def going(path: Path, *turns: Any, **fields: Any) -> AsyncIterator[tuple[R
 WAIT = ToolCall("wait", id="w")
 
 
-async def test_a_decision_that_is_none_does_not_reach_a_run_that_goes_on(path: Path) -> None:
+async def test_an_invalid_decision_does_not_reach_an_active_run(path: Path) -> None:
     async with going(path, [ERASE, WAIT], "end") as (runtime, started, gone_on):
         with pytest.raises(ContentError, match="cannot be kept"):
             await runtime.decide(started.run_id, [Decision("c1", "no")])  # type: ignore[arg-type]
@@ -47,9 +47,9 @@ async def test_a_decision_that_is_none_does_not_reach_a_run_that_goes_on(path: P
         assert (await started.result()).status == "waiting"
 
 
-async def test_a_call_is_decided_while_the_model_answers(path: Path) -> None:
-    """It goes on when the turn is in the log. Other systems let it go on beside the model, and its result is
-    then in the conversation before the turn that was asked without it."""
+async def test_a_call_can_be_decided_while_the_model_answers(path: Path) -> None:
+    """The call runs once the turn is in the log, so that its result never precedes the turn that asked
+    for it."""
     answering, gone_on = anyio.Event(), anyio.Event()
 
     class Slow(ScriptedModel):
@@ -74,7 +74,7 @@ async def test_a_call_is_decided_while_the_model_answers(path: Path) -> None:
     await assert_replays(path, planner)
 
 
-async def test_a_call_is_decided_while_its_run_goes_on(path: Path) -> None:
+async def test_a_call_can_be_decided_while_its_run_is_active(path: Path) -> None:
     async with going(path, [ERASE, WAIT], "gone") as (runtime, started, gone_on):
         assert await runtime.decide(started.run_id, [APPROVE]) is started
         gone_on.set()
@@ -84,7 +84,7 @@ async def test_a_call_is_decided_while_its_run_goes_on(path: Path) -> None:
 
 
 async def test_an_early_decision_is_kept_until_its_call_asks(path: Path) -> None:
-    """in the log, in one place, by an action: there is no other queue that could be stale"""
+    """In the log, as an action: no second queue can be stale."""
     async with going(path, WAIT, ADD, ERASE, "gone") as (runtime, started, gone_on):
         await runtime.decide(started.run_id, [APPROVE])
         gone_on.set()
@@ -95,7 +95,7 @@ async def test_an_early_decision_is_kept_until_its_call_asks(path: Path) -> None
     assert [action.payload["unused"] for action in actions(path, "RemoveDecision")] == [False]
 
 
-async def test_an_early_decision_may_be_given_twice_and_not_be_taken_back(path: Path) -> None:
+async def test_an_early_decision_can_be_repeated_but_not_reversed(path: Path) -> None:
     async with going(path, WAIT, ADD, ERASE, "gone") as (runtime, started, gone_on):
         await runtime.decide(started.run_id, [APPROVE])
         await runtime.decide(started.run_id, [APPROVE])
@@ -107,7 +107,7 @@ async def test_an_early_decision_may_be_given_twice_and_not_be_taken_back(path: 
     assert len(actions(path, "KeepDecision")) == 1
 
 
-async def test_a_decision_that_was_of_no_use_is_recorded_as_unused(path: Path) -> None:
+async def test_an_unused_decision_is_recorded_as_unused(path: Path) -> None:
     async with going(path, WAIT, "end") as (runtime, started, gone_on):
         await runtime.decide(started.run_id, [Decision.approve("c9")])
         gone_on.set()
@@ -118,7 +118,7 @@ async def test_a_decision_that_was_of_no_use_is_recorded_as_unused(path: Path) -
     assert kept_decisions(document) == []
 
 
-async def test_a_decision_that_a_cancelled_run_never_saw_is_recorded_as_unused(path: Path) -> None:
+async def test_a_decision_that_a_cancelled_run_never_read_is_recorded_as_unused(path: Path) -> None:
     async with going(path, WAIT) as (runtime, started, _):
         await runtime.decide(started.run_id, [Decision.approve("c9")])
         await runtime.cancel(started.run_id)
@@ -127,7 +127,7 @@ async def test_a_decision_that_a_cancelled_run_never_saw_is_recorded_as_unused(p
     assert [action.payload["unused"] for action in actions(path, "RemoveDecision")] == [True]
 
 
-async def test_an_early_decision_outlives_a_run_that_waits(path: Path) -> None:
+async def test_an_early_decision_survives_a_wait(path: Path) -> None:
     other = ERASE.model_copy(update={"id": "c2"})
     async with going(path, WAIT, other, ERASE, "gone") as (runtime, started, gone_on):
         await runtime.decide(started.run_id, [APPROVE])
@@ -140,8 +140,8 @@ async def test_an_early_decision_outlives_a_run_that_waits(path: Path) -> None:
     assert (result.output, told(path)) == ("gone", ["waited", "erased", "erased"])
 
 
-async def test_a_decision_that_comes_when_a_run_is_about_to_wait_is_not_lost(path: Path) -> None:
-    """a run begins to wait over no decision that it has not seen: it goes on"""
+async def test_a_decision_that_arrives_as_a_run_suspends_is_not_lost(path: Path) -> None:
+    """A run does not suspend with unread decisions: it continues."""
     deciding: list[Run | None] = []
     at_the_end, decided = anyio.Event(), anyio.Event()
 

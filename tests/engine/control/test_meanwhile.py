@@ -35,7 +35,7 @@ def effects() -> Meanwhile:
     return Meanwhile()
 
 
-async def test_an_orphan_does_not_end_over_words_that_come(path: Path, effects: Meanwhile) -> None:
+async def test_recovery_does_not_close_a_run_over_unread_commands(path: Path, effects: Meanwhile) -> None:
     crashed(path, "parallel", "pay")
     effects.happens = [lambda: appended(path, wanted("r1", kind="steer", content="Be brief"))]
     async with Runtime.open(path, agents=[], effects=effects) as runtime:
@@ -44,7 +44,7 @@ async def test_an_orphan_does_not_end_over_words_that_come(path: Path, effects: 
         assert runtime.messages("t1")[-1].content == "Be brief"
 
 
-async def test_the_evidence_of_an_orphan_has_what_is_written(path: Path, effects: Meanwhile) -> None:
+async def test_the_evidence_of_an_orphan_includes_its_last_changeset(path: Path, effects: Meanwhile) -> None:
     crashed(path, "parallel", "pay")
     effects.happens = [lambda: appended(path, changeset())]
     async with Runtime.open(path, agents=[], effects=effects):
@@ -55,7 +55,7 @@ async def test_the_evidence_of_an_orphan_has_what_is_written(path: Path, effects
     assert (end.orphan.version, end.version) == (3, 4)
 
 
-async def test_of_two_other_answers_the_later_one_is_refused(path: Path, effects: Meanwhile) -> None:
+async def test_the_second_of_two_contradicting_answers_is_refused(path: Path, effects: Meanwhile) -> None:
     model, denied = GatedModel(), {"target": "c1", "approved": False}
     async with opened(path, [planner(model)], effects=effects) as (runtime,):
         run_id = await waiting(runtime, model)
@@ -68,7 +68,7 @@ async def test_of_two_other_answers_the_later_one_is_refused(path: Path, effects
     assert [entry.id for entry in entries(path, run_id)] == ["e1"]
 
 
-async def test_a_place_is_not_taken_over_words_that_come(path: Path, effects: Meanwhile) -> None:
+async def test_superseding_does_not_close_a_run_over_unread_commands(path: Path, effects: Meanwhile) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)], effects=effects) as (runtime,):
         run_id = await waiting(runtime, model)

@@ -16,7 +16,7 @@ from threadlog.store.changeset import Termination
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_mixed_round_goes_on_and_the_run_waits_at_its_end(path: Path) -> None:
+async def test_a_partly_decided_round_runs_and_the_run_waits_at_its_end(path: Path) -> None:
     requests: list[ModelRequest] = []
     planner = eraser([ERASE, ADD], hearing(requests, "waiting for you"), hearing(requests, "all done"))
 
@@ -33,7 +33,7 @@ async def test_a_mixed_round_goes_on_and_the_run_waits_at_its_end(path: Path) ->
     assert result.output == "all done"
 
 
-async def test_of_two_that_wait_the_decided_one_goes_on_and_the_model_is_told_of_both(path: Path) -> None:
+async def test_the_decided_one_of_two_waiting_calls_runs_and_the_model_sees_both(path: Path) -> None:
     two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
     requests: list[ModelRequest] = []
     planner = eraser(two, hearing(requests, "one is gone"))
@@ -49,7 +49,7 @@ async def test_of_two_that_wait_the_decided_one_goes_on_and_the_model_is_told_of
     await assert_replays(path, planner)
 
 
-async def test_decided_calls_go_on_in_the_order_of_their_ids(path: Path) -> None:
+async def test_decided_calls_run_in_call_order(path: Path) -> None:
     planner = eraser([ToolCall("erase", id=id) for id in ("c3", "c1", "c2")], "done")
     first = await run(path, planner)
 
@@ -66,7 +66,7 @@ async def test_decided_calls_go_on_in_the_order_of_their_ids(path: Path) -> None
     await assert_replays(path, planner)
 
 
-async def test_a_run_resumed_without_a_decision_waits_on(path: Path) -> None:
+async def test_a_run_resumed_without_a_decision_keeps_waiting(path: Path) -> None:
     requests: list[ModelRequest] = []
     planner = eraser([ERASE, ADD], "waiting", hearing(requests, "never"))
     first = await run(path, planner)
@@ -78,7 +78,7 @@ async def test_a_run_resumed_without_a_decision_waits_on(path: Path) -> None:
 
 
 @pytest.mark.parametrize("phase", ["before_inference", "after_inference"])
-async def test_a_run_that_would_be_ended_by_a_behavior_waits_instead(path: Path, phase: str) -> None:
+async def test_a_run_that_a_behavior_would_end_waits_instead(path: Path, phase: str) -> None:
     def end(context: Context) -> PhaseActions:
         return Terminate() if context.phase == phase and context.step == 1 else None
 
@@ -87,7 +87,7 @@ async def test_a_run_that_would_be_ended_by_a_behavior_waits_instead(path: Path,
     assert result.status == "waiting"
 
 
-async def test_a_run_that_would_be_stopped_waits_instead_and_is_stopped_later(path: Path) -> None:
+async def test_a_run_that_a_policy_would_stop_waits_and_is_stopped_later(path: Path) -> None:
     planner = eraser([ERASE, ADD], ADD, max_rounds=1)
 
     result = await decided(path, planner, Decision.approve("c1"))
@@ -95,7 +95,7 @@ async def test_a_run_that_would_be_stopped_waits_instead_and_is_stopped_later(pa
     assert result.termination == Termination(type="stopped", code="max_rounds_reached")
 
 
-async def test_batch_approval_waits_until_all_are_decided(path: Path) -> None:
+async def test_batch_approval_waits_for_all_decisions(path: Path) -> None:
     two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
     planner = eraser(two, "gone", tool_execution="parallel_batch_approval")
     first = await run(path, planner)
@@ -111,7 +111,7 @@ async def test_batch_approval_waits_until_all_are_decided(path: Path) -> None:
     assert (result.output, statuses(path)) == ("gone", {"c1": "cancelled", "c2": "succeeded"})
 
 
-async def test_a_call_that_is_decided_and_waits_for_others_is_not_told_as_interrupted(path: Path) -> None:
+async def test_a_decided_call_of_a_waiting_batch_is_not_shown_as_interrupted(path: Path) -> None:
     two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
     requests: list[ModelRequest] = []
 
@@ -140,7 +140,7 @@ async def test_a_call_that_is_decided_and_waits_for_others_is_not_told_as_interr
 
 
 @pytest.mark.parametrize("execution", ["parallel", "sequential"])
-async def test_without_batches_a_decided_call_goes_on_at_once(path: Path, execution: str) -> None:
+async def test_without_batch_approval_a_decided_call_runs_at_once(path: Path, execution: str) -> None:
     planner = eraser([ERASE, ADD], ERASE.model_copy(update={"id": "c3"}), "end", tool_execution=execution)
 
     await decided(path, planner, Decision.approve("c1"))

@@ -228,7 +228,7 @@ def assert_told(path: Path, heard: Heard) -> None:
 
 
 @pytest.mark.timeout(1800)
-def test_nothing_that_is_wanted_of_runs_is_lost_or_done_twice_however_often_their_process_is_killed(
+def test_no_command_is_lost_or_applied_twice_however_often_the_process_is_killed(
     path: Path,
 ) -> None:
     seed = int(os.environ.get("THREADLOG_SEED", random.randrange(2**32)))

@@ -13,10 +13,10 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("id", [None, "prompt", "1:2"])
-async def test_what_is_said_to_a_run_that_waits_is_in_its_conversation_and_told(
+async def test_a_message_to_a_waiting_run_enters_its_conversation_and_events(
     path: Path, id: str | None
 ) -> None:
-    """whatever its id: those of the run's own messages are not taken for it"""
+    """Whatever its id: ids of the run's own messages do not collide with it."""
     planner = Agent("planner", ScriptedModel(ToolCall("erase", {}, "c1"), "I listen"), tools=[erase])
     async with running(path, planner) as runtime:
         run = await runtime.start("planner", "go", thread="t1")

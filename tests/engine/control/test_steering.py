@@ -20,7 +20,7 @@ def heard(request: ModelRequest) -> int:
     return said(request).count(BRIEF)
 
 
-async def test_words_to_a_run_that_goes_on_are_seen_at_its_next_step_once(path: Path) -> None:
+async def test_a_message_to_an_active_run_is_seen_once_at_its_next_step(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
@@ -40,7 +40,7 @@ async def test_words_to_a_run_that_goes_on_are_seen_at_its_next_step_once(path: 
     assert [(entry.kind, entry.by) for entry in entries(path, run.run_id)] == [("steer", "ann")]
 
 
-async def test_words_to_a_run_that_is_about_to_end_give_it_one_more_step(path: Path) -> None:
+async def test_a_message_to_a_run_about_to_finish_gives_it_another_step(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
@@ -55,8 +55,8 @@ async def test_words_to_a_run_that_is_about_to_end_give_it_one_more_step(path: P
     assert (result.output, len(changesets(path, run.run_id))) == ("short", 5)
 
 
-async def test_no_run_ends_over_words_that_come_while_its_end_is_made(path: Path) -> None:
-    """The end names the head of the control stream; a behavior is told of an end that does not stand, too."""
+async def test_no_run_finishes_over_an_unread_message(path: Path) -> None:
+    """The end requires the head of the control stream. Behaviors also see ends that are withdrawn."""
     model, ends = GatedModel(), anyio.Event()
 
     class Speaking(Asking):
@@ -77,7 +77,7 @@ async def test_no_run_ends_over_words_that_come_while_its_end_is_made(path: Path
     assert result.output == "short"
 
 
-async def test_a_run_that_waits_goes_on_with_what_it_is_told(path: Path) -> None:
+async def test_a_message_resumes_a_waiting_run(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run_id = await waiting(runtime, model)
@@ -94,7 +94,7 @@ async def test_a_run_that_waits_goes_on_with_what_it_is_told(path: Path) -> None
     assert (result.status, result.termination.type) == ("waiting", "suspended")
 
 
-async def test_a_queued_run_begins_with_what_it_is_told(path: Path) -> None:
+async def test_a_queued_run_starts_with_the_messages_sent_to_it(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         first = await runtime.start("planner", "go", thread="t1")
@@ -109,7 +109,7 @@ async def test_a_queued_run_begins_with_what_it_is_told(path: Path) -> None:
     assert said(asked.request)[-2:] == [("user", "go on"), BRIEF]
 
 
-async def test_nothing_is_said_to_a_run_that_is_over_or_unknown(path: Path) -> None:
+async def test_a_finished_or_unknown_run_accepts_no_message(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run = await runtime.start("planner", "go", thread="t1")
@@ -124,7 +124,7 @@ async def test_nothing_is_said_to_a_run_that_is_over_or_unknown(path: Path) -> N
     assert entries(path, run.run_id) == []
 
 
-async def test_nothing_is_said_to_a_queued_run_that_was_cancelled(path: Path) -> None:
+async def test_a_cancelled_queued_run_accepts_no_message(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)]) as (runtime,):
         await runtime.start("planner", "go", thread="t1")
@@ -137,7 +137,7 @@ async def test_nothing_is_said_to_a_queued_run_that_was_cancelled(path: Path) ->
     assert [entry.kind for entry in entries(path, queued.run_id)] == ["start", "cancel"]
 
 
-async def test_the_same_words_with_the_same_id_count_once(path: Path) -> None:
+async def test_a_message_sent_twice_with_one_id_counts_once(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         run = await runtime.start("planner", "go", thread="t1")
@@ -156,7 +156,7 @@ async def test_the_same_words_with_the_same_id_count_once(path: Path) -> None:
     assert [entry.id for entry in entries(path, run.run_id)] == ["s1"]
 
 
-async def test_a_run_can_be_cancelled_whatever_ids_its_entries_have(path: Path) -> None:
+async def test_a_run_can_be_cancelled_whatever_the_ids_of_its_commands(path: Path) -> None:
     model = GatedModel()
     async with opened(path, [planner(model)]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
@@ -170,8 +170,8 @@ async def test_a_run_can_be_cancelled_whatever_ids_its_entries_have(path: Path) 
 
 
 @pytest.mark.parametrize("id", ["prompt", "1:1", "1:2", "1:3", "1:4"])
-async def test_words_are_heard_whatever_their_id(path: Path, id: str) -> None:
-    """An id that another message of the run has, or will have, hides neither."""
+async def test_a_message_is_delivered_whatever_its_id(path: Path, id: str) -> None:
+    """The id of another message of the run hides neither."""
     model = GatedModel()
     async with opened(path, [planner(model)]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")

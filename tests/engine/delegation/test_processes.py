@@ -25,6 +25,8 @@ from threadlog.reducers.remote import remote_task
 from threadlog.store import Log
 from threadlog.store.listing import RunRow
 
+pytestmark = pytest.mark.long
+
 LONG = bool(os.environ.get("THREADLOG_LONG"))
 KILLS = 120 if LONG else 4
 AT_ONCE = 2

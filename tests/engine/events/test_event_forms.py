@@ -51,7 +51,7 @@ async def heard(path: Path, agent: Agent, **start: Any) -> tuple[list[Event], An
         return [event async for event in run], runtime.state("t1")
 
 
-async def test_the_operations_of_state_events_make_the_state_of_the_user(path: Path) -> None:
+async def test_state_events_reproduce_the_users_state(path: Path) -> None:
     calls = [[ToolCall("count", {"by": 1}), ToolCall("count", {"by": 2})], ToolCall("count", {"by": 4})]
 
     events, state = await heard(path, counter(*calls, "done"), state={"first": 1, "total": 10})
@@ -65,7 +65,7 @@ async def test_the_operations_of_state_events_make_the_state_of_the_user(path: P
     assert {event.source for event in events if isinstance(event, StateChanged)} >= {"tool:count"}
 
 
-async def test_a_step_is_finished_when_the_last_of_its_calls_is(path: Path) -> None:
+async def test_a_step_finishes_with_its_last_tool_call(path: Path) -> None:
     calls = [ToolCall("count", {"by": 1}), ToolCall("missing", {})]
 
     events, _ = await heard(path, counter(calls, "done"), state={"first": 1})
@@ -122,7 +122,7 @@ async def test_every_event_has_a_json_form_with_its_type_and_cursor(path: Path) 
 
 
 @pytest.mark.parametrize("text", ["", "1", "1.2.3", "a.b", "1.-1", "²." + "1", "1" * 40 + ".0"])
-def test_what_is_no_cursor_is_refused(text: str) -> None:
+def test_malformed_cursors_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"cursor|unpack|expected"):
         Cursor.parse(text)
 
@@ -133,7 +133,7 @@ async def test_an_unknown_run_has_no_events(path: Path) -> None:
             list(run_events(runtime.log, "r1"))
 
 
-def test_every_event_is_exported_and_typed_for_once() -> None:
+def test_every_event_is_exported_under_a_type_of_its_own() -> None:
     kinds = get_args(Event)
     assert set(get_args(DurableEvent)) <= set(kinds)
     assert len({kind.type for kind in kinds}) == len(kinds)

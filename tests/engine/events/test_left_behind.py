@@ -30,10 +30,10 @@ class Slow(GatedModel):
                 await self.let.wait()
 
 
-async def test_listeners_hear_of_an_end_that_was_written_elsewhere_before_the_run_was_cut_off_here(
+async def test_subscribers_see_an_end_written_by_another_process_before_the_local_failure(
     path: Path,
 ) -> None:
-    """and after which nothing is committed"""
+    """Nothing is committed after it."""
     slow, asking = Slow(), GatedModel()
     async with opened(path, [planner(slow)], [planner(asking)]) as (runtime, other):
         run = await runtime.start("planner", "go", thread="t1")

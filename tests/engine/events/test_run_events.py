@@ -73,9 +73,8 @@ async def test_the_events_of_a_run_in_order(path: Path) -> None:
     ]
 
 
-async def test_the_events_say_what_the_log_says(path: Path) -> None:
-    """Each has the version that it stands for, at which the state can be read. Other systems send the state
-    along with every change, to whoever wants it or not."""
+async def test_events_agree_with_the_log(path: Path) -> None:
+    """Each event names the log position at which its state can be read."""
     told = await events(path, CALLS, "hello")
 
     changesets = {changeset.version: changeset for changeset in history(path)}
@@ -88,7 +87,7 @@ async def test_the_events_say_what_the_log_says(path: Path) -> None:
     assert told[-1].result.version == told[-1].cursor.position == 6
 
 
-async def test_a_fact_is_told_when_it_is_in_the_log(path: Path) -> None:
+async def test_a_durable_event_is_published_after_its_commit(path: Path) -> None:
     async with running(path, agent(CALLS, "hello")) as runtime:
         async for event in await runtime.start("planner", "go", thread="t1"):
             if event.cursor:
@@ -111,7 +110,7 @@ async def test_a_call_is_in_the_log_before_its_tool_starts(path: Path) -> None:
     ]
 
 
-async def test_every_listener_gets_all_events_and_late_ones_all_facts(path: Path) -> None:
+async def test_every_subscriber_gets_all_events_and_a_late_one_all_durable_events(path: Path) -> None:
     heard: list[list[Event]] = [[], [], []]
 
     async def listen(to: Any, ears: list[Event]) -> None:
@@ -130,7 +129,7 @@ async def test_every_listener_gets_all_events_and_late_ones_all_facts(path: Path
         assert late == [event for event in ears if event.cursor]
 
 
-async def test_a_listener_may_leave_early_and_come_back(path: Path) -> None:
+async def test_a_subscriber_may_leave_early_and_return(path: Path) -> None:
     async with running(path, agent(CALLS, "hello")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         async for event in started:
@@ -142,7 +141,7 @@ async def test_a_listener_may_leave_early_and_come_back(path: Path) -> None:
     assert (told[0], told[-1]) == (RunStarted, RunFinished)
 
 
-async def test_the_result_may_be_asked_for_more_than_once_and_after_the_runtime(path: Path) -> None:
+async def test_the_result_can_be_read_repeatedly_and_after_the_runtime_is_closed(path: Path) -> None:
     async with running(path, agent("hello")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         first = await started.result()

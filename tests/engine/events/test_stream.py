@@ -179,10 +179,10 @@ async def happened(before: list[str], size: int, steps: list[tuple[str, Any]]) -
 
 
 @given(st.lists(st.sampled_from(sorted(KINDS)), max_size=4), st.integers(1, 6), steps)
-def test_every_listener_hears_every_fact_behind_its_cursor_once_and_in_order(
+def test_every_subscriber_gets_each_durable_event_once_and_in_order(
     before: list[str], size: int, steps: list[tuple[str, Any]]
 ) -> None:
-    """heard == the facts of the log behind the cursor, whoever is slow, late, or back again"""
+    """received == durable events of the log after the cursor, for slow, late and returning subscribers"""
     anyio.run(happened, before, size, steps)
 
 
@@ -203,7 +203,7 @@ async def heard(events: Subscription, live: Broadcast) -> list[Event]:
     return [event async for event in events]
 
 
-async def test_a_listener_that_is_behind_gets_pieces_put_together(log: Log) -> None:
+async def test_a_slow_subscriber_gets_joined_deltas(log: Log) -> None:
     told = live(log, size=9)
     events = Subscription(told, Cursor.after(0))
     fact = started(log, told)
@@ -222,7 +222,7 @@ async def test_a_listener_that_is_behind_gets_pieces_put_together(log: Log) -> N
     ]
 
 
-async def test_a_listener_further_behind_than_the_buffer_is_told_so(log: Log) -> None:
+async def test_a_subscriber_that_falls_out_of_the_buffer_gets_lagged(log: Log) -> None:
     told = live(log)
     events = Subscription(told, Cursor.after(0))
     fact = started(log, told)
@@ -233,7 +233,7 @@ async def test_a_listener_further_behind_than_the_buffer_is_told_so(log: Log) ->
     assert await heard(events, told) == [Lagged(), TextDelta("012345678")]
 
 
-async def test_a_late_listener_gets_the_text_of_the_unfinished_answer(log: Log) -> None:
+async def test_a_late_subscriber_gets_the_text_of_the_unfinished_answer(log: Log) -> None:
     told = live(log)
     fact = started(log, told)
     told.publish([TextDelta("lost")])
@@ -244,7 +244,7 @@ async def test_a_late_listener_gets_the_text_of_the_unfinished_answer(log: Log) 
     assert await heard(Subscription(told, Cursor.after(0)), told) == [fact, TextDelta("012345678")]
 
 
-async def test_listeners_share_one_buffer_that_does_not_grow(log: Log) -> None:
+async def test_subscribers_share_one_bounded_buffer(log: Log) -> None:
     told = live(log, size=100)
     fact = started(log, told)
     events = [Subscription(told, Cursor.after(0)) for _ in range(10)]
@@ -255,7 +255,7 @@ async def test_listeners_share_one_buffer_that_does_not_grow(log: Log) -> None:
     assert (told.first, told.end) == (901, 1001)
 
 
-async def test_a_failure_is_raised_behind_all_that_was_told(log: Log) -> None:
+async def test_a_failure_is_raised_after_all_published_events(log: Log) -> None:
     told = live(log)
     events = Subscription(told, Cursor.after(0))
     started(log, told)

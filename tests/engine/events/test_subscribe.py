@@ -99,7 +99,7 @@ async def decided(runtime: Runtime, run_id: str) -> Run:
     return run
 
 
-async def test_a_run_is_listened_to_through_all_its_epochs(path: Path) -> None:
+async def test_a_subscription_spans_all_epochs(path: Path) -> None:
     ear = Ear()
     async with (
         running(path, eraser([ERASE, ADD], "I wait", "gone")) as runtime,
@@ -127,7 +127,7 @@ async def test_a_run_is_listened_to_through_all_its_epochs(path: Path) -> None:
     ]
 
 
-async def test_who_comes_back_gets_what_was_missed_from_any_place(path: Path) -> None:
+async def test_a_returning_subscriber_continues_after_any_cursor(path: Path) -> None:
     async with running(path, eraser(ADD, "three")) as runtime:
         run = await begun(runtime)
         await run.result()
@@ -138,7 +138,7 @@ async def test_who_comes_back_gets_what_was_missed_from_any_place(path: Path) ->
     assert everything == logged(path)
 
 
-async def test_who_comes_back_while_the_run_goes_on_misses_nothing(path: Path) -> None:
+async def test_a_subscriber_that_returns_during_the_run_misses_nothing(path: Path) -> None:
     model = Paced("one ", "two ", "three")
     async with running(path, paced(model)) as runtime:
         run = await begun(runtime)
@@ -151,7 +151,7 @@ async def test_who_comes_back_while_the_run_goes_on_misses_nothing(path: Path) -
     assert "".join(event.text for event in again if isinstance(event, TextDelta)) == "one two three"
 
 
-async def test_a_slow_listener_is_told_what_it_lost_and_loses_no_fact(path: Path) -> None:
+async def test_a_slow_subscriber_is_told_that_it_lagged_and_misses_no_durable_event(path: Path) -> None:
     model = Paced(*["word "] * 3000)
     async with running(path, paced(model)) as runtime:
         run = await begun(runtime)
@@ -173,7 +173,7 @@ async def test_a_slow_listener_is_told_what_it_lost_and_loses_no_fact(path: Path
     ]
 
 
-async def test_a_listener_may_leave_at_any_place_and_nothing_is_kept_for_it(path: Path) -> None:
+async def test_a_subscriber_may_leave_anywhere_and_leaves_nothing_behind(path: Path) -> None:
     async with running(path, eraser(ERASE)) as runtime:
         run = await begun(runtime)
         await run.result()
@@ -184,7 +184,7 @@ async def test_a_listener_may_leave_at_any_place_and_nothing_is_kept_for_it(path
         assert list(runtime._parts.environment.streams._broadcasts) == []
 
 
-async def test_another_runtime_listens_to_a_run_that_goes_on(path: Path) -> None:
+async def test_another_runtime_can_subscribe_to_an_active_run(path: Path) -> None:
     ears = [Ear(), Ear(), Ear()]
     model = Paced("hello")
     async with running(path, paced(model)) as here, Runtime.open(path, agents=[]) as there:
@@ -198,8 +198,8 @@ async def test_another_runtime_listens_to_a_run_that_goes_on(path: Path) -> None
     assert [ear.heard for ear in ears] == [logged(path)] * 3
 
 
-async def test_what_is_done_elsewhere_is_heard_within_a_tenth_of_a_second(path: Path) -> None:
-    """of several times the best one: the machine may be busy with other things"""
+async def test_events_from_another_process_arrive_within_a_tenth_of_a_second(path: Path) -> None:
+    """The best of several tries: the machine may be busy."""
     delays: list[float] = []
     async with Runtime.open(path, agents=[eraser(ERASE)]) as here, Runtime.open(path, agents=[]) as there:
         run = await begun(here)
@@ -219,8 +219,8 @@ async def test_what_is_done_elsewhere_is_heard_within_a_tenth_of_a_second(path: 
     assert min(delays) < 0.1
 
 
-async def test_a_run_is_listened_to_wherever_its_epochs_are_executed(path: Path) -> None:
-    """told here, then by another runtime, then by another one: each fact once and in order"""
+async def test_a_subscription_follows_the_run_from_runtime_to_runtime(path: Path) -> None:
+    """Published here, then read from the log, then published by a third runtime: each durable event once."""
     ear = Ear()
     planner = eraser(ERASE, "gone")
     async with running(path, planner) as here, Runtime.open(path, agents=[planner]) as there:
@@ -236,8 +236,8 @@ async def test_a_run_is_listened_to_wherever_its_epochs_are_executed(path: Path)
     assert told(ear.heard) == [*told(first), *second] == logged(path)
 
 
-async def test_a_run_may_be_taken_back_from_another_runtime(path: Path) -> None:
-    """what the other one did is told before what is done here now"""
+async def test_a_run_may_return_from_another_runtime(path: Path) -> None:
+    """The events of the other runtime come before those of the new epoch."""
     ear = Ear()
     again = ToolCall("erase", {"amount": 2}, "c1")
     planner = eraser(ERASE, again, "gone")
@@ -253,7 +253,7 @@ async def test_a_run_may_be_taken_back_from_another_runtime(path: Path) -> None:
     assert told(ear.heard) == logged(path)
 
 
-async def test_another_process_listens_to_a_run_that_goes_on(path: Path) -> None:
+async def test_another_process_can_subscribe_to_an_active_run(path: Path) -> None:
     model = Paced("hello")
     async with running(path, paced(model)) as runtime:
         run = await begun(runtime)
@@ -266,7 +266,7 @@ async def test_another_process_listens_to_a_run_that_goes_on(path: Path) -> None
     assert output.splitlines() == [f"{fact.cursor} {type(fact).__name__}" for fact in logged(path)]
 
 
-async def test_a_handle_follows_the_next_epoch_when_the_run_waited(path: Path) -> None:
+async def test_a_handle_follows_the_next_epoch_after_a_wait(path: Path) -> None:
     async with running(path, eraser(ERASE, "gone")) as runtime:
         run = await begun(runtime)
         assert (await run.result()).status == "waiting"
@@ -281,7 +281,7 @@ async def test_a_handle_follows_the_next_epoch_when_the_run_waited(path: Path) -
     assert [*told(first), *told(second)] == logged(path)
 
 
-async def test_an_output_is_json_in_the_log_and_an_instance_in_the_result(path: Path) -> None:
+async def test_output_is_json_in_the_log_and_an_instance_in_the_result(path: Path) -> None:
     planner = Agent(
         "planner",
         ScriptedModel(final(id="c1")),
@@ -299,13 +299,13 @@ async def test_an_output_is_json_in_the_log_and_an_instance_in_the_result(path: 
     assert (result.output, ended.result.output) == (TRIP, TRIP.model_dump(mode="json"))
 
 
-async def test_nobody_listens_to_a_run_that_is_not_there(path: Path) -> None:
+async def test_subscribing_to_an_unknown_run_is_refused(path: Path) -> None:
     async with running(path, eraser()) as runtime:
         with pytest.raises(NotFound, match="there is no run 'r1'"):
             runtime.subscribe("r1")
 
 
-async def test_listening_ends_when_the_runtime_is_closed(path: Path) -> None:
+async def test_subscriptions_end_when_the_runtime_closes(path: Path) -> None:
     ears = [Ear(), Ear()]
     planners = [eraser(ERASE), Agent("writer", Paced("never"))]
     async with anyio.create_task_group() as tasks, running(path, *planners) as runtime:
@@ -320,8 +320,8 @@ async def test_listening_ends_when_the_runtime_is_closed(path: Path) -> None:
 
 
 @pytest.mark.does_not_replay("the end of the run is written by hand")
-async def test_a_run_that_has_lost_its_thread_is_listened_to_on(path: Path) -> None:
-    """whoever listens to it, or has its handle, hears how another process has ended it"""
+async def test_subscribers_of_a_run_that_lost_its_thread_see_its_end(path: Path) -> None:
+    """Its subscribers and its handle see how another process has ended it."""
     model = Paced("hello")
     done = RunStatus(status="done", termination=Termination(type="cancelled", detail="superseded"))
     ear = Ear()

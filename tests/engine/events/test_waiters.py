@@ -22,7 +22,7 @@ class Crowd:
             self.woken.append(number)
 
 
-async def test_all_who_wait_are_woken_and_others_go_on_in_between() -> None:
+async def test_all_waiting_tasks_are_woken_while_others_run() -> None:
     crowd = Crowd(4 * GROUP_SIZE + 1)
     seen: set[int] = set()
     async with anyio.create_task_group() as tasks:
@@ -40,9 +40,7 @@ async def test_all_who_wait_are_woken_and_others_go_on_in_between() -> None:
 
 @pytest.mark.parametrize("cancelled", [range(1), range(GROUP_SIZE), range(GROUP_SIZE, 3 * GROUP_SIZE)])
 @pytest.mark.parametrize("is_woken_first", [True, False])
-async def test_who_is_cancelled_does_not_keep_others_from_being_woken(
-    cancelled: range, is_woken_first: bool
-) -> None:
+async def test_a_cancelled_waiter_does_not_keep_others_asleep(cancelled: range, is_woken_first: bool) -> None:
     crowd = Crowd(4 * GROUP_SIZE, cancelled)
     async with anyio.create_task_group() as tasks:
         for number in range(crowd.size):

@@ -18,7 +18,7 @@ from support.runs import assert_sound, reasons
 from threadlog.engine import Runtime
 from threadlog.engine.remote import IDEMPOTENT
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 LONG = bool(os.environ.get("THREADLOG_LONG"))
 FIRST_SEED = int(os.environ.get("THREADLOG_SEED", 0))

@@ -23,7 +23,7 @@ from threadlog.store.errors import DefinitionError, RunError
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=[True, False], ids=["streamed", "polled"])
+@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.long)], ids=["streamed", "polled"])
 def server(request: pytest.FixtureRequest, remote_host: RemoteHost) -> Iterator[RemoteServer]:
     with remote_host.serve(streaming=request.param) as server:
         yield server

@@ -121,8 +121,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-async def test_a_changed_agent_is_found_where_it_first_does_something_else(path: Path, name: str) -> None:
-    """which version, where in it, what the log has there and what today's code gives"""
+async def test_a_changed_agent_is_reported_where_it_first_differs(path: Path, name: str) -> None:
+    """The version, the pointer, the logged value and today's value."""
     change = CHANGES[name]
 
     found = await compared(path, base(**change.then), base(**change.today))

@@ -35,7 +35,7 @@ from threadlog.store.errors import EffectError, NotFound
 pytestmark = pytest.mark.anyio
 
 
-async def test_nothing_is_called_again(path: Path) -> None:
+async def test_nothing_is_called_during_a_replay(path: Path) -> None:
     called: list[int] = []
 
     def note(n: int) -> ToolResult:
@@ -55,8 +55,8 @@ async def test_nothing_is_called_again(path: Path) -> None:
     assert sorted(called) == before == [0, 0, 1, 2]
 
 
-async def test_no_time_passes_and_no_id_is_made(path: Path) -> None:
-    """a run of the real world, with waits between its attempts, is executed again from the log alone"""
+async def test_a_replay_takes_no_time_and_makes_no_ids(path: Path) -> None:
+    """A run with real waits between its attempts is replayed from the log alone."""
     planner = agent(TimeoutError("late"), *TURNS, retry=RetryPolicy(backoff=0))
 
     await run(path, planner, effects=SystemEffects())
@@ -65,15 +65,15 @@ async def test_no_time_passes_and_no_id_is_made(path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]])
-async def test_calls_of_a_round_end_in_the_order_of_the_log(path: Path, order: list[str]) -> None:
+async def test_the_calls_of_a_round_end_in_the_logged_order(path: Path, order: list[str]) -> None:
     planner = agent(calls("a", "b"), tools=[Relay(*order).act])
     await run(path, planner)
 
     assert await replayed(path, planner) is None
 
 
-async def test_calls_that_can_no_longer_end_in_that_order_are_a_difference(path: Path) -> None:
-    """it does not wait for ever for what cannot come"""
+async def test_calls_that_cannot_end_in_the_logged_order_are_a_divergence(path: Path) -> None:
+    """It does not wait forever for what cannot happen."""
     planner = agent(calls("a", "b"), tools=[Relay("b", "a").act], behaviors=[Asking(lambda context: None)])
     await run(path, planner)
 
@@ -91,7 +91,7 @@ class BlockB(Asking):
         return Block("no") if context.call and context.call.id == "b" else None
 
 
-async def test_a_run_that_waited_and_went_on_is_executed_in_all_its_epochs(path: Path) -> None:
+async def test_all_epochs_of_a_run_are_replayed(path: Path) -> None:
     planner = eraser(ERASE, "gone")
     first = await run(path, planner)
     async with running(path, planner) as runtime:
@@ -116,7 +116,7 @@ def _free() -> Any:
     return Tool(unasked)
 
 
-async def test_an_agent_that_is_not_here_is_not_checked(path: Path) -> None:
+async def test_a_run_of_an_unknown_agent_is_not_checked(path: Path) -> None:
     await run(path, base())
 
     found = await replayed(path, base(name="writer"))
@@ -126,7 +126,7 @@ async def test_an_agent_that_is_not_here_is_not_checked(path: Path) -> None:
     assert "the agent 'planner' is not here" in str(found)
 
 
-async def test_a_run_that_still_goes_on_is_not_checked(path: Path) -> None:
+async def test_an_active_run_is_not_checked(path: Path) -> None:
     reached = anyio.Event()
 
     async def wait() -> None:
@@ -178,7 +178,7 @@ MODEL_ANSWER = ModelAnswer("rain", Usage(input_tokens=3))
 @pytest.mark.parametrize(
     "answer", ["rain", {"b": 1, "a": [1.5]}, None, ValueError("no luck"), math.nan, MODEL_ANSWER]
 )
-async def test_what_a_behavior_asked_the_world_is_served_from_the_log(path: Path, answer: Any) -> None:
+async def test_the_effects_of_behaviors_are_served_from_the_log(path: Path, answer: Any) -> None:
     weather = Weather(answer, "sun")
     planner = base(behaviors=[weather])
     await run(path, planner)
@@ -190,7 +190,7 @@ async def test_what_a_behavior_asked_the_world_is_served_from_the_log(path: Path
     ] * 2
 
 
-async def test_two_questions_before_one_commit_are_answered_in_their_order(path: Path) -> None:
+async def test_two_effects_before_one_commit_are_served_in_order(path: Path) -> None:
     class Twice(Weather):
         async def step_start(self, context: Context) -> State:
             return State(Set("/weather", [await context.effect("weather", self._look) for _ in range(2)]))
@@ -201,7 +201,7 @@ async def test_two_questions_before_one_commit_are_answered_in_their_order(path:
     assert await replayed(path, planner) is None
 
 
-async def test_a_question_that_was_not_asked_then_is_a_difference(path: Path) -> None:
+async def test_a_new_effect_is_a_divergence(path: Path) -> None:
     found = await compared(
         path, base(behaviors=[wanting("none", name="asking")]), base(behaviors=[Weather()])
     )
@@ -209,7 +209,7 @@ async def test_a_question_that_was_not_asked_then_is_a_difference(path: Path) ->
     assert (found.version, found.logged, found.now) == (2, "assistant_turn", "a question 'asking:weather'")
 
 
-async def test_a_question_that_is_not_asked_any_more_is_a_difference(path: Path) -> None:
+async def test_a_dropped_effect_is_a_divergence(path: Path) -> None:
     today = base(behaviors=[asking("step_start", Set("/weather", "rain"))])
 
     found = await compared(path, base(behaviors=[Weather("rain", "rain")]), today)
@@ -217,7 +217,7 @@ async def test_a_question_that_is_not_asked_any_more_is_a_difference(path: Path)
     assert (found.version, found.pointer) == (2, "/effects")
 
 
-async def test_a_run_on_counted_effects_and_one_on_the_world_are_both_repeatable(path: Path) -> None:
+async def test_runs_on_counted_and_on_real_effects_both_replay(path: Path) -> None:
     await run(path, base(), effects=CountedEffects())
 
     assert await replayed(path, base()) is None

@@ -89,6 +89,7 @@ async def test_to_recover_twice_is_to_recover_once(path: Path) -> None:
         assert runtime.log.position() == position
 
 
+@pytest.mark.long
 def test_of_many_processes_that_recover_at_once_one_closes_each_orphan(path: Path) -> None:
     crashed(path, "parallel", "pay")
 

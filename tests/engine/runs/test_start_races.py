@@ -61,6 +61,7 @@ def test_a_run_takes_the_place_of_another_one_only_if_that_was_asked_for(path: P
 REPEATED = 120
 
 
+@pytest.mark.long
 def test_a_run_with_an_id_is_started_once_and_not_queued_beside(path: Path) -> None:
     """whoever starts it at the same moment: as one that begins, or as one that waits behind another"""
     barrier = Barrier(2, timeout=PATIENCE)

@@ -62,6 +62,7 @@ def test_every_agent_has_a_card_that_says_where_it_is_and_keeps_its_instructions
     assert "A secret." not in json.dumps(cards)
 
 
+@pytest.mark.long
 def test_a_card_names_the_address_that_it_is_told_to(path: Path) -> None:
     with serving(path, "--url https://agents.example/", "--host 0.0.0.0") as server:
         assert server.urls["payer"] == "https://agents.example/agents/payer/"
@@ -75,11 +76,13 @@ async def test_an_agent_that_is_named_is_served_at_the_root_as_well(path: Path) 
             assert card(root(server))["name"] == "tripper"
 
 
+@pytest.mark.long
 def test_of_several_agents_none_is_at_the_root_unless_it_is_named(path: Path) -> None:
     with serving(path) as server:
         assert httpx.get(root(server) + CARD).status_code == 404
 
 
+@pytest.mark.long
 def test_the_only_agent_of_a_file_is_at_the_root(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "one.py"
     file.write_text(
@@ -91,6 +94,7 @@ def test_the_only_agent_of_a_file_is_at_the_root(path: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
+@pytest.mark.long
 async def test_both_bindings_are_at_one_address(path: Path, binding: str) -> None:
     with serving(path) as server:
         async with peer(server.urls["tripper"], binding=binding) as client:
@@ -98,6 +102,7 @@ async def test_both_bindings_are_at_one_address(path: Path, binding: str) -> Non
             assert await client.client.get_task(GetTaskRequest(id=task.id)) == task
 
 
+@pytest.mark.long
 def test_a_client_of_the_protocol_0_3_is_served(path: Path) -> None:
     said = {"role": "user", "messageId": "m1", "kind": "message", "parts": [{"kind": "text", "text": "go"}]}
     request = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": said}}
@@ -123,6 +128,7 @@ async def test_without_the_token_there_is_only_the_card(path: Path) -> None:
         assert SECRET not in "".join(map(str, log.entries()))
 
 
+@pytest.mark.long
 def test_without_a_token_pages_in_browsers_are_not_answered(path: Path) -> None:
     """they may be anybody's, and post without asking"""
     headers = {"Origin": "https://elsewhere.example", "Content-Type": "text/plain"}
@@ -131,6 +137,7 @@ def test_without_a_token_pages_in_browsers_are_not_answered(path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.long
 async def test_a_server_that_is_told_to_end_closes_its_runs_and_exits_with_130(
     path: Path, gate: Gate, by: signal.Signals
 ) -> None:
@@ -144,6 +151,7 @@ async def test_a_server_that_is_told_to_end_closes_its_runs_and_exits_with_130(
         assert [row.termination and row.termination.type for row in log.runs()] == ["cancelled"]
 
 
+@pytest.mark.long
 async def test_who_waits_for_a_task_when_the_server_ends_gets_it_as_it_is(path: Path, gate: Gate) -> None:
     ended = []
     with serving(path, gate=gate) as server:
@@ -160,6 +168,7 @@ async def test_who_waits_for_a_task_when_the_server_ends_gets_it_as_it_is(path: 
     assert ended == [(130, "")]
 
 
+@pytest.mark.long
 async def test_a_server_ends_under_a_client_that_follows(path: Path, gate: Gate) -> None:
     with serving(path, gate=gate) as server:
         async with httpx.AsyncClient() as http:
@@ -170,6 +179,7 @@ async def test_a_server_ends_under_a_client_that_follows(path: Path, gate: Gate)
                 assert server.end(signal.SIGINT)[0] == 130
 
 
+@pytest.mark.long
 def test_what_clients_send_means_nothing_to_the_terminal(path: Path) -> None:
     request = {"jsonrpc": "2.0", "id": "\x1b[31m", "method": "GetTask", "params": {"id": ["\x1b[31m\n"]}}
     with serving(path) as server:
@@ -225,11 +235,13 @@ def test_without_the_extra_the_command_says_which_one_to_install(path: Path) -> 
     assert "pip install 'threadlog[a2a]'" in called.stderr
 
 
+@pytest.mark.long
 def test_the_sdk_is_imported_only_where_agents_are_served() -> None:
     code = "import sys, threadlog.engine, threadlog.tools.cli; print('a2a' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
+@pytest.mark.long
 def test_under_trio_the_server_says_that_it_runs_on_asyncio(path: Path) -> None:
     async def whole() -> None:
         async with Runtime.open(path, agents=[]) as runtime:
@@ -239,6 +251,7 @@ def test_under_trio_the_server_says_that_it_runs_on_asyncio(path: Path) -> None:
         anyio.run(whole, backend="trio")
 
 
+@pytest.mark.long
 async def test_agents_in_a_list_are_served(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "listed.py"
     file.write_text(

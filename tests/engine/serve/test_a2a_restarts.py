@@ -29,7 +29,7 @@ from support.a2a_servers import (
 from support.command import run
 from threadlog.store import Log
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ async def test_a_message_is_answered_with_the_task_when_it_is_over(planner: Peer
     assert task.history[0].message_id == "m1"
 
 
+@pytest.mark.long
 async def test_a_task_is_a_run_and_its_context_a_thread(planner: Peer, gate: Gate, path: Path) -> None:
     task_id = await working(planner, gate, context="trip-1")
 
@@ -88,6 +89,7 @@ async def test_a_task_is_a_run_and_its_context_a_thread(planner: Peer, gate: Gat
     assert (row.thread_id, row.agent) == ("trip-1", "planner")
 
 
+@pytest.mark.long
 async def test_a_context_is_one_conversation(planner: Peer, gate: Gate) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(answered, gate, "Kyoto.")
@@ -97,6 +99,7 @@ async def test_a_context_is_one_conversation(planner: Peer, gate: Gate) -> None:
     assert [said for _, said in (await gate.asked()).messages][-3:] == ["Where to?", "Kyoto.", "How long?"]
 
 
+@pytest.mark.long
 async def test_a_client_that_does_not_wait_gets_the_task_at_once(planner: Peer, gate: Gate) -> None:
     task_id = await working(planner, gate)
     assert (await planner.client.get_task(GetTaskRequest(id=task_id))).status.state == WORKING
@@ -117,6 +120,7 @@ async def test_the_same_message_is_the_same_task_and_starts_nothing(
         assert len(log.runs()) + len(log.queued()) == 4
 
 
+@pytest.mark.long
 async def test_clients_that_give_other_messages_the_same_id_get_tasks_of_their_own(
     planner: Peer, gate: Gate
 ) -> None:
@@ -126,6 +130,7 @@ async def test_clients_that_give_other_messages_the_same_id_get_tasks_of_their_o
     assert (other.id, other.context_id) != (first.id, first.context_id)
 
 
+@pytest.mark.long
 async def test_a_structured_output_is_data(server: Served) -> None:
     async with peer(server.urls["tripper"]) as client:
         task = await client.send(message())
@@ -146,6 +151,7 @@ async def test_a_run_that_fails_or_is_stopped_is_a_failed_task_that_says_why(
     assert why in get_message_text(task.status.message)
 
 
+@pytest.mark.long
 async def test_a_task_is_read_with_as_much_history_as_is_asked_for(planner: Peer, gate: Gate) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(answered, gate, "Kyoto.")
@@ -169,6 +175,7 @@ async def test_tasks_are_listed_in_pages_the_newest_first(planner: Peer, gate: G
     assert listed == ids[::-1]
 
 
+@pytest.mark.long
 async def test_tasks_are_listed_by_context_and_status(planner: Peer, gate: Gate) -> None:
     first = await working(planner, gate, id="m1", context="c1")
     await working(planner, gate, id="m2", context="c2")
@@ -208,6 +215,7 @@ async def test_a_task_in_a_context_where_one_goes_on_waits_for_its_turn(planner:
     assert (task.id, task.status.state, output(task)) == (second.id, COMPLETED, "two")
 
 
+@pytest.mark.long
 async def test_a_task_is_cancelled_before_its_turn_comes(server: Served, planner: Peer, gate: Gate) -> None:
     await working(planner, gate, "first", id="m1", context="c1")
     queued = await planner.send(message("second", id="m2", context="c1"), wait=False)
@@ -234,6 +242,7 @@ async def test_what_is_said_to_a_task_that_works_reaches_the_agent_once(planner:
     await again.end("Kyoto in spring.")
 
 
+@pytest.mark.long
 async def test_what_is_said_to_a_task_that_waits_for_its_turn_is_heard_in_it(
     planner: Peer, gate: Gate
 ) -> None:
@@ -249,6 +258,7 @@ async def test_what_is_said_to_a_task_that_waits_for_its_turn_is_heard_in_it(
     ]
 
 
+@pytest.mark.long
 async def test_another_agents_task_is_not_found(server: Served, planner: Peer, gate: Gate) -> None:
     task_id = await working(planner, gate)
     async with peer(server.urls["payer"], streaming=True) as payer:
@@ -261,6 +271,7 @@ async def test_another_agents_task_is_not_found(server: Served, planner: Peer, g
         assert not (await payer.client.list_tasks(ListTasksRequest())).tasks
 
 
+@pytest.mark.long
 async def test_what_is_over_takes_no_message_and_tells_nothing_more(server: Served, planner: Peer) -> None:
     async with peer(server.urls["failing"], streaming=True) as client:
         stream = client.client.send_message(SendMessageRequest(message=message()))

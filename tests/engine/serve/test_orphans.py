@@ -10,7 +10,7 @@ from a2a.types import GetTaskRequest, Task
 from support.a2a_servers import AGENTS, ASKING, COMPLETED, FAILED, Gate, message, output, peer, serving
 from support.command import assert_refused, call
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 LEADING = """
 from threadlog.engine import Agent, RemoteAgent, ScriptedModel, ToolCall

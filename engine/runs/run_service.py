@@ -1,4 +1,4 @@
-"""What sub-agent tools and servers may do with the runs of a runtime."""
+"""The part of a runtime that delegation tools and servers use."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from .placement import IfActive
 
 
 class RunService(Protocol):
-    """The runs of an open runtime; its methods are those of `Runtime`."""
+    """Starts, finds and controls runs. `Runtime` implements it, and documents the methods."""
 
     log: Log
 

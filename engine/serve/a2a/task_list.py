@@ -1,6 +1,6 @@
 """The tasks of one agent, read from the log: one by one, or in pages, the latest change first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from a2a.types import InvalidParamsError, ListTasksRequest, ListTasksResponse, TaskNotFoundError, TaskState
@@ -14,6 +14,7 @@ from a2a.utils.task import (
 )
 
 from ....store.changeset import Changeset, control_stream
+from ....store.listing import QueuedRow, RunRow
 from ....store.log import Log
 from ...events import Cursor
 from .task_state import task_state
@@ -100,23 +101,19 @@ class AgentTasks:
         ]
         return sorted(found, reverse=True)
 
-    def _all(self, thread: str | None) -> list[_Entry]:
-        # The queue first: a run that leaves it meanwhile is then found among the runs.
-        queued = [row for row in self.log.queued(thread) if row.agent == self.agent]
-        begun = {row.run_id: row for row in self.log.runs(thread) if row.agent == self.agent}
-        folds = [self.fold(row.run_id) for row in queued if row.run_id not in begun]
-        return [
-            *(
-                _Entry(row.updated_at, row.run_id, task_state(row.status, row.termination))
-                for row in begun.values()
-            ),
-            *(_entry(fold) for fold in folds),
-        ]
+    def _all(self, thread: str | None) -> Iterable[_Entry]:
+        # Read the queue first: a run that leaves it in between is then found among the started ones.
+        queued = {row.run_id: self._entry(row) for row in self.log.queued(thread) if row.agent == self.agent}
+        started = {row.run_id: _entry(row) for row in self.log.runs(thread) if row.agent == self.agent}
+        return (queued | started).values()
+
+    def _entry(self, row: QueuedRow) -> _Entry:
+        status = self.fold(row.run_id).task.status
+        return _Entry(status.timestamp.ToMicroseconds(), row.run_id, status.state)
 
 
-def _entry(fold: TaskFold) -> _Entry:
-    status = fold.task.status
-    return _Entry(status.timestamp.ToMicroseconds(), fold.task.id, status.state)
+def _entry(row: RunRow) -> _Entry:
+    return _Entry(row.updated_at, row.run_id, task_state(row.status, row.termination))
 
 
 def _cursor(entry: _Entry) -> ListTasksCursor:

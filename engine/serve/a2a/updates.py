@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterator
 from a2a.types import Artifact, Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent
 
 from ...events import AttemptFailed, Event, Lagged, TextDelta
-from ...runs import RunService
+from ...runs import Run, RunService
 from .task_list import AgentTasks
 from .tasks import TaskFold, output_artifact
 
@@ -24,8 +24,7 @@ async def updates(runs: RunService, tasks: AgentTasks, fold: TaskFold) -> AsyncG
     Ends when the run has finished, or when the runtime is closed.
     """
     task_id, client = fold.task.id, _ClientView(fold)
-    if not fold.version and not await runs.get_run(task_id).begins():
-        # The run was cancelled before it began: it has no events.
+    if not fold.version and not await _begins(runs.get_run(task_id)):
         fold.apply_all(tasks.history(task_id))
         for update in client.catch_up(is_answer=False):
             yield update
@@ -33,6 +32,13 @@ async def updates(runs: RunService, tasks: AgentTasks, fold: TaskFold) -> AsyncG
     async for event in runs.subscribe(task_id, tasks.cursor(fold)):
         for update in _updates_of(event, client, tasks):
             yield update
+
+
+async def _begins(run: Run) -> bool:
+    """Wait until a queued run has begun. False if it was cancelled in the queue: it has no events."""
+    async for _ in run:
+        return True
+    return False
 
 
 def _updates_of(event: Event, client: "_ClientView", tasks: AgentTasks) -> Iterator[Update]:

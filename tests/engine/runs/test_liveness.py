@@ -146,7 +146,7 @@ def test_a_file_with_a_second_hard_link_is_refused(path: Path, tmp_path: Path) -
 def test_of_two_with_the_same_id_the_second_is_refused(path: Path) -> None:
     with (
         Liveness(path).hold("e1"),
-        pytest.raises(LogError, match="ids must not come twice"),
+        pytest.raises(LogError, match="ids must be unique"),
         Liveness(path).hold("e1"),
     ):
         pass

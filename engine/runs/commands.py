@@ -33,7 +33,7 @@ class RunCommands:
     ) -> Run:
         row = self._queries.row(run_id)
         self._env.agents.of(run_id).agent(row.agent or "")
-        _refuse_to_resume(row, decisions, prompt)
+        _check_resumable(row, decisions, prompt)
         if decisions:
             return await self.decide(run_id, decisions)
         try:
@@ -76,7 +76,7 @@ def prompt_messages(prompt: str | Sequence[Message], id: str, run_id: str) -> tu
     )
 
 
-def _refuse_to_resume(row: RunRow, decisions: Sequence[Decision], prompt: str | Sequence[Message]) -> None:
+def _check_resumable(row: RunRow, decisions: Sequence[Decision], prompt: str | Sequence[Message]) -> None:
     if row.status == "waiting" and prompt:
         raise RunError(f"run {row.run_id!r} waits for decisions: use `steer` to send it a message")
     was_stopped = row.termination and row.termination.type in ("stopped", "cancelled")

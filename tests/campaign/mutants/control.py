@@ -169,7 +169,7 @@ CONTROL = [
     Mutant(
         "start a run of a known id once more",
         "engine/runs/starting.py",
-        "if asked.is_repeatable and (known := await self._known(asked)):",
+        "if new.has_chosen_id and (known := await self._find(new)):",
         "if False:",
         ["engine/runs/test_resume_stopped.py::test_a_run_of_an_id_is_started_once_whoever_starts_it"],
     ),

@@ -121,7 +121,7 @@ class Delegation:
             ToolError: the caller may not run its agent, the agent is remote, or the prompt is missing.
             RunError: it runs or waits already, or the caller is being cancelled.
         """
-        self._refuse_to_resume(ref, arguments.run_id)
+        self._check_resumable(ref, arguments.run_id)
         try:
             return await self.runs.resume(
                 arguments.run_id, prompt=arguments.prompt or (), parent=context.run_id
@@ -132,7 +132,7 @@ class Delegation:
             start = replace(arguments, agent_id=ref.agent_id, fork_context=False)
             return await self.start(context, arguments.run_id, start)
 
-    def _refuse_to_resume(self, ref: SubAgentRef, run_id: str) -> None:
+    def _check_resumable(self, ref: SubAgentRef, run_id: str) -> None:
         if ref.agent_id not in self.targets:
             raise _unknown_agent(ref.agent_id)
         if self.is_remote(ref.agent_id):

@@ -1,4 +1,4 @@
-"""The tasks of one agent, read from the log: one by one, or in pages, the latest change first."""
+"""The tasks of one agent, read from the log: one at a time, or in pages with the latest change first."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class _Entry(NamedTuple):
 
 
 class AgentTasks:
-    """The runs of an agent as tasks, no matter how they were started."""
+    """The runs of an agent as tasks, however they were started."""
 
     def __init__(self, log: Log, agent: str) -> None:
         self.log = log
@@ -63,13 +63,13 @@ class AgentTasks:
             return None
         return Cursor.after(self.log.position_of(fold.task.context_id, fold.version))
 
-    def news(self, fold: TaskFold, cursor: Cursor) -> Iterator[Changeset]:
-        """Return the changesets up to a cursor that a fold lacks."""
+    def newer_changesets(self, fold: TaskFold, cursor: Cursor) -> Iterator[Changeset]:
+        """Return the changesets up to a cursor that a fold has not applied."""
         until = self.log.version_at(fold.task.context_id, cursor.position)
         return self.history(fold.task.id, fold.version, until) if until > fold.version else iter(())
 
     def page(self, request: ListTasksRequest) -> ListTasksResponse:
-        """Return the page of tasks that a request asks for. The cost grows with the number of runs.
+        """Return the page that a request asks for. The cost grows with the number of runs.
 
         Raises:
             InvalidParamsError: the page size is out of range, or the page token is invalid.
@@ -125,5 +125,5 @@ def _start(found: list[_Entry], token: str) -> int:
         return 0
     cursor = decode_list_tasks_cursor(token)
     if cursor is None:
-        raise InvalidParamsError(f"invalid page token {token!r}: send that of the previous page")
+        raise InvalidParamsError(f"invalid page token {token!r}: send the token of the previous page")
     return sum(_cursor(each).sort_key() >= cursor.sort_key() for each in found)

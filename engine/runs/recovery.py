@@ -95,17 +95,17 @@ class Recovery:
 
     async def recover_all(self) -> list[Recovered]:
         """Recover all orphans that this runtime may recover. Log a warning for each that fails."""
-        made = []
+        recovered = []
         for row in self._log.open_runs():
             try:
                 if one := await self.recover(row.run_id):
-                    made.append(one)
+                    recovered.append(one)
                 await self._resume(row.run_id)
             except ThreadlogError as err:
                 log.warning("run %s is not recovered: %s", row.run_id, err)
         running = [row.executor for row in self._log.open_runs() if row.status == "running"]
         self._liveness.sweep({executor.id for executor in running if executor})
-        return made
+        return recovered
 
     def can_recover(self, run_id: str) -> bool:
         """Return whether a run is an orphan that this runtime may recover."""

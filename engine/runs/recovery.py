@@ -13,61 +13,25 @@ continues on another machine: a runtime that has the agent resumes it, and all o
 import logging
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
 
-from ...reducers.open_calls import lost_calls
-from ...reducers.replay import Thread, replay
 from ...reducers.run import Way, goes_on_by_itself
 from ...store.append import Append, Condition
-from ...store.changeset import AgentSnapshot, Changeset, Executor, Orphan
+from ...store.changeset import Executor
 from ...store.errors import ChangesetExists, NotFound, RunError, ThreadlogError, VersionConflict
 from ...store.listing import RunRow
-from ...store.log import Log
 from ..commit import RunIdentity
 from ..control import Recovering
 from .dispatcher import Dispatcher
 from .environment import Environment
 from .liveness import Liveness
+from .orphans import OrphanRun, Recovered
 from .resuming import Resumer
 
 log = logging.getLogger(__name__)
 
 OrphanPolicy = Literal["stop", "ask", "resume", "leave"]
 """What happens to runs whose process died; `leave` changes nothing. See control/crashed.py."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """A run that was recovered, or would be."""
-
-    run_id: str
-    thread_id: str
-    agent: str | None
-    way: Way
-    """`stop`: it is finished. `ask`: it waits for a person. `resume`: it continues where its agent is."""
-
-    evidence: Orphan
-    """The process that died, and the calls that it left unfinished."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrphanRun:
-    """A run whose process died, as the log has it."""
-
-    row: RunRow
-    thread: Thread
-    agent: AgentSnapshot | None
-    evidence: Orphan
-
-    @property
-    def is_adopted(self) -> bool:
-        """Whether it continues on another machine, without this process."""
-        return self.agent is not None and self.agent.adopts_orphans
-
-    def recovered(self, way: Way) -> Recovered:
-        """Return the report on its recovery."""
-        return Recovered(self.row.run_id, self.row.thread_id, self.row.agent, way, self.evidence)
 
 
 class Recovery:
@@ -164,10 +128,10 @@ class Recovery:
     def _read_orphan(self, run_id: str, *, force: bool) -> OrphanRun | None:
         """Return a run if it is an orphan; with `force`, if it is running."""
         while (row := self._log.run(run_id)) and row.status == "running" and (force or self.is_orphan(row)):
-            thread = replay(self._log.read(row.thread_id))
-            # The row must describe this version of the thread: check that no append came in between.
+            orphan = OrphanRun.read(self._log, row)
+            # The row must describe the thread as it was read: check that the run has not changed since.
             if self._log.run(run_id) == row:
-                return _orphan_run(self._log, row, thread)
+                return orphan
         return None
 
     def is_orphan(self, row: RunRow) -> bool:
@@ -225,31 +189,3 @@ class Recovery:
 
 def _describe(executor: Executor | None) -> str:
     return f"process {executor.pid} on {executor.host}" if executor else "another process"
-
-
-def find_orphans(log: Log) -> list[OrphanRun]:
-    """Return the runs of a log whose process died. Nothing is written."""
-    liveness = Liveness(log.path)
-    dead = [
-        row
-        for row in log.open_runs()
-        if row.status == "running" and not (row.executor and liveness.is_alive(row.executor.id))
-    ]
-    found = [_orphan_run(log, row, replay(log.read(row.thread_id))) for row in dead]
-    # Leave out runs that were resumed or ended since they were listed.
-    return [each for each in found if log.run(each.row.run_id) == each.row]
-
-
-def _orphan_run(log: Log, row: RunRow, thread: Thread) -> OrphanRun:
-    start = _changeset(log, row.thread_id, row.last_version)
-    last = _changeset(log, row.thread_id, thread.version)
-    lost = lost_calls(thread.state, thread.messages, row.run_id, start.agent)
-    evidence = Orphan(executor=row.executor, version=last.version, at=last.at, calls=tuple(lost))
-    return OrphanRun(row, thread, start.agent, evidence)
-
-
-def _changeset(log: Log, thread_id: str, version: int) -> Changeset:
-    found = next(log.read(thread_id, after=version - 1, until=version), None)
-    if found is None:
-        raise NotFound(f"thread {thread_id!r} has no version {version}")
-    return found

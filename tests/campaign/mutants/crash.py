@@ -165,7 +165,7 @@ CRASH = [
     ),
     Mutant(
         "give the beginning of a run as the last that is known of it",
-        "engine/runs/recovery.py",
+        "engine/runs/orphans.py",
         "Orphan(executor=row.executor, version=last.version,",
         "Orphan(executor=row.executor, version=start.version,",
         ["engine/runs/test_recovery.py::test_the_end_of_a_recovered_run_has_the_evidence"],

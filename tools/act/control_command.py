@@ -30,8 +30,8 @@ class ControlCommand(NamedTuple):
     """The command in words, for the report."""
 
     by: str | None
-    record: Callable[[Runtime], Awaitable[None]]
-    """Appends the command to the run's control stream."""
+    record: Callable[[Runtime], Awaitable[str | None]]
+    """Appends the command to the run's control stream. May return what it recorded for other runs instead."""
 
     matches: Callable[[ControlEntry], bool]
     """Whether an entry of the control stream is this command."""
@@ -45,6 +45,7 @@ class Recorded(NamedTuple):
     """Its version in the control stream; the stream's last one if the command was there before."""
 
     is_new: bool
+    summary: str
 
     def is_applied(self, run: RunView) -> bool:
         """Whether the run has applied the command, or has finished."""
@@ -98,10 +99,11 @@ async def _record(command: ControlCommand) -> Recorded:
     stream = control_stream(command.run_id)
     async with Runtime.open(command.db, agents=[], orphans="leave") as runtime:
         before = runtime.log.head(stream)
-        await command.record(runtime)
+        elsewhere = await command.record(runtime)
         new = runtime.log.read(stream, after=before)
         version = next((each.version for each in new if each.entry and command.matches(each.entry)), None)
-        return Recorded(command, version or runtime.log.head(stream), version is not None)
+        is_new = version is not None or elsewhere is not None
+        return Recorded(command, version or runtime.log.head(stream), is_new, elsewhere or command.summary)
 
 
 def _wait_until_applied(log: Log, recorded: Recorded, wait: float) -> RunView:
@@ -124,9 +126,8 @@ def _json(recorded: Recorded, run: RunView) -> dict[str, object]:
 
 
 def _print(recorded: Recorded, run: RunView) -> None:
-    command = recorded.command
-    by = f", by {command.by}" if command.by and recorded.is_new else ""
-    summary = f"{'recorded' if recorded.is_new else 'nothing new'}: {line(command.summary + by)}"
+    by = f", by {recorded.command.by}" if recorded.command.by and recorded.is_new else ""
+    summary = f"{'recorded' if recorded.is_new else 'nothing new'}: {line(recorded.summary + by)}"
     console.print(styled(summary, "green"), soft_wrap=True)
     console.print(styled(_outcome(recorded, run)), soft_wrap=True)
 

@@ -11,7 +11,7 @@ import anyio
 import click
 
 from ...engine import Agent, Runtime
-from ...engine.runs import Orphans
+from ...engine.runs import OrphanPolicy
 from ..agents import load_agents
 from ..opening import log_options
 from ..terminal import line, print_json, visible
@@ -43,7 +43,7 @@ def serve(
     port: int,
     url: str | None,
     token_env: str | None,
-    orphans: Orphans,
+    orphans: OrphanPolicy,
 ) -> None:
     """Serve the agents of a file, each at /agents/NAME/, until Ctrl-C or SIGTERM. Then it exits with 130.
 

@@ -10,7 +10,7 @@ import anyio
 import click
 
 from ...engine import Decision, RunResult, Runtime
-from ...engine.runs import orphans
+from ...engine.runs import find_orphans
 from ...reducers.tool_call import ToolCallState, calls
 from ...store.changeset import Orphan
 from ...store.log import Log
@@ -82,7 +82,7 @@ def _crash(path: Path, folder: Path) -> int:
 def _inspect(path: Path) -> Orphan:
     """Print what the log knows about the run. Nothing is written."""
     with Log.open(path, readonly=True) as log:
-        (found,) = (each.evidence for each in orphans(log) if each.row.run_id == RUN)
+        (found,) = (each.evidence for each in find_orphans(log) if each.row.run_id == RUN)
         state = log.state(THREAD)
     say("The log is opened again. It knows how far the run came, and what it cannot know:")
     say(f"executed by   {process_text(found.executor)}, whose lock is released", indent=2)

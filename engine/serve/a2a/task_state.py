@@ -2,7 +2,7 @@
 
 queued                             submitted
 running                            working
-waiting                            input required; working, if its process died and another one resumes it
+waiting                            input required; working, if its process died and another will resume it
 natural_end, behavior_requested    completed
 cancelled                          canceled
 stopped, error                     failed
@@ -19,7 +19,7 @@ FINAL = frozenset(
 
 
 def task_state(status: str, termination: Termination | None) -> TaskState:
-    """Return the state of a run that has begun. Only a running one has no termination."""
+    """Return the state of a run that has started. `termination` is None only while it runs."""
     if status == "running" or waits_for_process(termination):
         return TaskState.TASK_STATE_WORKING
     end = termination or Termination(type="error")

@@ -243,7 +243,7 @@ async def test_an_agent_is_discovered_under_the_name_of_its_card(path: Path, ser
 async def test_a_name_that_is_taken_is_not_discovered(path: Path, server: RemoteServer) -> None:
     other = RemoteAgent("helper", "http://127.0.0.1:9")
     async with Runtime.open(path, agents=[other]) as runtime:
-        with pytest.raises(DefinitionError, match="another agent is called 'helper'"):
+        with pytest.raises(DefinitionError, match="another agent has the name 'helper'"):
             await runtime.discover(server.url)
 
         assert list(runtime.registry.agents) == [other]

@@ -15,7 +15,7 @@ from support.processes.killed_run import SPENT, mortal
 from support.programs import started
 from support.replay_checks import assert_replays, listening
 from threadlog.engine import Agent, Decision, Runtime, Tool, ToolContext
-from threadlog.engine.runs.recovery import Orphans
+from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.reducers.open_calls import RESULT_TEXTS
 from threadlog.reducers.run import CANCELLED, ENDS, QUESTION
 from threadlog.store import Log
@@ -52,7 +52,7 @@ class Living:
 
 
 @asynccontextmanager
-async def opened(path: Path, living: Living, orphans: Orphans) -> AsyncIterator[Runtime]:
+async def opened(path: Path, living: Living, orphans: OrphanPolicy) -> AsyncIterator[Runtime]:
     """A runtime; the log is looked at afterwards."""
     async with Runtime.open(path, agents=[living.agent], orphans=orphans) as runtime:
         yield runtime

@@ -5,7 +5,7 @@
 
 from .effects import Effects, SystemEffects, named_id
 from .identity import GIVEN, LOOP, RunIdentity
-from .journal import Collected, Journal, Prelude
+from .journal import Journal, MemoryJournal, Prelude
 from .opening import Opening
 from .publisher import Channel, Publisher
 from .tool_calls import move_call
@@ -13,7 +13,7 @@ from .workspace import Workspace
 
 __all__ = [
     "Channel",
-    "Collected",
+    "MemoryJournal",
     "Effects",
     "GIVEN",
     "Journal",

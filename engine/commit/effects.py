@@ -52,7 +52,7 @@ class Effects(Protocol):
         """An id that no other process makes, and that sorts by time."""
         ...
 
-    def jittered(self, seconds: float, part: float) -> float:
+    def jitter(self, seconds: float, part: float) -> float:
         """A wait made longer or shorter by up to `part` of it, so that many do not return at once."""
         ...
 
@@ -99,7 +99,7 @@ class SystemEffects:
         value = milliseconds << 80 | value & (1 << 80) - 1
         return str(UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62))
 
-    def jittered(self, seconds: float, part: float) -> float:
+    def jitter(self, seconds: float, part: float) -> float:
         return seconds * (1 + part * random.uniform(-1, 1))
 
     async def sleep(self, seconds: float) -> None:

@@ -27,7 +27,7 @@ class Prelude(NamedTuple):
     """What must hold when it is written."""
 
 
-class Collected:
+class MemoryJournal:
     """A journal that keeps the changesets, for a caller that appends them itself."""
 
     def __init__(self) -> None:

@@ -21,13 +21,13 @@ class Opening:
         """Whether the first append is known to be in the log."""
         return self._receipt is not None and self._receipt.is_durable()
 
-    def submitted(self, receipt: Receipt) -> None:
+    def record(self, receipt: Receipt) -> None:
         """Note the first append of the epoch; later ones are ignored."""
         if self._receipt is None:
             self._receipt = receipt
             self._settled.set()
 
-    def failed(self, reason: Exception | None) -> None:
+    def close(self, reason: Exception | None) -> None:
         """Note that the epoch is over. If it is not in the log, this is why."""
         if not self.is_durable:
             self.refusal = reason or RunError("the run was cancelled before its start was written")
@@ -36,12 +36,12 @@ class Opening:
     async def cursor(self) -> Cursor | None:
         """Return the cursor before the epoch once it is in the log; None if it was refused."""
         try:
-            await self.durable()
+            await self.wait_until_durable()
         except Exception:
             return None
         return Cursor.before(self._receipt.append.result().position) if self._receipt else None
 
-    async def durable(self) -> None:
+    async def wait_until_durable(self) -> None:
         """Return once the first append is durable. Raises why it is not in the log."""
         await self._settled.wait()
         if self._receipt is not None:

@@ -33,7 +33,7 @@ class Channel(Protocol):
         """Publish a transient event."""
         ...
 
-    def refuse_if_taken(self, thread_id: str, version: int) -> None:
+    def check_head(self, thread_id: str, version: int) -> None:
         """Pass if the thread is still at a version that is durable.
 
         Raises:
@@ -66,11 +66,11 @@ class Publisher:
     def submit(self, append: Append) -> Receipt:
         """Queue an append; its events follow all that were published before."""
         receipt = self._journal.submit(append)
-        self._opening.submitted(receipt)
+        self._opening.record(receipt)
         self._queue(receipt)
         return receipt
 
-    def refuse_if_taken(self, thread_id: str, version: int) -> None:
+    def check_head(self, thread_id: str, version: int) -> None:
         """Pass if the thread is still at a version that is durable.
 
         Raises:
@@ -90,7 +90,7 @@ class Publisher:
     async def publish(self, run: Stoppable) -> None:
         """Publish until the publisher is closed and empty, or a commit fails: then the run is stopped."""
         # Shielded: what the loop has committed is published even if the run is cancelled.
-        is_begun = False
+        has_started = False
         with self._receive, CancelScope(shield=True):
             async for item in self._receive:
                 if not isinstance(item, Receipt):
@@ -98,9 +98,9 @@ class Publisher:
                     continue
                 try:
                     written = await item.result()
-                    is_begun = True
+                    has_started = True
                 except Exception as err:
-                    if is_begun and self._is_of_control(err):
+                    if has_started and self._is_control_conflict(err):
                         # The end of the run is not in the log yet: first the loop applies the new commands.
                         continue
                     self.failure = err
@@ -115,7 +115,7 @@ class Publisher:
             if each.changeset.run_id == self._run_id:
                 yield from durable_events(Entry(position, each.changeset))
 
-    def _is_of_control(self, err: Exception) -> bool:
+    def _is_control_conflict(self, err: Exception) -> bool:
         return isinstance(err, VersionConflict) and err.thread_id == self._stream
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ from .fields import ChangesetFields, MessageFields
 from .identity import RunIdentity
 from .journal import Journal, Prelude
 
-NOTHING = Prelude()
+NO_PRELUDE = Prelude()
 
 
 class Workspace:
@@ -56,7 +56,7 @@ class Workspace:
         thread: Thread,
         *,
         author: str | None = None,
-        prelude: Prelude = NOTHING,
+        prelude: Prelude = NO_PRELUDE,
     ) -> None:
         """Work on a thread that includes what the `prelude` puts before the first changeset.
 
@@ -72,7 +72,7 @@ class Workspace:
         self.usage = Usage()
         """The tokens that the run has cost so far."""
         self._committed = State(thread.state).measured()
-        self._taken = control_taken(thread.state, identity.run_id)
+        self._committed_control = control_taken(thread.state, identity.run_id)
         """Up to where the control stream was taken in by the changesets so far."""
         self._journal = journal
         self._prelude: Prelude | None = prelude
@@ -80,14 +80,14 @@ class Workspace:
         self._effects = effects
         self._now = effects.clock()
         self._reducers = reducers
-        self._known = {message.id for message in thread.messages}
-        self._last: Receipt | None = None
-        self._ids = 0
+        self._message_ids = {message.id for message in thread.messages}
+        self._last_receipt: Receipt | None = None
+        self._id_count = 0
         self._actions: list[ActionRecord] = []
         self._patches: list[TrackedPatch] = []
-        self._asked: list[EffectRecord] = []
-        self._cut_off: list[Interruption] = []
-        self._said = 0
+        self._effect_records: list[EffectRecord] = []
+        self._interruptions: list[Interruption] = []
+        self._new_messages = 0
         """How many of the messages wait for the next commit."""
 
     @property
@@ -96,18 +96,18 @@ class Workspace:
         return self.at > 0
 
     @property
-    def waiting(self) -> int:
+    def pending_actions(self) -> int:
         """How many actions wait for the next commit."""
         return len(self._actions)
 
-    def control_taken(self) -> int:
+    def control_version(self) -> int:
         """Up to which version of its control stream the run has taken in what is there."""
         return control_taken(self.state, self.identity.run_id)
 
     def new_id(self) -> str:
         """The next id of this epoch, for a message or a changeset: the same whenever the run is repeated."""
-        self._ids += 1
-        return f"{self._author}:{self._ids}"
+        self._id_count += 1
+        return f"{self._author}:{self._id_count}"
 
     def act(self, actions: Iterable[StateAction], *, source: str, call_id: str | None = None) -> Reduction:
         """Change the state by actions, all or none.
@@ -122,7 +122,7 @@ class Workspace:
         self._patches.extend(reduction.patches)
         return reduction
 
-    def write(
+    def create_message(
         self,
         role: Literal["system", "user", "assistant", "tool"],
         content: str,
@@ -133,15 +133,15 @@ class Workspace:
         message = Message(
             id=self.new_id(), role=role, content=content, origin=origin, run_id=self.identity.run_id, **more
         )
-        self.say(message)
+        self.add_message(message)
         return message
 
-    def say(self, message: Message) -> None:
+    def add_message(self, message: Message) -> None:
         """Put a message into the conversation; one whose id is there already is skipped."""
-        if message.id not in self._known:
-            self._known.add(message.id)
+        if message.id not in self._message_ids:
+            self._message_ids.add(message.id)
             self.messages.append(message)
-            self._said += 1
+            self._new_messages += 1
 
     async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         """Ask the world for a behavior. The answer, made JSON, goes into the log with the next commit.
@@ -154,72 +154,77 @@ class Workspace:
             reply = given if isinstance(given, ModelAnswer) else ModelAnswer(given, Usage())
             answer = loads(dumps(to_jsonable_python(reply.answer)))
         except get_cancelled_exc_class():
-            self._asked.append(EffectRecord(name=name, cancelled=True))
+            self._effect_records.append(EffectRecord(name=name, cancelled=True))
             raise
         except Exception as err:
-            self._asked.append(EffectRecord(name=name, error=in_words(err)))
+            self._effect_records.append(EffectRecord(name=name, error=in_words(err)))
             raise EffectError(in_words(err)) from err
-        self._asked.append(EffectRecord(name=name, answer=answer, usage=reply.usage))
-        self.pay(reply.usage)
+        self._effect_records.append(EffectRecord(name=name, answer=answer, usage=reply.usage))
+        self.count_usage(reply.usage)
         return answer
 
-    def pay(self, usage: Usage) -> None:
+    def count_usage(self, usage: Usage) -> None:
         """Count tokens as the run's."""
         self.usage = add_usage(self.usage, usage)
 
-    def cut_off(self, interruption: Interruption) -> None:
+    def record_interruption(self, interruption: Interruption) -> None:
         """Note for the next commit that a behavior or a request is no longer waited for."""
-        self._cut_off.append(interruption)
+        self._interruptions.append(interruption)
 
     @contextmanager
-    def attempt(self, *, is_whole: bool = False) -> Iterator[None]:
+    def undo_on_error(self, *, keep_effects: bool = True) -> Iterator[None]:
         """Whatever is done inside is undone if it raises; what the world has answered is kept.
 
         Not if it `is_whole`: then it is as if it had never been tried.
         """
-        state, actions, patches, said = self.state, len(self._actions), len(self._patches), self._said
-        ids, asked, cut_off, usage = self._ids, len(self._asked), len(self._cut_off), self.usage
+        state, actions, patches, said = self.state, len(self._actions), len(self._patches), self._new_messages
+        ids, asked, cut_off, usage = (
+            self._id_count,
+            len(self._effect_records),
+            len(self._interruptions),
+            self.usage,
+        )
         try:
             yield
         except BaseException:
-            self._unsay(self._said - said)
+            self._drop_messages(self._new_messages - said)
             self.state = state
             del self._actions[actions:], self._patches[patches:]
-            if is_whole:
-                self._ids, self.usage = ids, usage
-                del self._asked[asked:], self._cut_off[cut_off:]
+            if not keep_effects:
+                self._id_count, self.usage = ids, usage
+                del self._effect_records[asked:], self._interruptions[cut_off:]
             raise
 
     def discard(self) -> None:
         """Forget all that waits."""
-        self._unsay(self._said)
+        self._drop_messages(self._new_messages)
         self.state = self._committed.document
-        self._actions, self._patches, self._asked, self._cut_off = [], [], [], []
+        self._actions, self._patches, self._effect_records, self._interruptions = [], [], [], []
 
-    def _unsay(self, count: int) -> None:
+    def _drop_messages(self, count: int) -> None:
         for _ in range(count):
-            self._known.discard(self.messages.pop().id)
-        self._said -= count
+            self._message_ids.discard(self.messages.pop().id)
+        self._new_messages -= count
 
-    async def settled(self, reason: Reason) -> None:
+    async def flush(self, reason: Reason) -> None:
         """Return once all that was done is durable; what waits is committed for the reason.
 
         Raises:
             ContentError: as `commit`.
             LogError: a commit failed.
         """
-        if self._actions or self._asked or self._said:
+        if self._actions or self._effect_records or self._new_messages:
             self.commit(reason)
-        await self.durable()
+        await self.wait_until_durable()
 
-    async def durable(self) -> None:
+    async def wait_until_durable(self) -> None:
         """Return once all that was committed is durable; what waits still does.
 
         Raises:
             LogError: a commit failed.
         """
-        if self._last:
-            await self._last.result()
+        if self._last_receipt:
+            await self._last_receipt.result()
 
     def commit(self, reason: Reason, **fields: Unpack[ChangesetFields]) -> Receipt:
         """Queue all that waits as one changeset, with further fields of it.
@@ -242,7 +247,7 @@ class Workspace:
             LogError: it cannot be written.
         """
         encoded = self._next(reason, fields)
-        condition = self._condition().and_head(self.identity.stream, self.control_taken())
+        condition = self._condition().and_head(self.identity.stream, self.control_version())
         receipt = self._journal.submit(self._append(encoded, condition))
         await receipt.result()
         self._advance(encoded, receipt)
@@ -252,7 +257,7 @@ class Workspace:
 
         Checked here and not by the writer: there it would be refused after the run has continued.
         """
-        taken = self.control_taken()
+        taken = self.control_version()
         changeset = Changeset(
             id=self.new_id(),
             thread_id=self.identity.thread_id,
@@ -262,30 +267,30 @@ class Workspace:
             epoch=self.identity.epoch,
             reason=reason,
             at=self._now(),
-            messages=tuple(self.messages[len(self.messages) - self._said :]),
+            messages=tuple(self.messages[len(self.messages) - self._new_messages :]),
             actions=tuple(self._actions),
             patches=tuple(self._patches),
-            effects=tuple(self._asked),
-            cut_off=tuple(self._cut_off),
-            control=None if taken == self._taken else taken,
+            effects=tuple(self._effect_records),
+            cut_off=tuple(self._interruptions),
+            control=None if taken == self._committed_control else taken,
             **fields,
         )
         coded = encoded(changeset)
         return coded._replace(state=self._committed.replaced(self.state, coded.patches, len(coded.content)))
 
     def _condition(self) -> Condition:
-        return (self._prelude or NOTHING).condition
+        return (self._prelude or NO_PRELUDE).condition
 
     def _append(self, encoded: Encoded, condition: Condition) -> Append:
-        before = (self._prelude or NOTHING).before
-        last = self._last.append if self._last else None
+        before = (self._prelude or NO_PRELUDE).before
+        last = self._last_receipt.append if self._last_receipt else None
         return Append.encoded([*before, encoded], self.version - len(before), condition, last)
 
     def _advance(self, encoded: Encoded, receipt: Receipt) -> None:
         assert encoded.state
         self._prelude = None
-        self._committed, self._last, self.at = encoded.state, receipt, encoded.changeset.at
+        self._committed, self._last_receipt, self.at = encoded.state, receipt, encoded.changeset.at
         self.version += 1
-        self._actions, self._patches, self._said = [], [], 0
-        self._asked, self._cut_off = [], []
-        self._taken = self.control_taken()
+        self._actions, self._patches, self._new_messages = [], [], 0
+        self._effect_records, self._interruptions = [], []
+        self._committed_control = self.control_version()

@@ -7,7 +7,7 @@ from ...reducers.replay import Thread
 from ...reducers.run import MoveRun, done_reason
 from ...store.changeset import Executor, RunStatus, Termination
 from ...store.codec import Encoded
-from ..commit import LOOP, Collected, Effects, RunIdentity, Workspace, move_call
+from ..commit import LOOP, Effects, MemoryJournal, RunIdentity, Workspace, move_call
 from .inbox import Inbox
 from .mailbox import Mailbox
 
@@ -20,7 +20,9 @@ def close_calls(work: Workspace) -> None:
         work.act([RemoveDecision(target=record.target, unused=True)], source=LOOP)
 
 
-async def cancel_waiting(work: Workspace, mailbox: Mailbox, waited: RunStatus, executor: Executor) -> None:
+async def cancel_waiting_run(
+    work: Workspace, mailbox: Mailbox, waited: RunStatus, executor: Executor
+) -> None:
     """Cancel a waiting run: one changeset, an epoch of its own. Durable on return.
 
     No model, tool or behavior takes part: `run_end` behaviors ran when the run began to wait.
@@ -32,11 +34,11 @@ async def cancel_waiting(work: Workspace, mailbox: Mailbox, waited: RunStatus, e
     await work.commit_end("run_finished", run=done, executor=executor)
 
 
-def superseded(
+def end_superseded_run(
     identity: RunIdentity, thread: Thread, mailbox: Mailbox, effects: Effects, *, by: str
 ) -> Encoded:
     """The end of a superseded run, to be appended after `thread` together with the new run's start."""
-    journal = Collected()
+    journal = MemoryJournal()
     work = Workspace(journal, effects, Reducers(), identity, thread, author="superseded")
     end = Termination(type="cancelled", code="superseded", detail=f"run {by} took its place")
     status = thread.runs.get(identity.run_id, RunStatus(status="running"))

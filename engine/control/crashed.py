@@ -30,12 +30,12 @@ from ...reducers.run import CANCELLED, ENDS, QUESTION, MoveRun, Way
 from ...reducers.tool_call import SuspendToolCall, Suspension, ToolCallState, calls, pending_calls
 from ...store.changeset import AgentSnapshot, LostCall, Orphan, RunStatus
 from ...store.codec import Encoded
-from ..commit import LOOP, Collected, Effects, RunIdentity, Workspace, move_call
+from ..commit import LOOP, Effects, MemoryJournal, RunIdentity, Workspace, move_call
 from .closing import close_run
 from .mailbox import Mailbox
 
 
-class Recovering:
+class CrashedRun:
     """A run whose process died, on the way to its last changeset."""
 
     def __init__(
@@ -50,13 +50,13 @@ class Recovering:
         self._orphan = orphan
         self._agent = agent
         self._status = thread.runs[identity.run_id]
-        self._journal = Collected()
+        self._journal = MemoryJournal()
         self._work = Workspace(self._journal, effects, Reducers(), identity, thread, author="recovered")
         found = going_on(thread.state, thread.messages, identity.run_id, agent)
         self._due = {call.call_id for call in found if call.status == "new"}
         """The calls that the run would have made itself."""
 
-    def stopped(self, mailbox: Mailbox) -> Encoded:
+    def stop(self, mailbox: Mailbox) -> Encoded:
         """The run is done, and has taken in all that was wanted of it."""
         for lost in self._orphan.calls:
             self._write_result(lost)
@@ -64,7 +64,7 @@ class Recovering:
         end = CANCELLED if mailbox.should_stop() else ENDS["stop"]
         return self._written(close_run(self._work, mailbox, self._status, end))
 
-    def asking(self) -> Encoded:
+    def ask(self) -> Encoded:
         """The run waits for a person."""
         for lost, call in self._lost():
             if lost.fate == "unknown":
@@ -75,7 +75,7 @@ class Recovering:
             self._ask_about_run()
         return self._waiting("ask")
 
-    def resuming(self, idempotent: Collection[str]) -> Encoded:
+    def resume(self, idempotent: Collection[str]) -> Encoded:
         """The run waits for a process that goes on; the tools with these names may be called again."""
         for lost, call in self._lost():
             if lost.fate == "unknown" and call.name not in idempotent:
@@ -95,7 +95,7 @@ class Recovering:
     def _write_result(self, lost: LostCall) -> None:
         if lost.name == QUESTION:
             return  # the model has not made it
-        self._work.write("tool", TOLD[lost.fate], "tool", tool_call_id=lost.call_id)
+        self._work.create_message("tool", TOLD[lost.fate], "tool", tool_call_id=lost.call_id)
 
     def _ask_about_run(self) -> None:
         run_id, agent = self._identity.run_id, self._agent.name if self._agent else None

@@ -68,13 +68,13 @@ class Decision:
             ) from err
 
 
-def recorded(entry: ControlEntry) -> DecisionRecord:
+def decision_record(entry: ControlEntry) -> DecisionRecord:
     """The decision that an entry of a control stream is."""
     given = entry.content if isinstance(entry.content, dict) else {}
     return DecisionRecord.model_validate(given | {"id": entry.id, "by": entry.by})
 
 
-class Answers:
+class KnownDecisions:
     """What the log of a run says of its questions: each is answered once."""
 
     def __init__(self, history: Iterable[Changeset], wanted: Iterable[ControlEntry]) -> None:
@@ -88,7 +88,7 @@ class Answers:
                 self._read(record)
         for entry in wanted:
             if entry.kind == "decide":
-                answer = recorded(entry)
+                answer = decision_record(entry)
                 self._given[self._key(answer.target)] = answer
 
     def _read(self, record: ActionRecord) -> None:
@@ -141,7 +141,7 @@ def _is_same(known: Decision | DecisionRecord, decision: Decision) -> bool:
     )
 
 
-def refuse_unknown(decisions: Sequence[Decision], state: Any, run_id: str) -> None:
+def check_targets(decisions: Sequence[Decision], state: Any, run_id: str) -> None:
     """Pass if every decision is for a suspended call.
 
     Raises:

@@ -5,8 +5,8 @@ from ...reducers.run import ApplyCommands
 from ...reducers.tool_call import DecideToolCall, DecisionRecord, ToolCallState, calls, pending_calls
 from ...store.changeset import ControlEntry, Message
 from ..commit import LOOP, Workspace
-from .decision import recorded
-from .mailbox import Mailbox, Place
+from .decision import decision_record
+from .mailbox import ApplyPoint, Mailbox
 
 
 class Inbox:
@@ -16,11 +16,11 @@ class Inbox:
         self._work = work
         self._mailbox = mailbox
 
-    def has_commands(self, place: Place) -> bool:
+    def has_commands(self, point: ApplyPoint) -> bool:
         """Whether there are commands that are not applied yet."""
-        return bool(self._mailbox.commands(self._work.control_taken(), place))
+        return bool(self._mailbox.commands(self._work.control_version(), point))
 
-    def apply(self, place: Place) -> bool:
+    def apply(self, point: ApplyPoint) -> bool:
         """Apply all commands, and early decisions for calls that wait now. Return whether the user spoke.
 
         Each decision goes to the suspended call it is for; an early one is kept until there is one.
@@ -29,27 +29,27 @@ class Inbox:
             if call := self._target(record.target):
                 self._work.act([RemoveDecision(target=record.target)], source=LOOP)
                 self._decide(call, record)
-        entries = self._next(place)
+        entries = self._next(point)
         for entry in entries:
             self._apply(entry)
         return any(entry.kind == "steer" for entry in entries)
 
-    def skip(self, place: Place) -> None:
+    def skip(self, point: ApplyPoint) -> None:
         """Mark all commands as applied without doing what they ask: it cannot be stored."""
-        self._next(place)
+        self._next(point)
 
-    def _next(self, place: Place) -> list[ControlEntry]:
-        entries = self._mailbox.commands(self._work.control_taken(), place)
+    def _next(self, point: ApplyPoint) -> list[ControlEntry]:
+        entries = self._mailbox.commands(self._work.control_version(), point)
         if entries:
-            self._work.act([ApplyCommands(through=entries[-1][0], place=place)], source=LOOP)
+            self._work.act([ApplyCommands(through=entries[-1][0], place=point)], source=LOOP)
         return [entry for _, entry in entries]
 
     def _apply(self, entry: ControlEntry) -> None:
         match entry.kind:
             case "decide":
-                self._apply_decision(recorded(entry))
+                self._apply_decision(decision_record(entry))
             case "steer":
-                self._work.say(_steering(self._work.identity.run_id, entry))
+                self._work.add_message(_steering(self._work.identity.run_id, entry))
 
     def _apply_decision(self, record: DecisionRecord) -> None:
         if call := self._target(record.target):

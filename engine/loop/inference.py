@@ -134,7 +134,7 @@ class Inquiry:
         """Whether the wait before the next attempt was within the budget; then it is over."""
         wait = err.retry_after
         if wait is None:
-            wait = self.effects.jittered(self.policy.wait(number), self.policy.jitter)
+            wait = self.effects.jitter(self.policy.wait(number), self.policy.jitter)
         if self._waited + wait > self.policy.budget:
             return False
         self._waited += wait

@@ -136,7 +136,7 @@ class Step:
         if answer.interrupted:
             return self._broken_off(answer)
         self._broken.clear()
-        self.work.pay(answer.turn.usage)
+        self.work.count_usage(answer.turn.usage)
         try:
             actions = await self.phases.run(Phase.AFTER_INFERENCE, self.number, turn=answer.turn)
         finally:
@@ -187,7 +187,7 @@ class Step:
             step=self.number,
             provider=turn.provider,
         )
-        self.work.say(message)
+        self.work.add_message(message)
         self.output = (self.output if self._is_going_on else "") + turn.text
         self._is_going_on = False
         for call in message.tool_calls:
@@ -200,7 +200,7 @@ class Step:
 
     def _note(self, text: str) -> None:
         self._is_going_on = True
-        self.work.write("user", text, "note", visibility="internal", step=self.number)
+        self.work.create_message("user", text, "note", visibility="internal", step=self.number)
 
     def _commit(self, answer: Answer) -> Receipt:
         receipt = self.work.commit("assistant_turn", inference=answer.record())
@@ -224,7 +224,7 @@ class Step:
 
     def resume(self, status: RunStatus) -> None:
         """Go on where the run's last epoch stopped."""
-        self.work.pay(status.usage)
+        self.work.count_usage(status.usage)
         run_id = self.work.identity.run_id
         self.number = sum(m.role == "assistant" and m.run_id == run_id for m in self.work.messages)
 

@@ -107,8 +107,8 @@ class ToolRound:
         if announced:
             self.work.commit("tools_started")
         # The log has what came of the tool before: after a crash it is known which of them was at work.
-        await self.work.durable()
-        self.channel.refuse_if_taken(self.work.identity.thread_id, self.work.version)
+        await self.work.wait_until_durable()
+        self.channel.check_head(self.work.identity.thread_id, self.work.version)
 
     async def _together(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
         send, receive = create_memory_object_stream[tuple[ToolCall, ToolAnswer]](math.inf)
@@ -244,7 +244,7 @@ class ToolRound:
             executed=answer.executed,
         )
         try:
-            with self.work.attempt():
+            with self.work.undo_on_error():
                 done = self.work.act(answer.actions, source=f"tool:{call.name}", call_id=call.id)
                 wanted = writes(done.actions, done.patches)
                 if clash := conflict(call.id, wanted, self._written):
@@ -272,11 +272,13 @@ class ToolRound:
 
     def _end(self, call: ToolCall, outcome: ToolOutcome) -> None:
         move_call(self.work, call, outcome.outcome)
-        self.work.write("tool", text_of(outcome.result), "tool", tool_call_id=call.id, step=self.step)
+        self.work.create_message(
+            "tool", text_of(outcome.result), "tool", tool_call_id=call.id, step=self.step
+        )
 
     def _say(self, message: AddMessage) -> None:
         if message.content.strip():
-            self.work.write(
+            self.work.create_message(
                 message.role, message.content, "note", visibility=message.visibility, step=self.step
             )
 

@@ -49,5 +49,5 @@ async def retry_until_answered(call: Callable[[], Awaitable[T]], effects: Effect
                 raise
             if seconds + wait > patience:
                 raise RemoteError("unreachable", f"unreachable for {seconds:.0f} s: {err}") from None
-        await effects.sleep(effects.jittered(wait, 0.25))
+        await effects.sleep(effects.jitter(wait, 0.25))
         wait = min(wait * 2, LONGEST_WAIT)

@@ -24,7 +24,7 @@ from ..models import (
     ToolCallDelta,
     ToolCallPart,
 )
-from .recording import Diverging, Recording
+from .recording import Recording, ReplayDiverged
 
 
 class RecordedEffects:
@@ -51,10 +51,14 @@ class RecordedEffects:
             return 0
         return inference.attempts[place].latency if place < len(inference.attempts) else inference.latency
 
-    def jittered(self, seconds: float, part: float) -> float:
+    def jitter(self, seconds: float, part: float) -> float:
         attempts = self._attempts()
         waited = self._has_more_attempts() or self._recording.is_cancelled_at(INFERENCE)
-        return attempts[self._recording.attempts - 1].wait / 1_000_000 if attempts and waited else math.inf
+        return (
+            attempts[self._recording.attempts_served - 1].wait / 1_000_000
+            if attempts and waited
+            else math.inf
+        )
 
     async def sleep(self, seconds: float) -> None:
         if not self._has_more_attempts():
@@ -62,7 +66,7 @@ class RecordedEffects:
         await anyio.lowlevel.checkpoint()
 
     def _has_more_attempts(self) -> bool:
-        is_more = self._recording.attempts < len(self._attempts())
+        is_more = self._recording.attempts_served < len(self._attempts())
         return is_more or _turn(self._recording.next) is not None
 
     def _attempts(self) -> tuple[Attempt, ...]:
@@ -71,10 +75,13 @@ class RecordedEffects:
 
     async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         effects = self._recording.next.effects
-        if self._recording.asked >= len(effects) or effects[self._recording.asked].name != name:
-            raise self._recording.otherwise(f"a question {name!r}")
-        self._recording.asked += 1
-        asked = effects[self._recording.asked - 1]
+        if (
+            self._recording.effects_served >= len(effects)
+            or effects[self._recording.effects_served].name != name
+        ):
+            raise self._recording.diverge(f"a question {name!r}")
+        self._recording.effects_served += 1
+        asked = effects[self._recording.effects_served - 1]
         if asked.cancelled:
             # By the scope in which it is awaited: the behavior's own, or the one that cuts it off.
             await anyio.sleep_forever()
@@ -86,10 +93,13 @@ class RecordedEffects:
         inference = self._recording.next.inference
         if inference is None:
             raise await self._cancelled(INFERENCE, "an inference")
-        place, self._recording.attempts = self._recording.attempts, self._recording.attempts + 1
+        place, self._recording.attempts_served = (
+            self._recording.attempts_served,
+            self._recording.attempts_served + 1,
+        )
         if place >= len(inference.attempts):
             if not _turn(self._recording.next):
-                raise self._recording.otherwise("another attempt")
+                raise self._recording.diverge("another attempt")
             for part in _parts(self._recording.next):
                 yield part
             return
@@ -103,21 +113,21 @@ class RecordedEffects:
         raise ModelError(cast(ErrorKind, attempt.kind), attempt.error or "", attempt.retry_after)
 
     async def call(self, tool: Tool, context: ToolContext, arguments: Any) -> ToolAnswer:
-        self._recording.called.add(context.call_id)
+        self._recording.running_calls.add(context.call_id)
         # The other calls of the round begin first: one of them may be the one that ends next.
         await anyio.lowlevel.checkpoint()
         while True:
             ended = next((outcome.call_id for outcome in self._recording.next.tool_calls), None)
             if ended == context.call_id:
                 return self._answer(self._recording.next)
-            if ended not in self._recording.called:
+            if ended not in self._recording.running_calls:
                 raise await self._cancelled(TOOLS, f"a call of {tool.name!r}")
-            await self._recording.moved.wait()
+            await self._recording.advanced.wait()
 
     def _answer(self, changeset: Changeset) -> ToolAnswer:
         (outcome,) = changeset.tool_calls
         if not outcome.executed:
-            raise self._recording.otherwise(f"a call of {outcome.name!r}")
+            raise self._recording.diverge(f"a call of {outcome.name!r}")
         if outcome.outcome == "suspended":
             return ToolAnswer("suspended", outcome.result, suspend=_suspend(changeset))
         actions = self._recording.actions(changeset, f"tool:{outcome.name}")
@@ -125,10 +135,10 @@ class RecordedEffects:
         messages = [_added(m) for m in changeset.messages[behind : behind + outcome.message_count]]
         return ToolAnswer(outcome.outcome, outcome.result, actions, messages)
 
-    async def _cancelled(self, place: Interruption, now: str) -> Diverging:
+    async def _cancelled(self, wait: Interruption, now: str) -> ReplayDiverged:
         """Wait to be cancelled, if the run was cancelled here; otherwise this is where it diverges."""
-        if not self._recording.is_cancelled_at(place):
-            return self._recording.otherwise(now)
+        if not self._recording.is_cancelled_at(wait):
+            return self._recording.diverge(now)
         self._mailbox.cancel()
         await anyio.sleep_forever()
         raise AssertionError

@@ -13,19 +13,19 @@ from ...store.appender import Receipt
 from ...store.changeset import Changeset, ControlEntry, Interruption
 from ...store.errors import LogError, ThreadlogError
 from ..commit import LOOP, Workspace
-from ..control import Place
+from ..control import ApplyPoint
 from ..events import Event
 from .divergence import difference
 
-ENDED_BY_OTHERS = ("superseded", "recovered")
+EXTERNAL_ENDS = ("superseded", "recovered")
 """Written by another process: not compared, and the loop never came to an end of its own."""
 
 
-class Diverging(ThreadlogError):
+class ReplayDiverged(ThreadlogError):
     """Today's code has left the log: `Recording.divergence` says where."""
 
 
-class CutOff(LogError):
+class EndedElsewhere(LogError):
     """The log has no more of an epoch that another process has ended."""
 
 
@@ -36,19 +36,19 @@ class Recording:
         self.divergence: Divergence | None = None
         self.work: Workspace | None = None
         """The workspace of today's code: how far it is on the way to the next changeset."""
-        self.moved = anyio.Event()
+        self.advanced = anyio.Event()
         """Set and replaced when the next changeset is due."""
         # There may be two: one that was recovered to wait for a person may be superseded as it waits.
-        own = takewhile(lambda each: each.reason not in ENDED_BY_OTHERS, changesets)
+        own = takewhile(lambda each: each.reason not in EXTERNAL_ENDS, changesets)
         self._changesets = list(own)
         self._is_cut_off = len(self._changesets) < len(changesets)
         self._reducers = reducers
         self._written = 0
-        self.called: set[str] = set()
+        self.running_calls: set[str] = set()
         """The tool calls that have begun and are not in a changeset yet."""
-        self.asked = 0
+        self.effects_served = 0
         """How many effects of the next changeset were served."""
-        self.attempts = 0
+        self.attempts_served = 0
         """How many attempts of its inference were served."""
 
     @property
@@ -56,13 +56,13 @@ class Recording:
         """The changeset that must be written next.
 
         Raises:
-            Diverging: the log has no more.
-            CutOff: another process has ended the epoch there.
+            ReplayDiverged: the log has no more.
+            EndedElsewhere: another process has ended the epoch there.
         """
         if self._written < len(self._changesets):
             return self._changesets[self._written]
         if self._is_cut_off:
-            raise CutOff
+            raise EndedElsewhere
         last = self._changesets[-1]
         raise self._diverging(
             Divergence(last.thread_id, last.version, "", "the end of the run", "something more")
@@ -72,34 +72,34 @@ class Recording:
         """Compare what today's code writes with what the log has.
 
         Raises:
-            Diverging: it is not the same.
+            ReplayDiverged: it is not the same.
         """
         changeset = append.changesets[-1].changeset
         if found := self.divergence or difference(self.next, changeset):
             raise self._diverging(found)
-        self.called -= {outcome.call_id for outcome in self.next.tool_calls}
+        self.running_calls -= {outcome.call_id for outcome in self.next.tool_calls}
         self._written += 1
-        self.asked = self.attempts = 0
-        self.moved.set()
-        self.moved = anyio.Event()
+        self.effects_served = self.attempts_served = 0
+        self.advanced.set()
+        self.advanced = anyio.Event()
         return Receipt.settled(append, changeset.version)
 
     def missing(self) -> Divergence | None:
         """What the log has and today's code did not write, if anything."""
         if self._written == len(self._changesets):
             return None
-        self.otherwise("the end of the run")
+        self.diverge("the end of the run")
         return self.divergence
 
-    def otherwise(self, now: str) -> Diverging:
+    def diverge(self, now: str) -> ReplayDiverged:
         """Today's code asks for something that the log does not have here. What follows is not compared."""
         one = self.next
         return self._diverging(Divergence(one.thread_id, one.version, "/reason", one.reason, now))
 
-    def _diverging(self, found: Divergence) -> Diverging:
+    def _diverging(self, found: Divergence) -> ReplayDiverged:
         """Keep the first divergence: what follows is a consequence of it."""
         self.divergence = self.divergence or found
-        return Diverging(str(self.divergence))
+        return ReplayDiverged(str(self.divergence))
 
     def actions(self, changeset: Changeset, source: str) -> list[StateAction]:
         """The actions of a changeset that a source has asked for."""
@@ -107,14 +107,14 @@ class Recording:
 
     def next_action(self) -> StateAction | None:
         """The first action of the next changeset that is not done yet, if the loop did it."""
-        rest = self.next.actions[self.work.waiting if self.work else 0 :]
+        rest = self.next.actions[self.work.pending_actions if self.work else 0 :]
         return self._reducers.action(rest[0]) if rest and rest[0].source == LOOP else None
 
-    def is_cancelled_at(self, place: Interruption | None) -> bool:
-        """Whether the log says that the run was cancelled now, while it waited for `place`."""
+    def is_cancelled_at(self, wait: Interruption | None) -> bool:
+        """Whether the log says that the run was cancelled now, while it waited for `wait`."""
         termination = self.next.run.termination if self.next.run else None
         is_cancelled = termination is not None and termination.type == "cancelled"
-        return is_cancelled and termination is not None and termination.interrupted == place
+        return is_cancelled and termination is not None and termination.interrupted == wait
 
 
 class RecordedCommands:
@@ -128,13 +128,13 @@ class RecordedCommands:
         is_cancelled = self._recording.is_cancelled_at(None)
         return is_cancelled and isinstance(self._recording.next_action(), MoveRun)
 
-    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
+    def commands(self, after: int, point: ApplyPoint) -> list[tuple[int, ControlEntry]]:
         action = self._recording.next_action()
-        through = action.through if isinstance(action, ApplyCommands) and action.place == place else 0
+        through = action.through if isinstance(action, ApplyCommands) and action.place == point else 0
         return [(each.version, each.entry) for each in self._stream[after:through] if each.entry]
 
-    def is_interrupted(self, place: Interruption) -> bool:
-        return place in self._recording.next.cut_off
+    def is_interrupted(self, wait: Interruption) -> bool:
+        return wait in self._recording.next.cut_off
 
 
 class SilentChannel:
@@ -144,4 +144,4 @@ class SilentChannel:
 
     def emit(self, event: Event) -> None: ...
 
-    def refuse_if_taken(self, thread_id: str, version: int) -> None: ...
+    def check_head(self, thread_id: str, version: int) -> None: ...

@@ -17,12 +17,19 @@ from ...store.log import Log
 from ...store.patch import tokens
 from ..agents import Registered, Registry
 from ..commit import GIVEN, RunIdentity, Workspace
-from ..control import Mailbox, cancel_waiting
+from ..control import Mailbox, cancel_waiting_run
 from ..delegation import Equipment
 from ..loop import Epoch, EpochContext, Resume, Start
 from ..runs import course_of
 from .recorded_effects import RecordedEffects
-from .recording import ENDED_BY_OTHERS, CutOff, Diverging, RecordedCommands, Recording, SilentChannel
+from .recording import (
+    EXTERNAL_ENDS,
+    EndedElsewhere,
+    RecordedCommands,
+    Recording,
+    ReplayDiverged,
+    SilentChannel,
+)
 
 _EPOCH_ENDS = ("run_finished", "run_suspended")
 
@@ -45,7 +52,7 @@ async def replay_run(log: Log, run_id: str, agents: Sequence[Registered]) -> Div
     agent = Equipment().equip(registry.agent(name), registry)
     for epoch in sorted({changeset.epoch for changeset in history}):
         recorded = [changeset for changeset in history if changeset.epoch == epoch]
-        if recorded[-1].reason not in (*_EPOCH_ENDS, *ENDED_BY_OTHERS):
+        if recorded[-1].reason not in (*_EPOCH_ENDS, *EXTERNAL_ENDS):
             return NotChecked(recorded[-1].thread_id, recorded[-1].version, "the run has not ended here")
         if divergence := await _replay_epoch(log, recorded, stream, agent):
             return divergence
@@ -68,13 +75,13 @@ async def _replay_epoch(
     opening = _opening(first, thread)
     try:
         if first.reason == "run_finished":
-            await cancel_waiting(work, mailbox, thread.runs[identity.run_id], executor)
+            await cancel_waiting_run(work, mailbox, thread.runs[identity.run_id], executor)
         else:
             context = EpochContext(work, effects, executor, SilentChannel(), mailbox, registry)
             await Epoch(context, course_of(agent, context)).run(opening)
-    except CutOff:
+    except EndedElsewhere:
         return None
-    except Diverging:
+    except ReplayDiverged:
         return recording.divergence
     return recording.divergence or recording.missing()
 

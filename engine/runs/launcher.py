@@ -58,7 +58,7 @@ class Launcher:
         """
         run, execution = self.begin(launch)
         try:
-            await execution.opening.durable()
+            await execution.opening.wait_until_durable()
         except Exception:
             # Its thread is free again when the caller learns of the refusal.
             await execution.over.wait()

@@ -88,7 +88,7 @@ class Starter:
         if execution := self._env.executions.of(asked.run_id):
             # It may be refused: then it never existed.
             with suppress(ThreadlogError):
-                await execution.opening.durable()
+                await execution.opening.wait_until_durable()
         found = self._env.log.run_status(asked.run_id)
         if found is None:
             return None
@@ -163,7 +163,7 @@ class Starter:
         if execution := env.executions.of(asked.run_id):
             # Another caller has started this very run: find it when it is in the log, or try again.
             with suppress(ThreadlogError):
-                await execution.opening.durable()
+                await execution.opening.wait_until_durable()
             if not execution.opening.is_durable:
                 await execution.over.wait()
             return None

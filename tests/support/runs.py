@@ -61,7 +61,7 @@ class CountedEffects(SystemEffects):
     def new_id(self) -> str:
         return f"id{next(self._ids)}"
 
-    def jittered(self, seconds: float, part: float) -> float:
+    def jitter(self, seconds: float, part: float) -> float:
         return self._jitter(seconds, part)
 
     async def sleep(self, seconds: float) -> None:

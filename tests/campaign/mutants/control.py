@@ -7,21 +7,21 @@ CONTROL = [
     Mutant(
         "forget the control cursor",
         "engine/commit/workspace.py",
-        "control=None if taken == self._taken else taken,",
+        "control=None if taken == self._committed_control else taken,",
         "control=None,",
         ["engine/control/test_steering.py::test_a_message_to_an_active_run_is_seen_once_at_its_next_step"],
     ),
     Mutant(
         "take in what was taken in before",
         "engine/control/inbox.py",
-        "        entries = self._mailbox.commands(self._work.control_taken(), place)\n",
+        "        entries = self._mailbox.commands(self._work.control_version(), point)\n",
         "        entries = self._mailbox.commands(0, place)\n",
         ["engine/control/test_steering.py::test_a_message_to_an_active_run_is_seen_once_at_its_next_step"],
     ),
     Mutant(
         "let a run end over an entry that it has not seen",
         "engine/commit/workspace.py",
-        "self._condition().and_head(self.identity.stream, self.control_taken())",
+        "self._condition().and_head(self.identity.stream, self.control_version())",
         "self._condition()",
         ["engine/control/test_steering.py::test_no_run_finishes_over_an_unread_message"],
     ),
@@ -212,7 +212,7 @@ CONTROL = [
     Mutant(
         "forget in the next epoch what the run has cost",
         "engine/loop/step.py",
-        "        self.work.pay(status.usage)\n",
+        "        self.work.count_usage(status.usage)\n",
         "",
         ["engine/agents/test_stop_policy.py::test_a_run_that_a_person_lets_go_on_has_spent_what_it_spent"],
     ),

@@ -71,7 +71,7 @@ class Inquiry:
 
     _waited: float = 0.0
 
-    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest], what: str) -> Answer:
+    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest]) -> Answer:
         """The first turn that any of the models gives. The request is made anew for each attempt.
 
         Raises:
@@ -80,7 +80,7 @@ class Inquiry:
         problem = "there is no model to ask"
         for model in models:
             for number in range(1, self.policy.attempts + 1):
-                answer = await self._attempt(model, request(), f"{what}:{len(self.attempts)}")
+                answer = await self._attempt(model, request())
                 if isinstance(answer, Answer):
                     return answer
                 problem = f"model={model.name!r} attempt={number}/{self.policy.attempts}: {answer}"
@@ -90,8 +90,8 @@ class Inquiry:
                     raise InferenceFailed(f"{problem} (retry budget exhausted)")
         raise InferenceFailed(problem)
 
-    async def _attempt(self, model: Model, request: ModelRequest, what: str) -> Answer | ModelError:
-        collector, mark = Collector(), self.effects.mark(what)
+    async def _attempt(self, model: Model, request: ModelRequest) -> Answer | ModelError:
+        collector, elapsed = Collector(), self.effects.stopwatch()
         try:
             async with aclosing(self.effects.infer(model, request)) as parts:
                 async for part in parts:
@@ -101,16 +101,16 @@ class Inquiry:
             if collector.is_empty:
                 raise ModelError("connection", "the stream was empty")
         except ModelError as err:
-            latency = self.effects.since(what, mark)
+            latency = elapsed()
             self._record(model, collector, latency, err)
             turn = collector.turn()
             if turn.text and not collector.began_tool_call and err.is_retryable and self.may_go_on:
                 return Answer(turn, request, model.name, tuple(self.attempts), latency, interrupted=True)
             return err
         except get_cancelled_exc_class():
-            self._record(model, collector, self.effects.since(what, mark))
+            self._record(model, collector, elapsed())
             raise
-        latency = self.effects.since(what, mark)
+        latency = elapsed()
         return Answer(collector.turn(), request, model.name, tuple(self.attempts), latency)
 
     def _record(

@@ -99,9 +99,7 @@ class Step:
         self.inquiry = Inquiry(
             self.effects, self.agent.retry, self._hear, self.channel.emit, self._may_go_on()
         )
-        answer = await self.inquiry.ask(
-            self._models(plan), lambda: transformed(request, plan.transforms), f"inference:{self.number}"
-        )
+        answer = await self.inquiry.ask(self._models(plan), lambda: transformed(request, plan.transforms))
         self.inquiry = None
         return answer
 

@@ -189,10 +189,8 @@ class ToolRound:
     async def _call(self, call: ToolCall, context: ToolContext) -> ToolAnswer:
         tool, arguments = self.agent.toolbox()[call.name], self._arguments(call, context)
         self.channel.emit(events.ToolCallStarted(call.id, call.name))
-        mark = self.effects.mark(call.id)
         # A copy: what the tool does with its arguments must not reach the conversation.
-        answer = await self.effects.call(tool, context, deepcopy(arguments))
-        return answer.with_duration(self.effects.since(call.id, mark))
+        return await self.effects.call(tool, context, deepcopy(arguments))
 
     def _answer_with(self, call: ToolCall) -> Message | None:
         """The answer that asks for a call, perhaps of an earlier step; None for a question after a crash."""

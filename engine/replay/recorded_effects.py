@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -40,16 +41,15 @@ class RecordedEffects:
     def clock(self) -> Callable[[], int]:
         return self.now
 
-    def mark(self, what: str) -> int:
-        return 0
+    def stopwatch(self) -> Callable[[], int]:
+        """Measure the model attempt that comes next: a replayed loop measures nothing else."""
+        return partial(self._latency, self._recording.attempts_served)
 
-    def since(self, what: str, mark: int) -> int:
-        if not what.startswith("inference:"):
-            return next((o.duration for o in self._recording.next.tool_calls if o.call_id == what), 0)
-        place, inference = int(what.rsplit(":", 1)[1]), self._recording.next.inference
+    def _latency(self, number: int) -> int:
+        inference = self._recording.next.inference
         if inference is None:
             return 0
-        return inference.attempts[place].latency if place < len(inference.attempts) else inference.latency
+        return inference.attempts[number].latency if number < len(inference.attempts) else inference.latency
 
     def jitter(self, seconds: float, part: float) -> float:
         attempts = self._attempts()
@@ -129,11 +129,13 @@ class RecordedEffects:
         if not outcome.executed:
             raise self._recording.diverge(f"a call of {outcome.name!r}")
         if outcome.outcome == "suspended":
-            return ToolAnswer("suspended", outcome.result, suspend=_suspend(changeset))
+            suspended = ToolAnswer("suspended", outcome.result, suspend=_suspend(changeset))
+            return suspended.with_duration(outcome.duration)
         actions = self._recording.actions(changeset, f"tool:{outcome.name}")
         behind = next(n for n, m in enumerate(changeset.messages, 1) if m.role == "tool")
         messages = [_added(m) for m in changeset.messages[behind : behind + outcome.message_count]]
-        return ToolAnswer(outcome.outcome, outcome.result, actions, messages)
+        answer = ToolAnswer(outcome.outcome, outcome.result, actions, messages)
+        return answer.with_duration(outcome.duration)
 
     async def _cancelled(self, wait: Interruption, now: str) -> ReplayDiverged:
         """Wait to be cancelled, if the run was cancelled here; otherwise this is where it diverges."""

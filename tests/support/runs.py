@@ -52,11 +52,8 @@ class CountedEffects(SystemEffects):
     def clock(self) -> Callable[[], int]:
         return self.now
 
-    def mark(self, what: str) -> int:
-        return 0
-
-    def since(self, what: str, mark: int) -> int:
-        return 1
+    def stopwatch(self) -> Callable[[], int]:
+        return lambda: 1
 
     def new_id(self) -> str:
         return f"id{next(self._ids)}"

@@ -1,6 +1,6 @@
 """How a run writes: actions are reduced in a workspace, appended as changesets, then published as events.
 
-`Effects` is everything that a run asks of the world: time, ids, models, tools.
+`Effects` is what a run gets from outside: time, ids, models, tools.
 """
 
 from .effects import Effects, SystemEffects, named_id

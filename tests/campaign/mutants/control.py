@@ -7,7 +7,7 @@ CONTROL = [
     Mutant(
         "forget the control cursor",
         "engine/commit/workspace.py",
-        "control=None if taken == self._committed_control else taken,",
+        "control=None if control == self._committed_control else control,",
         "control=None,",
         ["engine/control/test_steering.py::test_a_message_to_an_active_run_is_seen_once_at_its_next_step"],
     ),
@@ -21,8 +21,8 @@ CONTROL = [
     Mutant(
         "let a run end over an entry that it has not seen",
         "engine/commit/workspace.py",
-        "self._condition().and_head(self.identity.stream, self.control_version())",
-        "self._condition()",
+        "self._prelude.condition.and_head(self.identity.stream, self.control_version())",
+        "self._prelude.condition",
         ["engine/control/test_steering.py::test_no_run_finishes_over_an_unread_message"],
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""CommandSource to a run (decide, steer, cancel), and the endings that are written on its behalf."""
+"""Commands to a run (decide, steer, cancel), and the ends that other processes write for it."""
 
 from .closing import cancel_waiting_run, close_calls, end_superseded_run
 from .control_stream import ControlStream

@@ -1,4 +1,4 @@
-"""Applies commands to a run: decisions to the calls they are for, steering messages to the conversation."""
+"""Applies commands to a run: decisions to their calls, steering messages to the conversation."""
 
 from ...reducers.decision import KeepDecision, RemoveDecision, kept_decisions
 from ...reducers.run import ApplyCommands
@@ -10,20 +10,21 @@ from .mailbox import ApplyPoint, Mailbox
 
 
 class Inbox:
-    """Applies a run's commands in order. All that it does waits for the run's next commit."""
+    """Applies a run's commands in order. The changes become durable with the run's next commit."""
 
     def __init__(self, work: Workspace, mailbox: Mailbox) -> None:
         self._work = work
         self._mailbox = mailbox
 
     def has_commands(self, point: ApplyPoint) -> bool:
-        """Whether there are commands that are not applied yet."""
+        """Return whether there are unread commands that may be applied at this point."""
         return bool(self._mailbox.commands(self._work.control_version(), point))
 
     def apply(self, point: ApplyPoint) -> bool:
-        """Apply all commands, and early decisions for calls that wait now. Return whether the user spoke.
+        """Apply the unread commands. Return whether one of them was a steering message.
 
-        Each decision goes to the suspended call it is for; an early one is kept until there is one.
+        A decision is applied to the suspended call that it names. If there is none yet, the decision is kept
+        and applied by a later call of this method.
         """
         for record in kept_decisions(self._work.state):
             if call := self._target(record.target):
@@ -35,7 +36,7 @@ class Inbox:
         return any(entry.kind == "steer" for entry in entries)
 
     def skip(self, point: ApplyPoint) -> None:
-        """Mark all commands as applied without doing what they ask: it cannot be stored."""
+        """Mark the unread commands as applied without applying them, because the changes cannot be stored."""
         self._next(point)
 
     def _next(self, point: ApplyPoint) -> list[ControlEntry]:
@@ -58,11 +59,11 @@ class Inbox:
             self._work.act([KeepDecision(decision=record)], source=LOOP)
 
     def _is_answered(self, target: str) -> bool:
-        """Whether the call has its answer: another must not wait for a later call of the same id."""
+        """Whether the call is decided: then a decision must not be kept for a later call with the same id."""
         return any(target in _names(call) for call in calls(self._work.state) if call.decision)
 
     def _target(self, target: str) -> ToolCallState | None:
-        """The suspended call that a decision is for."""
+        """Return the suspended call that a decision names."""
         return next((call for call in pending_calls(self._work.state) if target in _names(call)), None)
 
     def _decide(self, call: ToolCallState, record: DecisionRecord) -> None:
@@ -72,7 +73,7 @@ class Inbox:
 
 
 def _steering(run_id: str, entry: ControlEntry) -> Message:
-    # Callers choose the ids of commands: prefixed, they meet no other message of the run.
+    # Callers choose the ids of commands. The prefix keeps them apart from other message ids of the run.
     return Message(
         id=f"{run_id}:steer:{entry.id}",
         role="user",
@@ -84,5 +85,5 @@ def _steering(run_id: str, entry: ControlEntry) -> Message:
 
 
 def _names(call: ToolCallState) -> tuple[str, ...]:
-    """What a decision may call it."""
+    """Return the names by which a decision may refer to the call."""
     return (call.call_id, call.suspension.ticket) if call.suspension else (call.call_id,)

@@ -50,11 +50,11 @@ class Commands:
         def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:
             row = self._env.log.run(run_id)
             history = self._env.log.read_run(run_id) if row else ()
-            answers = KnownDecisions(history, known[row.control if row else 0 :])
-            new = answers.new(decisions)
+            decided = KnownDecisions(history, known[row.control if row else 0 :])
+            new = decided.add_new(decisions)
             if row and row.status == "waiting":
                 check_targets(new, self._env.log.state(row.thread_id), run_id)
-            return [answers.entry(decision, len(known)) for decision in new]
+            return [decided.to_entry(decision, len(known)) for decision in new]
 
         await self._env.stream(run_id).add(choice)
         # The handle first: if the run resumes here, it follows the new epoch.

@@ -15,7 +15,7 @@ CONTROL = [
         "take in what was taken in before",
         "engine/control/inbox.py",
         "        entries = self._mailbox.commands(self._work.control_version(), point)\n",
-        "        entries = self._mailbox.commands(0, place)\n",
+        "        entries = self._mailbox.commands(0, point)\n",
         ["engine/control/test_steering.py::test_a_message_to_an_active_run_is_seen_once_at_its_next_step"],
     ),
     Mutant(
@@ -28,21 +28,21 @@ CONTROL = [
     Mutant(
         "apply a decision that was given before",
         "engine/control/decision.py",
-        "if key not in self._given:",
+        "if key not in self._decisions:",
         "if True:",
         ["engine/control/test_decision.py::test_repeating_a_decision_is_a_no_op"],
     ),
     Mutant(
         "take another answer to what was answered",
         "engine/control/decision.py",
-        "elif not _is_same(self._given[key], decision):",
+        "elif not _is_same(self._decisions[key], decision):",
         "elif False:",
         ["engine/control/test_decision.py::test_a_contradicting_decision_is_refused"],
     ),
     Mutant(
         "decide for a foreign ticket",
         "engine/control/decision.py",
-        "if decision.target not in known:",
+        "if decision.target not in pending:",
         "if False:",
         ["engine/control/test_decision.py::test_a_batch_with_an_unknown_target_is_refused_whole"],
     ),

@@ -289,8 +289,8 @@ CRASH = [
     Mutant(
         "serve the answers of the world out of order",
         "engine/replay/recorded_effects.py",
-        "asked = effects[self._recording.effects_served - 1]",
-        "asked = effects[-self._recording.effects_served]",
+        "effect = effects[number]",
+        "effect = effects[-number - 1]",
         ["engine/replay/test_replay_run.py::test_two_effects_before_one_commit_are_served_in_order"],
     ),
     Mutant(

@@ -19,11 +19,11 @@ from .tool_call import DecisionRecord, ResumeMode, ToolCallState, calls, pending
 Fate = Literal["not_started", "unknown"]
 
 TOLD: dict[Fate, str] = {
-    "not_started": "[This call was not started: the process that executed the run died before.]",
-    "unknown": "[The process died while this call was at work: whether it has had its effect is unknown. "
-    "Find out before you call it again.]",
+    "not_started": "[This call did not start: the process died first. It had no effect.]",
+    "unknown": "[The process died during this call. It may or may not have taken effect. "
+    "Check before you call it again.]",
 }
-"""What the model is told of a call that has no result."""
+"""The tool messages that close calls without a result."""
 
 
 def open_calls(state: Any) -> list[ToolCallState]:

@@ -129,5 +129,5 @@ def test_who_is_asked_at_one_terminal_may_be_answered_for_at_another_one(db: Pat
             os.write(terminal, b"no\n")
 
     assert os.waitpid(child, 0)[1] == 0, shown.decode()
-    assert "is decided already" in shown.decode()
+    assert "is already decided" in shown.decode()
     assert "The tool said: paid 7" in shown.decode()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from ...engine.control import recorded
+from ...engine.control import decision_record
 from ...reducers.tool_call import DecisionRecord, ToolCallState, pending_calls
 from ...store.changeset import control_stream
 from ...store.log import Log
@@ -26,7 +26,7 @@ class Question(NamedTuple):
     run: RunView
     call: ToolCallState
     decision: DecisionRecord | None
-    """The decision, if one is recorded that no process has applied yet."""
+    """The decision, if one is decision_record that no process has applied yet."""
 
     @property
     def ticket(self) -> str:
@@ -66,7 +66,7 @@ def _questions(log: Log, runs: Iterable[RunView]) -> Iterator[Question]:
 def _unapplied_decisions(log: Log, run: RunView) -> dict[str, DecisionRecord]:
     """Return by ticket or call id what was decided after the last command that the run applied."""
     commands = log.read(control_stream(run.run_id), after=run.control)
-    records = [recorded(each.entry) for each in commands if each.entry and each.entry.kind == "decide"]
+    records = [decision_record(each.entry) for each in commands if each.entry and each.entry.kind == "decide"]
     return {record.target: record for record in records}
 
 

@@ -15,7 +15,7 @@ from ...reducers.tool_call import ToolCallState, calls
 from ...store.changeset import Orphan
 from ...store.log import Log
 from ..run_view import result_json
-from ..terminal import compact, styled, when
+from ..terminal import compact_json, styled_text, utc_time
 from ..wording import call_text, process_text
 from .narration import follow, heading, print_line, say
 from .payments import BILLS, PAYMENTS, RECEIPTS, RUN, SAMPLE, THREAD, cashier, read_merchants
@@ -86,11 +86,11 @@ def _inspect(path: Path) -> Orphan:
         state = log.state(THREAD)
     say("The log is opened again. It knows how far the run came, and what it cannot know:")
     say(f"executed by   {process_text(found.executor)}, whose lock is released", indent=2)
-    say(f"last version  {found.version}, at {when(found.at)} UTC", indent=2)
+    say(f"last version  {found.version}, at {utc_time(found.at)} UTC", indent=2)
     fates = {call.call_id: call.fate.replace("_", " ") for call in found.calls}
     for call in calls(state):
         fate = fates.get(call.call_id, "done")
-        print_line(styled(f"  {fate:<12}  {call_text(call)}", "red" if fate == "unknown" else "yellow"))
+        print_line(styled_text(f"  {fate:<12}  {call_text(call)}", "red" if fate == "unknown" else "yellow"))
     return found
 
 
@@ -115,7 +115,7 @@ def _decide(call: ToolCallState, folder: Path) -> Decision:
         say(f"{merchant} has no payment: call it again", "cyan", indent=4)
         return Decision.approve(call.call_id, by=PERSON)
     result = {"paid": merchant, "receipt": merchant in read_merchants(folder / RECEIPTS)}
-    say(f"{merchant} has a payment: it happened, with the result {compact(result)}", "cyan", indent=4)
+    say(f"{merchant} has a payment: it happened, with the result {compact_json(result)}", "cyan", indent=4)
     return Decision.approve(call.call_id, result, by=PERSON)
 
 

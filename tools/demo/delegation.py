@@ -12,7 +12,7 @@ from ...engine.agents import Registered
 from ...store.log import Log
 from ..look import branch, print_history
 from ..run_view import result_json
-from ..terminal import styled
+from ..terminal import styled_text
 from ..wording import end_text, status_text
 from .narration import follow, heading, print_line, say, short
 from .second_process import LOG, SecondProcess, is_extra_missing, start_second_process
@@ -102,7 +102,7 @@ def _print_tree(result: RunResult, subs: Sequence[SubAgent]) -> None:
 
 
 def _print_run(run: str, agent: str | None, status: str, thread_id: str) -> None:
-    print_line(styled(f"{run:<13}{agent:<11}{status:<34}{short(thread_id)}"))
+    print_line(styled_text(f"{run:<13}{agent:<11}{status:<34}{short(thread_id)}"))
 
 
 def _print_mirror(path: Path, mirror: SubAgent) -> None:

@@ -12,7 +12,7 @@ from ...engine.agents import Registered
 from ...store.log import Log
 from ..check import print_findings, replay_runs
 from ..run_view import result_json
-from ..terminal import console, print_json, styled
+from ..terminal import console, print_json, styled_text
 from . import payments, second_process
 from .bookkeeper import bookkeeper
 from .crash import Crashed, survive_a_crash
@@ -111,9 +111,9 @@ def _audit(path: Path, agents: Sequence[Registered]) -> list[str]:
         runs = [row.run_id for row in log.runs()]
         problems = replay_runs(log, runs, agents)
     for problem in problems:
-        print_line(styled(f"✗ {problem}", "red"))
+        print_line(styled_text(f"✗ {problem}", "red"))
     same = f"{len(runs) - len(problems)} of {len(runs)} runs executed again: the same bytes"
-    print_line(styled("✓ ", "bold green") + styled(same))
+    print_line(styled_text("✓ ", "bold green") + styled_text(same))
     return [*map(str, findings), *problems]
 
 
@@ -121,7 +121,7 @@ def _print_next_commands(path: Path) -> None:
     with Log.open(path, readonly=True) as log:
         middle = log.head(THREAD) // 2
     console.print()
-    console.print(styled(f"All files are in {path.parent}\nContinue with:"), soft_wrap=True)
+    console.print(styled_text(f"All files are in {path.parent}\nContinue with:"), soft_wrap=True)
     for command in (
         "runs",
         f"log {THREAD}",
@@ -130,7 +130,7 @@ def _print_next_commands(path: Path) -> None:
         "verify",
         "stats",
     ):
-        console.print(styled(f"  threadlog {command} --db {path}", "bold"), soft_wrap=True)
+        console.print(styled_text(f"  threadlog {command} --db {path}", "bold"), soft_wrap=True)
 
 
 def _json(

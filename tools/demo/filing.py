@@ -11,7 +11,7 @@ from ...reducers.reduce import Reducers
 from ...store.log import Log
 from ..check import print_findings, print_replayed, replay_runs, replay_thread
 from ..look import print_diff, print_history, readable_diff
-from ..terminal import compact, console, styled
+from ..terminal import compact_json, console, styled_text
 from .bookkeeper import NEEDS_DAYS, bookkeeper, ledger
 from .narration import follow, heading, print_decision, print_line
 
@@ -49,7 +49,7 @@ def _show_log(log: Log) -> None:
     heading(f"the state between version {middle} and version {head}")
     old, new = (_public(log.state(THREAD, version)) for version in (middle, head))
     for version, state in ((middle, old), (head, new)):
-        console.print(Panel(styled(compact(state)), title=f"version {version}", title_align="left"))
+        console.print(Panel(styled_text(compact_json(state)), title=f"version {version}", title_align="left"))
     print_diff(old, readable_diff(old, new))
 
 
@@ -59,10 +59,10 @@ def _show_audit(log: Log, run_id: str, source: Path, report: Path) -> None:
     print_replayed([replay_thread(log, THREAD, Reducers([ledger]))])
     problems = replay_runs(log, [run_id], [bookkeeper(source, report)])
     for problem in problems:
-        print_line(styled(f"✗ {problem}", "red"))
+        print_line(styled_text(f"✗ {problem}", "red"))
     if not problems:
-        same = styled("✓ executed again on what was recorded: ", "bold green")
-        print_line(same + styled("the same bytes"))
+        same = styled_text("✓ executed again on what was recorded: ", "bold green")
+        print_line(same + styled_text("the same bytes"))
 
 
 def _public(state: dict[str, object]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from rich.text import Text
 from ...engine import Decision, Run, RunResult
 from ...engine.events import AssistantTurn, AttemptFailed, Event, ToolCallFinished
 from ...reducers.tool_call import ToolCallState
-from ..terminal import compact, console, styled
+from ..terminal import compact_json, console, styled_text
 from ..wording import call_text, outcome_style
 
 
@@ -26,12 +26,12 @@ def silent(wanted: bool) -> Iterator[None]:
 def heading(text: str) -> None:
     """Print a rule with an empty line above it."""
     console.print()
-    console.rule(styled(text, "bold"), align="left")
+    console.rule(styled_text(text, "bold"), align="left")
 
 
 def say(text: object, style: str = "", *, indent: int = 0) -> None:
     """Print sentences, folded to the terminal's width."""
-    console.print(Padding(styled(text, style), (0, 0, 0, indent), expand=False))
+    console.print(Padding(styled_text(text, style), (0, 0, 0, indent), expand=False))
 
 
 def print_line(text: Text) -> None:
@@ -54,8 +54,8 @@ async def follow(run: Run) -> RunResult:
 
 def print_decision(call: ToolCallState, decision: Decision) -> None:
     """Print a question and a person's answer."""
-    print_line(styled(f"  ? may {call.name} be called with {compact(call.arguments)}", "bold cyan"))
-    print_line(styled(f"    {'yes' if decision.approved else f'no: {decision.reason}'}", "cyan"))
+    print_line(styled_text(f"  ? may {call.name} be called with {compact_json(call.arguments)}", "bold cyan"))
+    print_line(styled_text(f"    {'yes' if decision.approved else f'no: {decision.reason}'}", "cyan"))
 
 
 def _print_event(event: Event) -> None:
@@ -64,9 +64,9 @@ def _print_event(event: Event) -> None:
             if message.content:
                 say(message.content, "green", indent=2)
             for call in message.tool_calls:
-                print_line(styled(f"  → {call_text(call)}", "bold green"))
+                print_line(styled_text(f"  → {call_text(call)}", "bold green"))
         case AttemptFailed(model, problem):
             say(f"{model} failed ({problem}), it is asked again", "red", indent=2)
         case ToolCallFinished(outcome):
-            text = f"    {outcome.outcome}: {compact(outcome.result)}"
-            print_line(styled(text, outcome_style(outcome)))
+            text = f"    {outcome.outcome}: {compact_json(outcome.result)}"
+            print_line(styled_text(text, outcome_style(outcome)))

@@ -75,10 +75,10 @@ def test_ctrl_c_interrupts_a_command(db: Path, tmp_path: Path) -> None:
     assert (called.code, called.out, called.err.strip()) == (130, "", "")
 
 
-def test_ctrl_c_ends_a_run_and_the_log_says_so(tmp_path: Path) -> None:
+def test_ctrl_c_during_the_demo_cancels_its_run(tmp_path: Path) -> None:
     source, folder = tmp_path / "expenses.csv", tmp_path / "demo"
     os.mkfifo(source)
-    process = start("demo --input", source, "--folder", folder)
+    process = start("demo --verbose --input", source, "--folder", folder)
     source.write_text(SAMPLE)
     assert process.stdout
     assert any("read_expenses" in line for line in process.stdout)
@@ -89,5 +89,5 @@ def test_ctrl_c_ends_a_run_and_the_log_says_so(tmp_path: Path) -> None:
     called = ended(process)
 
     assert (called.code, called.err.strip()) == (130, "")
-    (cancelled,) = call("runs --json", "--db", folder / "demo.db").json()
+    (cancelled,) = call("runs --json", "--db", folder / "more.db").json()
     assert cancelled["termination"]["type"] == "cancelled"

@@ -44,7 +44,8 @@ WRONG_USAGE = (
     "replay --level nope",
     "replay --agents planner.py",
     "demo --nope",
-    "demo --input nope.csv",
+    "demo --verbose --input nope.csv",
+    f"demo --input {__file__}",
     "demo more",
 )
 
@@ -169,7 +170,7 @@ def test_unreadable_expenses_are_refused_before_a_folder_is_created(
     source, folder = tmp_path / "own.csv", tmp_path / "demo"
     source.write_text(text, "latin-1")
 
-    called = call("demo --input", source, "--folder", folder)
+    called = call("demo --verbose --input", source, "--folder", folder)
 
     assert_refused(called, 2)
     assert problem in called.err
@@ -180,10 +181,10 @@ def test_a_demo_whose_agent_fails_exits_with_one(tmp_path: Path) -> None:
     source = tmp_path / "own.csv"
     source.write_text(f"date,merchant,amount\n2026-10-01,Bus,{10**20}\n")
 
-    called = call("demo --json --input", source, "--folder", tmp_path / "demo")
+    called = call("demo --json --verbose --input", source, "--folder", tmp_path / "demo")
 
     assert called.code == 1
-    assert "the bookkeeper cannot go on" in called.json()["expenses"]["termination"]["detail"]
+    assert "the bookkeeper cannot continue" in called.json()["further"]["expenses"]["termination"]["detail"]
 
 
 @pytest.mark.parametrize("folder", ["file", "file/below"])
@@ -195,10 +196,10 @@ def test_a_demo_folder_that_cannot_be_created_is_refused(tmp_path: Path, folder:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["demo.db", "report.md", "expenses.csv"])
+@pytest.mark.parametrize("name", ["demo.db", "agent.py", "bank.csv", "more.db", "expenses.csv"])
 def test_the_demo_never_overwrites_a_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
 
-    assert_refused(call("demo --folder", tmp_path), 2)
+    assert_refused(call("demo --verbose --folder", tmp_path), 2)
 
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(name, "mine")]

@@ -56,7 +56,7 @@ def load_definitions(path: str | None) -> Definitions:
     return Definitions(agents, Reducers(dict.fromkeys(reducers)))
 
 
-def load_agents(place: str) -> tuple[list[Agent | RemoteAgent], Agent | None]:
+def load_agents(location: str) -> tuple[list[Agent | RemoteAgent], Agent | None]:
     """Load all agents of `FILE.py:NAME`, and the agent called NAME.
 
     Without NAME the second value is the file's only agent, or None if it defines several. If several agents
@@ -65,7 +65,7 @@ def load_agents(place: str) -> tuple[list[Agent | RemoteAgent], Agent | None]:
     Raises:
         click.UsageError: the file does not exist, cannot be run, or does not define the agent.
     """
-    path, _, name = place.partition(":")
+    path, _, name = location.partition(":")
     module = _module(Path(path))
     local = [value for value in _values(module) if isinstance(value, Agent)]
     remote = [value for value in _values(module) if isinstance(value, RemoteAgent)]

@@ -173,7 +173,7 @@ def test_cancelling_ends_a_run_of_another_process(db: Path) -> None:
         cancelled = call(f"cancel {run_id} --wait 30 --db {db}")
 
     assert cancelled.code == 0
-    assert "The run has finished: cancelled" in cancelled.out
+    assert "The run has finished, cancelled" in cancelled.out
     assert row(db).status == "done"
 
 

@@ -114,10 +114,10 @@ def test_an_unknown_target_is_refused(db: Path, waiting: RunRow) -> None:
 def test_a_question_at_one_terminal_can_be_answered_at_another(db: Path) -> None:
     """The later answer is rejected, and the first terminal keeps following the run."""
     OPENED.note(db, [payer])
-    place = [f"{TRAVELLER}:payer", "pay it", "--thread", "bill", "--db", str(db)]
+    arguments = [f"{TRAVELLER}:payer", "pay it", "--thread", "bill", "--db", str(db)]
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [*PROGRAM, "run", *place])
+        os.execv(sys.executable, [*PROGRAM, "run", *arguments])
     shown, is_answered = b"", False
     while piece := read(terminal):
         shown += piece

@@ -79,10 +79,10 @@ def test_a_waiting_run_resumes_in_another_process(db: Path) -> None:
 
 def at_a_terminal(db: Path, prompt: str | None, answer: str) -> str:
     """Run the command at a terminal, type the answer when asked, and return what the terminal shows."""
-    place = [f"{TRAVELLER}:payer", *([prompt] if prompt else []), "--thread", "bill", "--db", str(db)]
+    arguments = [f"{TRAVELLER}:payer", *([prompt] if prompt else []), "--thread", "bill", "--db", str(db)]
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [*PROGRAM, "run", *place])
+        os.execv(sys.executable, [*PROGRAM, "run", *arguments])
     shown = b""
     while piece := read(terminal):
         shown += piece

@@ -138,7 +138,7 @@ def _outcome(recorded: Recorded, run: RunView) -> str:
     is_applied = recorded.is_applied(run)
     match run.status:
         case "done":
-            return f"The run has finished: {one_line(end_text(run.termination, run.executor))}"
+            return f"The run has finished, {one_line(end_text(run.termination, run.executor))}."
         case "queued":
             return f"The run is queued on thread {one_line(run.thread_id)}. It applies this when it starts."
         case "running" if is_applied:

@@ -98,7 +98,7 @@ def _report(paid: dict[str, bool], denials: list[str]) -> Turn:
 
 
 def _results(request: ModelRequest) -> Iterator[Any]:
-    """Yield the results of the tool calls. A call that never started has a note in their place: skip it."""
+    """Yield the results of the tool calls. A call that never started has a note instead: skip it."""
     for message in request.messages:
         if message.role == "tool" and message.content.startswith(("[{", "{")):
             yield loads(message.content.encode())

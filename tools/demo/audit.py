@@ -5,7 +5,6 @@ from pathlib import Path
 
 from ...engine.agents import Registered
 from ...engine.events import AssistantTurn, ToolCallDecided, run_events
-from ...store.changeset import ToolCall
 from ...store.log import Log
 from ..check import print_findings, replay_runs
 from ..terminal import compact_json, one_line, styled_text
@@ -22,14 +21,14 @@ def print_decisions(path: Path, run_id: str) -> None:
 
 
 def _decisions(log: Log, run_id: str) -> Iterator[str]:
-    asked: dict[str, ToolCall] = {}
+    names: dict[str, str] = {}
     for event in run_events(log, run_id):
         if isinstance(event, AssistantTurn):
-            asked |= {call.id: call for call in event.message.tool_calls}
+            names |= {call.id: call.name for call in event.message.tool_calls}
         if isinstance(event, ToolCallDecided):
             decision = event.decision
             result = "" if decision.result is None else f", with the result {compact_json(decision.result)}"
-            yield f"{asked[event.call_id].name} was {decision_text(decision)}{result}"
+            yield f"{names[event.call_id]} was {decision_text(decision)}{result}"
 
 
 def check(path: Path, agents: Sequence[Registered]) -> list[str]:

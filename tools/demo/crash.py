@@ -13,14 +13,21 @@ from ...store.log import Log
 from ..terminal import styled_text
 from ..wording import call_text
 from .narration import heading, print_line, say
-from .payments import BILLS, RUN, SAMPLE, THREAD
+from .payments import DUE, RUN, THREAD, write_bills
 
 PROGRAM = (sys.executable, "-m", f"{__package__}.payments_main")
 
 INTRODUCTION = (
-    "An agent pays three bills: Hotel Kamogawa, Taxi MK, Museum of Kyoto. Its process is killed in the "
+    f"An agent pays three bills: {', '.join(DUE)}. Its process is killed in the "
     "middle of the second payment. Which bills are paid?"
 )
+
+WORDS = {
+    None: ("finished", "green"),
+    "unknown": ("uncertain", "bold red"),
+    "not_started": ("never started", "yellow"),
+}
+"""A word and a color for each fate of a call; None is a call with a result."""
 
 
 def crash(path: Path, folder: Path) -> Orphan:
@@ -37,7 +44,7 @@ def crash(path: Path, folder: Path) -> Orphan:
 
 
 def _run_until_killed(path: Path, folder: Path) -> None:
-    (folder / BILLS).write_text(SAMPLE, encoding="utf-8")
+    write_bills(folder)
     command = [*PROGRAM, str(path), str(folder)]
     process = subprocess.run(command, check=False, stderr=subprocess.PIPE, encoding="utf-8")
     if process.returncode != -signal.SIGKILL:
@@ -62,11 +69,3 @@ def _inspect(path: Path) -> Orphan:
         "whether the bank booked the uncertain payment before the crash."
     )
     return evidence
-
-
-WORDS = {
-    None: ("finished", "green"),
-    "unknown": ("uncertain", "bold red"),
-    "not_started": ("never started", "yellow"),
-}
-"""By the fate of a call: a word for it, and its color."""

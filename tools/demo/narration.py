@@ -30,7 +30,8 @@ def heading(text: str) -> None:
 
 def say(text: object, style: str = "", *, indent: int = 0) -> None:
     """Print sentences, wrapped at the width of the terminal."""
-    console.print(Padding(styled_text(text, style), (0, 0, 0, indent), expand=False))
+    content = styled_text(text, style)
+    console.print(Padding(content, (0, 0, 0, indent), expand=False) if indent else content)
 
 
 def print_line(text: Text) -> None:

@@ -14,7 +14,8 @@ from ...store.document import loads
 
 THREAD, RUN = "payments", "pay-the-bills"
 BILLS, BANK, RECEIPTS, REPORT = "bills.csv", "bank.csv", "receipts.csv", "report.txt"
-SAMPLE = "bill,cents\nHotel Kamogawa,42400\nTaxi MK,1860\nMuseum of Kyoto,950\n"
+DUE = {"Hotel Kamogawa": 42400, "Taxi MK": 1860, "Museum of Kyoto": 950}
+"""The bills to pay, in cents."""
 
 Halfway = Callable[[str], None]
 """Called with the name of the bill between the two halves of its payment."""
@@ -109,6 +110,12 @@ def _append(path: Path, bill: str, cents: int) -> None:
         csv.writer(file).writerow([bill, cents])
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_bills(folder: Path) -> None:
+    """Write the bills to pay."""
+    lines = ["bill,cents", *(f"{bill},{cents}" for bill, cents in DUE.items()), ""]
+    (folder / BILLS).write_text("\n".join(lines), encoding="utf-8")
 
 
 def read_names(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ import anyio
 from ...engine import Decision, RunResult, Runtime
 from ...reducers.tool_call import ToolCallState
 from .narration import follow, heading, say
-from .payments import BANK, RECEIPTS, RUN, cashier, read_names
+from .payments import BANK, DUE, RECEIPTS, RUN, cashier, read_names
 
 PERSON = "ann"
 CORRECTION = "Say that the receipt of Taxi MK is missing."
@@ -26,9 +26,8 @@ class Recovered(NamedTuple):
 
     @property
     def is_fine(self) -> bool:
-        """Whether the run finished and nothing is paid twice."""
-        is_paid_once = len(self.payments) == len(set(self.payments))
-        return self.result.termination.type == "natural_end" and is_paid_once
+        """Whether the run finished, and every bill is paid once."""
+        return self.result.termination.type == "natural_end" and self.payments == list(DUE)
 
 
 def recover(path: Path, folder: Path) -> Recovered:
@@ -39,7 +38,7 @@ def recover(path: Path, folder: Path) -> Recovered:
     if recovered.is_fine:
         say("✓ Every bill is paid, and nothing is paid twice.", "bold green")
     else:
-        say("✗ The bills are not paid as they should be.", "bold red")
+        say("✗ A bill is not paid, or is paid twice.", "bold red")
     return recovered
 
 
@@ -49,7 +48,7 @@ async def _recover(path: Path, folder: Path) -> RunResult:
         (payment,) = runtime.pending(RUN)
         run = await runtime.decide(RUN, [_decide(payment, folder)])
         heading("4. The run continues, in another process")
-        say("Her answer is the result of the interrupted call. It does not run again.")
+        say("Ann's answer is the result of the interrupted call. It does not run again.")
         result = await follow(run)
         for decide in (_deny, _approve):
             (report,) = runtime.pending(RUN)

@@ -1,20 +1,20 @@
-"""The engine runs agents. Only this layer touches the world: clock, ids, models, tools, network.
+"""The engine runs agents. Only this layer performs effects: clock, ids, models, tools, network.
 
-Packages, from the top down; each imports only packages below it:
+Its packages, from the top down. Each imports only packages below it:
 
-runtime      an open log, its agents, and the runs executed here
-serve        agents for other programs: A2A
-replay       a recorded run executed again and compared with its log
+runtime      an open log, its agents, and the runs executed in this process
+serve        agents served to other programs, over A2A
+replay       executing a recorded run again and comparing it with its log
 delegation   sub-agents as tools
 runs         starting, finding, cancelling and recovering runs
 remote       runs that follow an A2A task on another machine
 loop         executing one epoch: steps, model calls, tool rounds
-control      commands to a run, and endings written on its behalf
+control      commands to a run, and ends written on its behalf
 commit       how a run writes: workspace, append, publish
 behaviors    ready-made behaviors
-agents       what a user declares
+agents       what users declare: agents, tools, behaviors
 events       what subscribers receive
-models       what a model is, and the models of providers
+models       the model interface, and the models of providers
 """
 
 from ..reducers.check import Divergence, NotChecked

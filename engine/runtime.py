@@ -1,4 +1,4 @@
-"""The runtime: an open log, the agents that may run on it, and the runs that are executed here.
+"""The runtime: an open log, the agents registered on it, and the runs executed in this process.
 
     async with Runtime.open("trips.db", agents=[planner]) as runtime:
         run = await runtime.start("planner", "Three days in Kyoto", thread="trip-1")
@@ -29,20 +29,20 @@ from .control import Decision
 from .delegation import Equipment
 from .events import Cursor, Event, RunResult
 from .remote import discover
-from .runs import ActiveRun, Asked, IfActive, Orphans, Parts, Recovered, Run, SubAgent, prompt_messages
+from .runs import ActiveRun, IfActive, NewRun, OrphanPolicy, Parts, Recovered, Run, SubAgent, prompt_messages
 
 
 class Runtime:
-    """Runs agents on one log. Open it with `async with`, or with `with` where there is no event loop.
+    """Runs agents on one log. Enter it with `async with`, or with `with` where there is no event loop.
 
-    While it is open it follows the log: waiting runs resume here when they are decided, and queued ones
-    start when it is their turn, whichever process asked. Leaving the block cancels the runs that are executed
-    here, and the log says so. Nothing is waited for then: a behavior that must await something even so does
-    it in a shielded scope of its own.
+    While it is open, it follows the log. Waiting runs resume here when they are decided, and queued runs
+    start when their thread is free, even if another process decided or queued them. Leaving the block cancels
+    the runs executed here, and the log says so. Behaviors that still await something are interrupted, except
+    in a shielded cancel scope.
     """
 
     def __init__(
-        self, log: Log, agents: Sequence[Registered], effects: Effects, orphans: Orphans = "stop"
+        self, log: Log, agents: Sequence[Registered], effects: Effects, orphans: OrphanPolicy = "stop"
     ) -> None:
         self.log = log
         self._parts = Parts(log, Registry(tuple(agents)), Equipment(self), effects, orphans)
@@ -60,17 +60,18 @@ class Runtime:
         agents: Sequence[Registered],
         durability: Durability = "full",
         effects: Effects | None = None,
-        orphans: Orphans = "stop",
+        orphans: OrphanPolicy = "stop",
     ) -> Self:
-        """Open the log at `path`; it is created if it does not exist.
+        """Open the log at `path`, and create it if it does not exist.
 
-        `orphans` says what becomes of runs whose process died, when the block is entered and when one of them
-        has the thread of a run that is to start: they are stopped, a person is asked about each, they resume
-        in their next epoch (those whose agents are registered here), or they are left alone.
+        `orphans` says what happens to runs whose process died, when the block is entered and when one of them
+        occupies the thread of a new run: they are stopped (`stop`), wait for a person (`ask`), continue in
+        their next epoch if their agents are registered here (`resume`), or are left alone (`leave`).
 
         Raises:
             DefinitionError: two agents have the same name.
-            LogUnavailable: the file has a second hard link; as `Log.open`, like the other errors of a log.
+            LogUnavailable: the file has a second hard link, or cannot be opened.
+            LogError: as `Log.open`.
         """
         log = Log.open(path, durability=durability)
         try:
@@ -81,14 +82,15 @@ class Runtime:
 
     @property
     def registry(self) -> Registry:
-        """The agents that a run starts with if it starts now."""
+        """The agents that are registered now."""
         return self._agents.current
 
     async def replace(self, agents: Sequence[Registered]) -> Registry:
-        """Replace all agents at once, for the runs that start from now on. Others keep theirs.
+        """Replace all agents for runs that start from now on. Runs that have started keep theirs.
 
         Raises:
-            DefinitionError: two agents have the same name; nothing is replaced.
+            DefinitionError: two agents have the same name; nothing was replaced.
+            RunError: the runtime is not open.
         """
         registry = Registry(tuple(agents), self.registry.version + 1)
         await self._open.connect(registry)
@@ -98,18 +100,19 @@ class Runtime:
     async def discover(
         self, url: str, *, name: str | None = None, token_env: str | None = None
     ) -> RemoteAgent:
-        """Read the agent card at an address, and register the agent for the runs that start from now on.
+        """Read the A2A agent card at `url`, and register the remote agent for runs that start from now on.
 
-        Its name is the one on the card, unless `name` is given. `token_env` is the environment variable with
-        the bearer token for it. Discovering it again updates it.
+        `name` replaces the name on the card. `token_env` names the environment variable that has the bearer
+        token for the agent. Discovering the same address again updates the agent.
 
         Raises:
-            DefinitionError: there is no agent card, or another agent has the name; nothing is registered.
+            DefinitionError: there is no agent card, or another agent has the name; nothing was registered.
+            RunError: the runtime is not open.
         """
         agent = await discover(url, name=name, token_env=token_env)
         known = self.registry.agent(agent.name) if agent.name in self.registry else None
         if known and not (isinstance(known, RemoteAgent) and known.url == agent.url):
-            raise DefinitionError(f"another agent is called {agent.name!r}: discover this one with `name=`")
+            raise DefinitionError(f"another agent has the name {agent.name!r}: choose one with `name=`")
         await self.replace([*(each for each in self.registry.agents if each is not known), agent])
         return agent
 
@@ -125,24 +128,26 @@ class Runtime:
         id: str | None = None,
         state: Mapping[str, JsonValue] = MappingProxyType({}),
     ) -> Run:
-        """Start a run: it is in the log when this returns, and continues by itself.
+        """Start a run, and return its handle. The start is durable on return; the run continues by itself.
 
-        `thread` is created if it is new; without it the run gets a thread of its own. `parent` is the run
-        that starts it: cancelling that one cancels this one, too, and the agents are those that were
-        registered when that one began. `state` is set at the root of the thread's state, key by key. With an
-        `id` for the run the call may be repeated, by any process: the run of that id is started once.
+        A new `thread` is created; without one, the run gets a thread of its own. `metadata` is set on the
+        thread, and the keys of `state` at the root of the thread's state.
 
-        A thread has one active run. If it has one already, the new run is rejected, supersedes it, or is
-        queued. One whose process died is recovered first, as the runtime's `orphans` says.
+        A thread has one active run at a time. `if_active` says whether the new run is rejected, supersedes
+        the active one, or is queued. An active run whose process died is recovered first, as `orphans` says.
+
+        `parent` is the run that starts this one. Cancelling the parent also cancels this run, which uses the
+        agents that were registered when the parent started. With an `id`, any process can safely repeat the
+        call: it returns the run that has this id.
 
         Raises:
-            ThreadAlreadyRunning: another run is active on this thread, and `if_active` is `reject`.
+            ThreadAlreadyRunning: another run is active on the thread, and `if_active` is `reject`.
             RunOver: the parent is finished or cancelled.
             NotFound: there is no such parent.
-            RunError: there is no such agent, the thread's name is reserved, the id is another run's, or the
+            RunError: there is no such agent, the thread's name is reserved, another run has the id, or the
                 runtime is not open.
-            ActionError: a key of the state is reserved.
-            ContentError: a message, or the state, cannot be stored; nothing was written.
+            ActionError: a key of the state is reserved. Nothing was written.
+            ContentError: a message or the state cannot be stored. Nothing was written.
         """
         thread_id = thread or self._effects.new_id()
         run_id = id or self._effects.new_id()
@@ -154,19 +159,19 @@ class Runtime:
             parent_run_id=parent,
             state=dict(state),
         )
-        asked = Asked(run_id, request, is_repeatable=id is not None, is_anywhere=thread is None)
-        return await self._open.starter.start(asked, if_active)
+        new = NewRun(run_id, request, has_chosen_id=id is not None, has_chosen_thread=thread is not None)
+        return await self._open.starter.start(new, if_active)
 
     def run_sync(
         self, agent: str, prompt: str | Sequence[Message], *, thread: str | None = None
     ) -> RunResult:
-        """Start a run and wait for its end, in a `with` block and from outside any event loop.
+        """Start a run and wait for its result. For a runtime that was entered with `with`.
 
         Raises:
             RunError, LogError: as `start` and `Run.result`.
         """
         if self._portal is None:
-            raise RunError("the runtime is not open in a `with` block: enter it first")
+            raise RunError("the runtime is not open: use it inside `with Runtime.open(...)`")
 
         async def run_to_end() -> RunResult:
             return await (await self.start(agent, prompt, thread=thread)).result()
@@ -181,43 +186,44 @@ class Runtime:
         prompt: str | Sequence[Message] = (),
         parent: str | None = None,
     ) -> Run:
-        """Resume a run that waits, or was stopped or cancelled, in its next epoch; any process may.
+        """Resume a run that waits, was stopped or was cancelled, in its next epoch. Durable on return.
 
-        One that waits resumes with the `decisions`; one that was stopped with the `prompt`, if there is one.
-        `parent` is the run that resumes it, in place of the one that started it.
+        A waiting run takes `decisions`, as in `decide`. A stopped or cancelled run takes a `prompt`, or
+        continues without one. `parent` replaces the run that started it.
 
         Raises:
             NotFound: there is no such run.
             RunOver: the parent is finished or cancelled.
-            RunError: it neither waits nor was stopped; the decisions or the prompt do not fit; its agent is
-                not registered here; the thread has a later run; or another process has resumed it just now.
+            RunError: the run neither waits nor was stopped or cancelled; the decisions or the prompt do not
+                fit; its agent is not registered here; its thread has a running or a later run; or another
+                process has resumed it at the same time.
         """
         return await self._open.commands.resume(run_id, decisions, prompt, parent)
 
     async def decide(self, run_id: str, decisions: Sequence[Decision]) -> Run:
-        """Answer suspended calls of a run, all or none: durable on return. Repeating an answer is a no-op.
+        """Decide suspended tool calls of a run, all or none. The decisions are durable on return.
 
-        A waiting run resumes: here if its agent is registered, otherwise in a process that has it. A running
-        one applies the decisions at its next step; one for a call that does not wait yet is kept until it
-        does.
+        A waiting run resumes: here if its agent is registered, otherwise in a process that has the agent. A
+        running run applies the decisions at its next step, and keeps a decision whose call is not suspended
+        yet. Repeating a decision is a no-op. If this raises, nothing was written.
 
         Raises:
             NotFound: there is no such run.
-            RunOver: it is finished.
-            RunError: a waiting run has no such call, or it was answered differently.
-            ContentError: a decision cannot be stored. In any case nothing was written.
+            RunOver: the run is finished.
+            RunError: the waiting run has no such call, or the call was decided differently.
+            ContentError: a decision cannot be stored.
         """
         return await self._open.commands.decide(run_id, decisions)
 
     async def steer(self, run_id: str, text: str, *, by: str | None = None, id: str | None = None) -> None:
-        """Send a message to a run: durable on return, and seen by the model at its next step.
+        """Send a message to a run. It is durable on return, and the model reads it at its next step.
 
-        A run that was about to end takes one more step; one that waits resumes with it. With an `id` the
-        call may be repeated.
+        A run that was about to finish takes another step; a waiting run resumes. With an `id`, the call can
+        be repeated safely.
 
         Raises:
             NotFound: there is no such run.
-            RunOver: it is finished.
+            RunOver: the run is finished.
             RunError: the id was used for a different command.
             ContentError: the text cannot be stored.
         """
@@ -226,11 +232,11 @@ class Runtime:
     async def cancel(
         self, run_id: str, *, wait: bool = False, by: str | None = None, reason: str | None = None
     ) -> bool:
-        """Cancel a run and all its descendants, also those of a finished run. False if all had finished.
+        """Cancel a run and all its descendants, even below a finished run. False if all were finished.
 
-        The commands are durable on return. Waiting and queued runs are finished then; running ones finish as
-        soon as they can, in any process. With `wait` this returns when the ends of all of them are durable.
-        A second call also interrupts behaviors that are still handling the cancellation.
+        The commands are durable on return. By then waiting and queued runs are finished; running ones finish
+        as soon as they can, in any process. With `wait`, this returns when all their ends are durable. A
+        second call also interrupts behaviors that still handle the first one.
 
         Raises:
             NotFound: there is no such run.
@@ -238,34 +244,34 @@ class Runtime:
         return await self._open.cancelling.cancel(run_id, by, reason, wait=wait)
 
     async def recover(self, run_id: str | None = None, *, force: bool = False) -> list[Recovered]:
-        """Recover the runs whose process died, or one of them, as `orphans` says: durable on return.
+        """Recover the runs whose process died, or one of them, as `orphans` says. Durable on return.
 
-        Return those that were recovered; recovering again finds none. If orphans are left alone, this stops
-        them. `force` takes a run over from a live, possibly suspended, process, which writes nothing more of
-        it when it continues.
+        Return the runs that were recovered. If `orphans` is `leave`, they are stopped. `force` takes over a
+        run from a live, possibly suspended, process, which can then append nothing more to it.
 
         Raises:
             NotFound: there is no such run.
-            RunError: a live process executes it, and `force` is not set.
+            RunError: a live process executes the run, and `force` is not set.
         """
         recovery = self._open.recovery
         return await (recovery.recover_all() if run_id is None else recovery.recover_one(run_id, force=force))
 
     def get_run(self, run_id: str) -> Run:
-        """Return the handle of a run, wherever it is executed.
+        """Return the handle of a run, in whichever process it is executed.
 
         Raises:
             NotFound: there is no such run.
+            RunError: the runtime was never open.
         """
-        self._parts.refuse_unentered()
+        self._parts.require_entered()
         return self._queries.get_run(run_id)
 
     def active_runs(self, thread: str | None = None) -> list[ActiveRun]:
-        """The runs that are not finished, of a thread or of the whole log: started ones, then queued ones."""
+        """Return the unfinished runs of a thread, or of the whole log: started ones, then queued ones."""
         return self._queries.active_runs(thread)
 
     def pending(self, run_id: str | None = None) -> list[ToolCallState]:
-        """The calls of a run, or of all, that wait for a person, each with its question and ticket.
+        """Return the tool calls of one run, or of all runs, that wait for a person, with their tickets.
 
         Raises:
             NotFound: there is no such run.
@@ -273,47 +279,54 @@ class Runtime:
         return self._queries.pending(run_id)
 
     def sub_agents(self, thread: str) -> list[SubAgent]:
-        """The runs that the agents of a thread have started, by id, each as its own log has it now.
+        """Return the sub-agents that were started from a thread, by run id, with their current status.
 
-        Raises as `Log.state`.
+        Raises:
+            NotFound: there is no such thread.
         """
         return self._queries.sub_agents(thread)
 
     def output(self, run_id: str) -> JsonValue:
-        """A run's output; what its agent said last, if it has not ended by itself.
+        """Return the output of a run, as JSON. Until it has one, that is the text of its latest answer.
 
         Raises:
-            NotFound: there is no such run.
+            NotFound: there is no such run, or it has not started.
         """
         return self._queries.output(run_id)
 
     def subscribe(self, run_id: str, after: tuple[int, int] | None = None) -> AsyncIterator[Event]:
-        """The events of a run, through all its epochs until it is done, wherever it is executed.
+        """Iterate over the events of a run through all its epochs, in whichever process it is executed.
 
-        `after` is the cursor of the last durable event seen: they continue after it, otherwise with the
-        first. Each comes once and in order: past ones from the log, present ones as they are published if the
-        run is executed here; of a run executed elsewhere they arrive 0.1 seconds later, without transient
-        ones. A subscriber may be slow and may leave anywhere: the run does not wait, and nothing must be
-        closed. Ends early when the runtime is closed.
+        `after` is the cursor of the last durable event that the subscriber has seen; without it, iteration
+        begins with the first event. Every durable event arrives once and in order. Events of a run executed
+        in another process arrive up to 0.1 seconds late, and only durable ones.
+
+        The run never waits for a slow subscriber. A subscriber can leave the loop at any point, and need not
+        close anything. Iteration ends when the run is finished or the runtime is closed.
 
         Raises:
-            NotFound: there is no such run.
+            NotFound: there is no such run, or it has not started.
+            RunError: the runtime was never open.
         """
-        self._parts.refuse_unentered()
+        self._parts.require_entered()
         return self._queries.subscribe(run_id, Cursor(*after) if after else None)
 
     def state(self, thread: str, at: int | None = None) -> Any:
-        """The state document of a thread. Raises as `Log.state`."""
+        """Return the state of a thread, at a version or at its head.
+
+        Raises:
+            NotFound: there is no such thread, or it has no such version.
+        """
         return self._queries.state(thread, at)
 
     def messages(self, thread: str) -> tuple[Message, ...]:
-        """The conversation of a thread; none of an unknown one."""
+        """Return the conversation of a thread; empty if there is no such thread."""
         return self._queries.messages(thread)
 
     @property
     def _open(self) -> Parts:
-        """The parts, for what needs the runtime to be open. Raises `RunError`."""
-        self._parts.environment.tasks.refuse_closed()
+        """Return the parts, for methods that need an open runtime. Raises `RunError` if it is not."""
+        self._parts.environment.tasks.require_open()
         return self._parts
 
     async def __aenter__(self) -> Self:

@@ -1,13 +1,13 @@
-"""What became of a run's tool calls when its process died, from the log alone. Pure.
+"""The open tool calls of a run whose process died, from its log alone. Pure.
 
-The turn is in the log before its tools start, and each result as it comes. So a call is *done*, with its
-result in the log; or *not started*, if the loop could not have come to it; or *unknown*:
+A turn is logged before its tools start, and each result when it arrives. So a call is *done*, with its result
+in the log; or *not started*, if the loop cannot have reached it; or *unknown*:
 
-    the round that went on     decided calls if any could go on, else the new calls of the last turn
-      sequential               its first open call is unknown, those behind it were not started
+    the interrupted round      decided calls if any could run, else the new calls of the last turn
+      sequential               its first open call is unknown, the calls after it were not started
       parallel                 all of them are unknown
-    answered by a decision     not started: denied, or answered with what the person said
-    suspended                  not started, whatever else happened
+    answered by a decision     not started: denied, or answered with the person's result
+    suspended                  not started
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,21 +18,21 @@ from .tool_call import DecisionRecord, ResumeMode, ToolCallState, calls, pending
 
 Fate = Literal["not_started", "unknown"]
 
-TOLD: dict[Fate, str] = {
-    "not_started": "[This call was not started: the process that executed the run died before.]",
-    "unknown": "[The process died while this call was at work: whether it has had its effect is unknown. "
-    "Find out before you call it again.]",
+RESULT_TEXTS: dict[Fate, str] = {
+    "not_started": "[This call was not started: the process of the run died before.]",
+    "unknown": "[The process died during this call: it is unknown whether it took effect. "
+    "Find out before you repeat it.]",
 }
-"""What the model is told of a call that has no result."""
+"""The result that the model reads for a call without one."""
 
 
 def open_calls(state: Any) -> list[ToolCallState]:
-    """The calls that have no outcome, by call id."""
+    """Return the calls without an outcome, by call id."""
     return [call for call in calls(state) if call.status in ("new", "suspended", "resuming")]
 
 
 def in_call_order(calls: Iterable[ToolCallState], messages: Iterable[Message]) -> list[ToolCallState]:
-    """The calls in the order in which the model has made them."""
+    """Return calls in the order in which the model made them."""
     asked = [call.id for message in messages for call in message.tool_calls]
     places = {call_id: place for place, call_id in enumerate(asked)}
     return sorted(calls, key=lambda call: places.get(call.call_id, -1))
@@ -41,7 +41,7 @@ def in_call_order(calls: Iterable[ToolCallState], messages: Iterable[Message]) -
 def going_on(
     state: Any, messages: Sequence[Message], run_id: str, agent: AgentSnapshot | None
 ) -> list[ToolCallState]:
-    """The open calls of the round that goes on, in the order in which it comes to them."""
+    """Return the open calls of the interrupted round, in the order of their execution."""
     resuming = [call for call in calls(state) if call.status == "resuming"]
     execution = agent.tool_execution if agent else None
     is_held_back = execution == "parallel_batch_approval" and pending_calls(state)
@@ -59,7 +59,7 @@ def going_on(
 def lost_calls(
     state: Any, messages: Sequence[Message], run_id: str, agent: AgentSnapshot | None
 ) -> list[LostCall]:
-    """What became of each open call of a run, in the order in which the model has made them."""
+    """Yield what became of each open call of a run, in call order."""
     begun = going_on(state, messages, run_id, agent)
     if agent and agent.tool_execution == "sequential":
         begun = begun[:1]
@@ -75,13 +75,13 @@ def lost_calls(
 
 
 def is_answer(decision: DecisionRecord, mode: ResumeMode | None) -> bool:
-    """Whether an approval is itself the result of the call, so that the tool is not called."""
+    """Return whether an approval is itself the result of the call, so that the tool is not executed."""
     was_made = mode == "recover_tool_call" and decision.result is not None
     return was_made or mode == "use_decision_as_tool_result"
 
 
 def _is_answered(call: ToolCallState) -> bool:
-    """Whether the decision takes the place of the tool's result."""
+    """Return whether the decision replaces the result of the tool."""
     if not call.decision:
         return False
     mode = call.suspension.resume_mode if call.suspension else None

@@ -29,11 +29,11 @@ GENERIC = "generic"
 StateAction = Action | GenericAction
 
 _KERNEL = (RUN_REDUCER, TOOL_CALL_REDUCER, TOOL_CALLS_REDUCER, DECISION_REDUCER, REMOTE_REDUCER)
-"""The loop's own: nobody else may ask for their actions."""
+"""The reducers of the loop: only threadlog may use their actions."""
 
 
 class Reduction(NamedTuple):
-    """What a batch of actions is, does, and leaves."""
+    """A reduced batch: its records, its patches, and the state after it."""
 
     actions: tuple[ActionRecord, ...]
     patches: tuple[TrackedPatch, ...]
@@ -41,7 +41,7 @@ class Reduction(NamedTuple):
 
 
 class Reducers:
-    """The reducers in force: threadlog's own and a user's, by name and by the actions they understand."""
+    """The reducers in force, threadlog's own and the user's, by name and by action."""
 
     def __init__(self, reducers: Iterable[Reducer] = ()) -> None:
         self._by_name: dict[str, Reducer] = {}
@@ -55,20 +55,20 @@ class Reducers:
             raise DefinitionError(f"two reducers are called {reducer.name!r}: name one of them differently")
         for action in reducer.actions:
             if self._by_action.setdefault(action, reducer) is not reducer:
-                raise DefinitionError(f"two reducers want {action.__name__}: give each actions of its own")
+                raise DefinitionError(f"two reducers handle {action.__name__}: give each its own actions")
 
     def __contains__(self, name: object) -> bool:
         return name == GENERIC or name in self._by_name
 
     def record(self, action: StateAction, *, source: str, call_id: str | None = None) -> ActionRecord:
-        """The action as data. `call_id` is the tool call in whose phases it was asked for, if any.
+        """Return the action as data. `call_id` is the tool call of its phase, if any.
 
         Raises:
-            ActionError: no reducer here understands it, or it holds what is not JSON.
+            ActionError: no reducer understands it, or it holds what is not JSON.
         """
         name, scope = self._route(action, source)
         try:
-            # As it comes back from the log: its keys in order, so that a reducer is always given the same.
+            # In the form in which the log returns it, with sorted keys: reducers always see the same.
             payload = loads(dumps(_payload(action)))
             return ActionRecord(
                 reducer=name,
@@ -79,10 +79,10 @@ class Reducers:
                 source=source,
             )
         except (ValueError, ContentError) as err:
-            raise ActionError(f"the log cannot keep {action!r}: {err}") from err
+            raise ActionError(f"the log cannot store {action!r}: {err}") from err
 
     def _route(self, action: StateAction, source: str) -> tuple[str, Scope]:
-        """The name of the reducer that understands the action, and the scope it is for."""
+        """Return the name of the reducer that understands the action, and the scope of the action."""
         if isinstance(action, GenericAction):
             return GENERIC, action.scope
         reducer = self._by_action.get(type(action))
@@ -93,10 +93,10 @@ class Reducers:
         return reducer.name, reducer.scope
 
     def action(self, record: ActionRecord) -> StateAction:
-        """The action that a record is of.
+        """Return the action of a record.
 
         Raises:
-            ActionError: it is not understood here.
+            ActionError: no reducer understands it.
         """
         if record.reducer == GENERIC:
             return _generic(record)
@@ -112,10 +112,10 @@ class Reducers:
             raise ActionError(f"the payload of {record.action!r} does not fit today's class: {err}") from err
 
     def operations(self, state: Any, record: ActionRecord) -> list[Operation]:
-        """What a recorded action does to a state; none when it changes nothing.
+        """Return the operations of a recorded action on a state; none if it changes nothing.
 
         Raises:
-            ActionError: it is not understood here, or does not fit the state.
+            ActionError: no reducer understands it, or it does not fit the state.
         """
         action = self.action(record)
         if isinstance(action, GenericAction):
@@ -126,7 +126,7 @@ class Reducers:
         """Reduce a batch on a rolling state, all or nothing. `first` is the index of the first action.
 
         Raises:
-            ActionError: one of them does not fit; `state` is as it was.
+            ActionError: an action does not fit; `state` is unchanged.
         """
         actions, patches, draft = tuple(records), [], Draft(state)
         for index, record in enumerate(actions, first):

@@ -1,4 +1,4 @@
-"""History to thread: the fold that everything else is a view of. Pure.
+"""Folding a history into a thread; every other view derives from this fold. Pure.
 
 replay(history) == replay(history[n:], base=replay(history[:n]))        at every n
 """
@@ -21,24 +21,24 @@ class Thread:
     state: Any = field(default_factory=dict)
 
     messages: tuple[Message, ...] = ()
-    """The conversation. Ids are unique: a message whose id came before was skipped."""
+    """The conversation. Ids are unique: a message with a known id was skipped."""
 
     runs: Mapping[str, RunStatus] = field(default_factory=dict)
-    """Where each run of the thread stands, in the order in which they began, with the tokens so far."""
+    """The status of each run of the thread, in the order of their starts, with the tokens so far."""
 
     metadata: ThreadMetadata = field(default_factory=ThreadMetadata)
-    """Parent, owner and labels, as last set."""
+    """Parent, owner and labels."""
 
     def open_run(self) -> str | None:
-        """The run that goes on or waits: a thread has one at the most."""
+        """Return the running or waiting run: a thread has at most one."""
         return next((run_id for run_id, run in self.runs.items() if run.status != "done"), None)
 
 
 def replay(changesets: Iterable[Changeset], base: Thread | None = None) -> Thread:
-    """The thread that a history makes, starting from nothing or from where `base` stands.
+    """Return the thread after a history, starting from nothing or from `base`.
 
     Raises:
-        CorruptLog: a version is missing, or repeated.
+        CorruptLog: a version is missing or repeated.
         PatchError: a patch does not apply.
     """
     start = base or Thread()
@@ -47,21 +47,22 @@ def replay(changesets: Iterable[Changeset], base: Thread | None = None) -> Threa
     runs = dict(start.runs)
     for changeset in changesets:
         if changeset.version != version + 1:
-            raise CorruptLog(f"version {changeset.version} of {changeset.thread_id!r} comes behind {version}")
+            found = f"version {changeset.version} of {changeset.thread_id!r}"
+            raise CorruptLog(f"{found} follows version {version}")
         version = changeset.version
         for patch in changeset.patches:
             draft.apply(patch.operations)
         for message in changeset.messages:
             messages.setdefault(message.id, message)
-        if changeset.run_id and (status := changeset.run or _going_on(runs, changeset)):
+        if changeset.run_id and (status := changeset.run or _active_status(runs, changeset)):
             runs[changeset.run_id] = status
         if changeset.thread:
             metadata = metadata.updated(changeset.thread)
     return Thread(version, draft.document, tuple(messages.values()), runs, metadata)
 
 
-def _going_on(runs: Mapping[str, RunStatus], changeset: Changeset) -> RunStatus | None:
-    """A run that goes on, with what it has cost since it said so itself."""
+def _active_status(runs: Mapping[str, RunStatus], changeset: Changeset) -> RunStatus | None:
+    """Return the status of an active run with the tokens of this changeset added."""
     known = runs.get(changeset.run_id or "")
     if known is None or not (changeset.inference or changeset.effects):
         return None

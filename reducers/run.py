@@ -1,8 +1,8 @@
-"""The run's own record in the state: `/__run`, from its start to its end. Pure.
+"""The record of the current run in the state, at `/__run`. Pure.
 
     running -> waiting | done        waiting -> running | done        stopped, cancelled -> running
 
-A new run replaces the record whole, and with it whatever the last run kept in its scope.
+A new run replaces the record, and with it the scope of the previous run.
 """
 
 from typing import Any, Literal
@@ -32,17 +32,17 @@ class RunState(BaseModel):
     status: Status = "done"
     done_reason: str | None = None
     control: int = 0
-    """Up to which version of the run's control stream it has taken in what is there."""
+    """The version of the run's control stream up to which commands are applied."""
 
 
 class StartRun(Action):
-    """A run begins: what the run before it kept is forgotten."""
+    """A run starts: the scope of the previous run is deleted."""
 
     run_id: str
 
 
 class MoveRun(Action):
-    """The run goes on, waits, or is done."""
+    """The run continues, waits, or is done."""
 
     run_id: str
     status: Status
@@ -50,11 +50,11 @@ class MoveRun(Action):
 
 
 class ApplyCommands(Action):
-    """What was wanted of the run is taken in, up to a version of its control stream."""
+    """Commands of the run are applied, up to a version of its control stream."""
 
     through: int
     place: Literal["step", "end"]
-    """Before a step or at the end of the run: exactly there, when it is executed again."""
+    """Before a step or at the end of the run, so that a replay applies them at the same point."""
 
 
 def _reduce(slice: RunState, action: StartRun | MoveRun | ApplyCommands) -> RunState:
@@ -62,7 +62,7 @@ def _reduce(slice: RunState, action: StartRun | MoveRun | ApplyCommands) -> RunS
         return RunState(id=action.run_id, status="running")
     if isinstance(action, ApplyCommands):
         if action.through <= slice.control:
-            raise ActionError(f"entry {action.through} of the run's control stream was taken in before")
+            raise ActionError(f"entry {action.through} of the run's control stream was applied before")
         return slice.model_copy(update={"control": action.through})
     moves = _MOVES[slice.status] | ({"running"} if was_stopped(slice.done_reason) else set())
     if action.run_id != slice.id or action.status not in moves:
@@ -77,23 +77,23 @@ RUN_REDUCER = Reducer("run", RunState, (StartRun, MoveRun, ApplyCommands), "", "
 
 
 def was_stopped(done_reason: str | None) -> bool:
-    """Whether a run is over because somebody or something stopped it: then it may go on."""
+    """Return whether a run was stopped or cancelled: then it may be resumed."""
     return done_reason is not None and done_reason.split(":")[0] in ("cancelled", "stopped")
 
 
-def goes_on_by_itself(termination: Termination | None) -> bool:
-    """Whether a run that waits does so for a process, not for a person: its own died."""
+def waits_for_process(termination: Termination | None) -> bool:
+    """Return whether a waiting run waits for a process, because its own died, and not for a person."""
     return termination is not None and termination.code == "recovered"
 
 
 def control_taken(state: Any, run_id: str) -> int:
-    """Up to which version of its control stream a run has taken in what is there."""
+    """Return the version of its control stream up to which a run has applied commands."""
     found = find(state, "/__run/control") if find(state, "/__run/id") == run_id else 0
     return found if isinstance(found, int) else 0
 
 
 def done_reason(termination: Termination) -> str | None:
-    """The word that the record keeps of an end; none while the run only waits."""
+    """Return the word for an end in the run's record; None while the run only waits."""
     match termination.type:
         case "suspended":
             return None
@@ -109,31 +109,31 @@ Way = Literal["stop", "ask", "resume"]
 
 
 QUESTION = "recover_agent_run"
-"""The action of the questions, and the name of the call that stands for the run itself."""
+"""The action of recovery questions, and the name of the call that stands for the run itself."""
 
 
 ENDS: dict[Way, Termination] = {
     "stop": Termination(
         type="stopped",
         code="orphaned",
-        detail="No live executor found in current process; marked stopped",
+        detail="its process died: no live process executes it",
     ),
     "ask": Termination(
         type="suspended",
         code="orphaned",
-        detail="No live executor found in current process; a person decides how it goes on",
+        detail="its process died: a person decides how it continues",
     ),
     "resume": Termination(
         type="suspended",
         code="recovered",
-        detail="No live executor found in current process; goes on in its next epoch",
+        detail="its process died: it resumes in its next epoch",
     ),
 }
 
 
 CANCELLED = ENDS["stop"].model_copy(update={"type": "cancelled"})
-"""In the place of `stop`, where somebody had cancelled it."""
+"""The end of an orphan that had been cancelled, instead of `stop`."""
 
 
-NEVER_BEGAN = Termination(type="cancelled", detail="before its turn came")
+NEVER_BEGAN = Termination(type="cancelled", detail="cancelled while it was queued")
 """The end of a queued run that was cancelled before it began."""

@@ -1,6 +1,6 @@
-"""The log: what a changeset is, and the SQLite file that holds it. Only this layer knows SQL.
+"""The log: changesets, and the SQLite file that stores them. Only this package knows SQL.
 
-errors      every error, as a tree
+errors      the errors of log, state and runs
 document    JSON values: what can be stored, and their canonical bytes     pure
 patch       RFC 6902: apply and diff by structural sharing                 pure
 changeset   what one append writes (message.py, outcome.py: its parts)     pure
@@ -10,10 +10,10 @@ append      one append: made once, carried to the writer, answered there   pure
 database    opening the file, and what SQLite's errors mean
 history     reading the rows
 listing     threads, runs and queues, from the derived tables
-derived     the tables made from the log, and their rebuild
+derived     the derived tables and their rebuild
 writer      one writer, group commit
 verify      every check of a file
-following   waiting for what is appended
+following   waiting for appends
 log         the log: open, append, read, follow
 appender    appending from an event loop
 """

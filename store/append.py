@@ -10,13 +10,13 @@ from .codec import Encoded, encoded
 from .errors import ContentError
 
 ANY: Final = "any"
-"""In place of an expected version: the order among writers does not matter."""
+"""An expected version that matches any: the order among writers does not matter."""
 
 Expected = int | Literal["any"]
 
 
 class Condition(NamedTuple):
-    """What must hold elsewhere in the log for an append to be written."""
+    """What must be true elsewhere in the log for an append to be written."""
 
     heads: Mapping[str, int] = MappingProxyType({})
     """The versions that other streams must have."""
@@ -44,7 +44,7 @@ class Written(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Append:
-    """Changesets of one thread, written all or none, and the answer once there is one."""
+    """Changesets of one thread to write atomically, and the answer once there is one."""
 
     changesets: Sequence[Encoded]
     expected: Expected
@@ -52,7 +52,7 @@ class Append:
 
     condition: Condition = ALWAYS
     after: "Append | None" = None
-    """An append submitted earlier; if that one is refused, so is this one."""
+    """An earlier append; if that one is refused, so is this one."""
 
     notify: Callable[[], None] | None = None
     """Called once, from the writing thread, when the answer is set."""
@@ -64,10 +64,10 @@ class Append:
     def of(
         cls, changesets: Changeset | Iterable[Changeset], expected: Expected, condition: Condition = ALWAYS
     ) -> "Append":
-        """Encode and check changesets that are to be appended together.
+        """Encode and check changesets that are appended together.
 
         Raises:
-            ContentError: they cannot be stored, or are no append to one thread.
+            ContentError: they cannot be stored, or do not belong to one thread.
         """
         given = (changesets,) if isinstance(changesets, Changeset) else changesets
         return cls.encoded([encoded(changeset) for changeset in given], expected, condition)
@@ -80,16 +80,16 @@ class Append:
         condition: Condition = ALWAYS,
         after: "Append | None" = None,
     ) -> "Append":
-        """As `of`, for changesets that are encoded already."""
+        """Like `of`, for changesets that are already encoded."""
         if len({each.changeset.thread_id for each in changesets}) != 1:
-            raise ContentError("an append holds at least one changeset, and those of one thread only")
+            raise ContentError("an append needs at least one changeset, and all of one thread")
         if not changesets[0].changeset.thread_id:
             raise ContentError("a thread id must not be empty")
         if len({each.changeset.id for each in changesets}) < len(changesets):
             raise ContentError("two changesets of the append have the same id")
         for each in changesets:
             _check_stream(each.changeset)
-        # A state that its author has folded is right only after that very version.
+        # A state folded by the author is valid only after exactly that version.
         assert expected != ANY or all(each.state is None for each in changesets)
         return cls(changesets, expected, condition, after)
 
@@ -98,7 +98,7 @@ class Append:
         return self.changesets[0].changeset.thread_id
 
     def result(self) -> Written:
-        """Return where it is stored. Raises the reason of a refusal."""
+        """Return where the append is stored, or raise the reason why it was refused."""
         if isinstance(self.answer, Exception):
             raise self.answer
         assert self.answer is not None

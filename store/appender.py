@@ -1,7 +1,7 @@
-"""Appending from an event loop: the writer of a log, fed through one thread. asyncio and trio.
+"""Appending from an event loop (asyncio or trio): the writer of a log, fed through one thread.
 
-A flush never blocks the loop. Everything that waits when the thread wakes is one commit, and all answers of a
-commit reach the loop in one call: appends in flight share the two thread switches.
+A flush never blocks the loop. All appends that wait when the thread wakes are one commit, and all answers of
+a commit reach the loop in one call: concurrent appends share the two thread switches.
 """
 
 import threading
@@ -22,7 +22,7 @@ from .log import Log
 
 
 class Receipt:
-    """The answer to an append that was submitted, once there is one."""
+    """The pending answer of a submitted append."""
 
     def __init__(self, append: Append) -> None:
         self.append = append
@@ -30,14 +30,18 @@ class Receipt:
 
     @classmethod
     def settled(cls, append: Append, version: int) -> Self:
-        """A receipt whose answer is known, for journals that are no log."""
+        """Return a receipt that is answered already, for journals other than a log."""
         append.answer = Written(version, 0)
         receipt = cls(append)
         receipt._answered.set()
         return receipt
 
     async def result(self) -> Written:
-        """Return where the append is stored, once it is durable. Raises as `Log.append` does."""
+        """Return where the append is stored, once it is durable.
+
+        Raises:
+            LogError, RunOver, ContentError, PatchError: as `Log.append`.
+        """
         await self._answered.wait()
         return self.append.result()
 
@@ -72,7 +76,7 @@ class Appender:
 
     async def __aexit__(self, *_: object) -> None:
         self._wakeups.put(False)
-        # Shielded: what was submitted is written, however this block ends.
+        # Shielded: submitted appends are written however this block ends.
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._thread.join)
 
@@ -84,7 +88,7 @@ class Appender:
         heads: Mapping[str, int] = MappingProxyType({}),
         open_run: str | None = None,
     ) -> int:
-        """As `Log.append`. Cancelling the wait does not take the append back."""
+        """Append like `Log.append`. Cancelling the wait does not withdraw the append."""
         append = Append.of(changesets, expected_version, Condition(heads, open_run))
         return (await self.submit(append).result()).version
 
@@ -108,14 +112,14 @@ class Appender:
             self._call_soon(self._deliver)
 
     def _deliver(self) -> None:
-        # Before the queue is emptied: an answer put in now schedules the next delivery, and none is left.
+        # Before the queue is emptied: an answer added now schedules another delivery.
         self._delivering = False
         while self._answered:
             self._answered.popleft().settle()
 
 
 async def changes(log: Log) -> AsyncGenerator[None, None]:
-    """Yield at once, and then whenever something was committed, here or by another process.
+    """Yield at once, and then after every commit, of this process or another one.
 
     Several commits may be one change. Endless: leave the loop to stop, within `contextlib.aclosing`.
     """
@@ -128,7 +132,7 @@ async def changes(log: Log) -> AsyncGenerator[None, None]:
 
 
 def _call_soon() -> Callable[[Callable[[], Any]], Any]:
-    """What makes this event loop call a function from any thread, without that thread waiting for it."""
+    """Return the function that makes this event loop call a function from any thread, without waiting."""
     loop = current_token().native_token
     soon = getattr(loop, "call_soon_threadsafe", None) or getattr(loop, "run_sync_soon", None)
     return cast(Callable[[Callable[[], Any]], Any], soon)

@@ -1,4 +1,4 @@
-"""What one append writes: the changeset and the records it is made of. Data only, frozen and closed."""
+"""The changeset, which is what one append writes, and its records. Data only: frozen and closed."""
 
 from typing import Literal, Self
 
@@ -39,19 +39,19 @@ Reason = Literal[
 ToolExecution = Literal["sequential", "parallel", "parallel_batch_approval"]
 
 CONTROL = "control/"
-"""How the names of control streams begin. Nothing else may be called so."""
+"""The prefix of the names of control streams, reserved for them."""
 
 
 def control_stream(run_id: str) -> str:
-    """The name of the stream to which everything that is wanted of a run is appended."""
+    """Return the name of the stream to which the commands to a run are appended."""
     return CONTROL + run_id
 
 
 class ActionRecord(Record):
-    """The intent behind a change of state: enough to reduce it again."""
+    """The intent behind a change of state, complete enough to reduce it again."""
 
     reducer: str
-    """The reducer's name: `generic`, one of the kernel's, or the user's."""
+    """The reducer's name: `generic`, a name of threadlog, or the user's."""
 
     action: str
     """The action's name: `Set`, `Increment`, … or the name of the user's class."""
@@ -60,46 +60,46 @@ class ActionRecord(Record):
     """The action's own fields."""
 
     scope: Scope = "thread"
-    """Which part of the state it is routed to."""
+    """The part of the state that it is routed to."""
 
     call_id: str | None = None
-    """The tool call whose part of the state is meant, in the scope `tool_call`."""
+    """In the scope `tool_call`: the tool call whose part of the state it changes."""
 
     source: str
-    """Who asked: `agent_loop`, `behavior:<name>:<phase>`, `tool:<name>`."""
+    """The origin: `agent_loop`, `behavior:<name>:<phase>` or `tool:<name>`."""
 
 
 class TrackedPatch(Record):
-    """An effect on the state, with who made it."""
+    """A change of the state and its origin."""
 
     operations: tuple[dict[str, JsonValue], ...]
-    """RFC 6902 operations, applied in order, all or none."""
+    """RFC 6902 operations, applied in order, atomically."""
 
     source: str
-    """Who made it, as in the action."""
+    """The origin, as in the action."""
 
     action: int | None = None
-    """The index in the changeset's actions of the one it came from; none for a patch made by hand."""
+    """The index of its action in the changeset; None for a patch made by hand."""
 
 
 class Termination(Record):
-    """Why a run ended or paused."""
+    """Why a run finished or paused."""
 
     type: Literal["natural_end", "behavior_requested", "stopped", "cancelled", "suspended", "error"]
     """The kind of end."""
 
     code: str | None = None
-    """Of `stopped`: which rule stopped it."""
+    """Of `stopped`: the rule that stopped it."""
 
     detail: str | None = None
-    """The rest, in words: the error's message, the rule's reason."""
+    """The text of the error, or the reason of the rule."""
 
     interrupted: Interruption | None = None
     """Of `cancelled`: what the run was waiting for."""
 
 
 class RunStatus(Record):
-    """Where a run stands, written when that changes."""
+    """The status of a run, written when it changes."""
 
     status: Literal["running", "waiting", "done"]
     """`done` is final within an epoch."""
@@ -108,23 +108,23 @@ class RunStatus(Record):
     """Set when the run is not running."""
 
     usage: Usage = Usage()
-    """Of all model calls of this run so far."""
+    """Tokens of all model calls of this run so far."""
 
     output: JsonValue = None
-    """What the run came to, when it has come to its end by itself."""
+    """The output of a run that finished by itself."""
 
 
 class Executor(Record):
     """The runtime that executes a run."""
 
     id: str
-    """Of one open Runtime."""
+    """The id of one open Runtime."""
 
     host: str
-    """The machine's name."""
+    """The name of the machine."""
 
     pid: int
-    """The process on that machine."""
+    """The process id on that machine."""
 
 
 class LostCall(Record):
@@ -137,27 +137,27 @@ class LostCall(Record):
     """The tool."""
 
     fate: Literal["not_started", "unknown"]
-    """Of a call that may have been started nobody knows whether it has had its effect."""
+    """A call that may have started is `unknown`: it may have had its effect."""
 
 
 class Orphan(Record):
-    """What the log knows of a run whose process died: evidence, for whoever must find out what happened."""
+    """The evidence of a run whose process died."""
 
     executor: Executor | None = None
-    """Who executed it."""
+    """The runtime that executed it."""
 
     version: int
-    """Of the last changeset that it has written."""
+    """The version of the last changeset that it wrote."""
 
     at: Int64
-    """When that was: microseconds since 1970, UTC."""
+    """The time of that changeset: microseconds since 1970, UTC."""
 
     calls: tuple[LostCall, ...] = ()
-    """The tool calls that had no result."""
+    """The tool calls without a result."""
 
 
 class AgentSnapshot(Record):
-    """The agent specification in force when a run started."""
+    """The agent in force when a run started."""
 
     name: str
     """The agent's name in its registry."""
@@ -169,13 +169,14 @@ class AgentSnapshot(Record):
     """Model, instructions, tools with their schemas, behaviors."""
 
     tool_execution: ToolExecution | None = None
-    """How the calls of one turn are made; None for a remote agent."""
+    """How the calls of one turn are executed; None for a remote agent."""
 
     adopts_orphans: bool = False
-    """Whether its runs are executed elsewhere and only followed here: orphans are resumed, not stopped."""
+    """Whether its runs are executed elsewhere and only followed here: orphans are then resumed, not stopped.
+    """
 
     registry: str = ""
-    """SHA-256 of the specifications of all agents that were registered with it."""
+    """SHA-256 of the specifications of all agents in its registry."""
 
 
 class ThreadMetadata(Record):
@@ -200,44 +201,44 @@ class ThreadMetadata(Record):
 
 
 class RunRequest(Record):
-    """A run that was asked for while another one was active on its thread."""
+    """The request for a run that is queued behind another run of its thread."""
 
     agent: str
-    """The agent that is to run."""
+    """The name of the agent."""
 
     thread_id: str
-    """The thread on which it waits for its turn."""
+    """The thread that it is queued on."""
 
     messages: tuple[Message, ...] = ()
-    """What it starts with."""
+    """The messages that it starts with."""
 
     metadata: ThreadMetadata | None = None
-    """What it sets of the thread's metadata."""
+    """Changes of the thread's metadata."""
 
     parent_run_id: str | None = None
-    """The run that wants it."""
+    """The run that asks for it."""
 
     state: dict[str, JsonValue] = Field(default_factory=dict)
-    """What the thread's state has at its root when the run begins, beside what is there."""
+    """Keys to set at the root of the thread's state when the run starts."""
 
 
 class ControlEntry(Record):
-    """What somebody wants of a run: on the run's control stream, for whoever executes the run."""
+    """A command to a run, on the run's control stream, applied by the executing process."""
 
     id: str
-    """Unique in the stream: the same entry again changes nothing."""
+    """Unique in the stream: appending it again is a no-op."""
 
     kind: Literal["start", "decide", "cancel", "steer"]
-    """What is wanted. `start` is the first entry of a run that waits for its turn on its thread."""
+    """The kind of command. `start` is the first entry of a queued run."""
 
     by: str | None = None
-    """Who wants it."""
+    """Who gives the command."""
 
     content: JsonValue = None
-    """The decision; the text to steer by; the reason to cancel."""
+    """The decision, the text of the message, or the reason to cancel."""
 
     start: RunRequest | None = None
-    """What to start, and only there."""
+    """The request of a `start` command."""
 
     @model_validator(mode="after")
     def _says_what_to_start(self) -> Self:
@@ -247,22 +248,22 @@ class ControlEntry(Record):
 
 
 class Changeset(Record):
-    """Everything that became true together: it is in the log whole, or not at all."""
+    """Everything that one append writes, atomically."""
 
     id: str
-    """Unique in the log, chosen by the writer: a failed append is answered by looking for it."""
+    """Unique in the log, chosen by the writer, so that a failed append can be looked up."""
 
     thread_id: str
-    """The thread whose history this extends."""
+    """The thread that it extends."""
 
     version: int = 0
-    """1, 2, 3, … within the thread, without gaps, given by the append; 0 before it."""
+    """1, 2, 3, … within the thread, without gaps, assigned by the append; 0 before it."""
 
     reason: Reason
     """What happened."""
 
     at: Int64
-    """When it was written: microseconds since 1970, UTC, from the writer's clock."""
+    """The writer's clock: microseconds since 1970, UTC."""
 
     run_id: str | None = None
     """The run it belongs to."""
@@ -271,31 +272,31 @@ class Changeset(Record):
     """The run that started that run."""
 
     epoch: Int64 = 0
-    """Which start of the run: 1 for the first, one more for each resume; 0 outside a run."""
+    """The epoch of the run: 1 for the first, one more for each resume; 0 outside a run."""
 
     messages: tuple[Message, ...] = ()
-    """Appended to the conversation, in order."""
+    """Messages appended to the conversation, in order."""
 
     actions: tuple[ActionRecord, ...] = ()
-    """The intents, in order."""
+    """The actions, in order."""
 
     patches: tuple[TrackedPatch, ...] = ()
-    """The effects, applied in order."""
+    """The patches, in the order in which they apply."""
 
     run: RunStatus | None = None
     """The run's status, when it changed."""
 
     executor: Executor | None = None
-    """Who executes the run, when it starts."""
+    """The runtime that executes the run, when an epoch starts."""
 
     agent: AgentSnapshot | None = None
-    """The agent in force, when a run starts."""
+    """The agent in force, when an epoch starts."""
 
     thread: ThreadMetadata | None = None
     """Changes of the thread's metadata."""
 
     inference: Inference | None = None
-    """The model call behind an assistant turn."""
+    """The model call of an assistant turn."""
 
     tool_calls: tuple[ToolOutcome, ...] = ()
     """The tool calls that ended with this changeset."""
@@ -304,16 +305,16 @@ class Changeset(Record):
     """The step whose last tool call ended with this changeset."""
 
     entry: ControlEntry | None = None
-    """On a control stream: what somebody wants of the run."""
+    """On a control stream: the command."""
 
     control: Int64 | None = None
-    """Up to which version of the run's control stream this one has taken in what is there."""
+    """The version of the run's control stream up to which commands are applied now."""
 
     effects: tuple[EffectRecord, ...] = ()
-    """What behaviors asked the world since the last one, in order."""
+    """The effects of behaviors since the last changeset, in order."""
 
     cut_off: tuple[Interruption, ...] = ()
     """Interrupted behaviors and requests: their effects are recorded, their actions are not."""
 
     orphan: Orphan | None = None
-    """Of a recovered run: what it was recovered from."""
+    """Of a recovered run: the evidence."""

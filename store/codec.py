@@ -1,7 +1,7 @@
-"""Changesets to canonical bytes and back, and the digests that chain them. Pure.
+"""Encoding and decoding of changesets, and the digests that chain them. Pure.
 
-A row's content is the changeset as canonical JSON without its version, which is the row's own. Fields
-at their default are left out, so a later format may add fields without touching old bytes.
+A row's content is the changeset as canonical JSON without its version, which is a column. Fields at their
+default are left out, so a later format may add fields without changing old bytes.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from .errors import ContentError, CorruptLog, NewerFormat, OlderFormat
 from .state import State
 
 FORMAT = 3
-"""The format this code writes and reads. None was released yet, so older ones are refused."""
+"""The format that this code reads and writes. Older ones were never released and are refused."""
 
 GENESIS = bytes(32)
 """The digest before the first."""
@@ -31,27 +31,27 @@ class Encoded(NamedTuple):
     """Its canonical bytes."""
 
     patches: Sequence[dict[str, Any]]
-    """The patches in them as plain JSON, shared with no other value."""
+    """Its patches as plain JSON values, shared with no other object."""
 
     state: State | None = None
-    """The thread's state after it, if its author has applied the patches already."""
+    """The thread's state after it, if the author has already applied the patches."""
 
 
 def encode(changeset: Changeset) -> bytes:
-    """The canonical bytes: changesets equal as JSON have equal bytes. The version is not in them.
+    """Return the canonical bytes, without the version. Changesets that are equal as JSON have equal bytes.
 
     Raises:
-        ContentError: a value in it would not come back as it is, or is too deep or too large.
+        ContentError: a value would not survive unchanged, or is too deep or too large.
     """
     return encoded(changeset).content
 
 
 def encoded(changeset: Changeset) -> Encoded:
-    """Encode a changeset, with the patches at hand. Raises as `encode`."""
+    """Encode a changeset and return its patches as well. Raises as `encode`."""
     try:
         fields = changeset.model_dump(exclude_defaults=True, warnings="error")
     except PydanticSerializationError as err:
-        # `model_copy` and the dicts inside a record let in what no validation has seen.
+        # `model_copy` and dicts inside a record can hold values that were never validated.
         raise ContentError(f"not what a changeset may hold: {err}") from err
     fields.pop("version", None)
     content = dumps(fields, record=True)
@@ -59,23 +59,23 @@ def encoded(changeset: Changeset) -> Encoded:
 
 
 def decode(content: bytes, *, version: int, format: int = FORMAT) -> Changeset:
-    """The changeset that `encode` made the bytes from, at its version.
+    """Return the changeset that `encode` made the bytes from, at its version.
 
     Raises:
-        NewerFormat, OlderFormat: another threadlog wrote the bytes.
-        CorruptLog: they are no changeset.
+        NewerFormat, OlderFormat: another version of threadlog wrote the bytes.
+        CorruptLog: the bytes are no changeset.
     """
     refuse_format(format, "a changeset")
     try:
         changeset = Changeset.model_validate_json(content)
     except (ValidationError, TypeError) as err:
-        # TypeError: a tool call without a name is refused by its __init__, as Python refuses it.
+        # TypeError: a tool call without a name is refused by its __init__, as Python does.
         raise CorruptLog(f"the content of version {version} is no changeset: {err}") from err
     return changeset.model_copy(update={"version": version})
 
 
 def refuse_format(format: int, what: str) -> None:
-    """Pass if this code reads the format.
+    """Raise unless this code reads the format.
 
     Raises:
         NewerFormat, OlderFormat: it does not.
@@ -90,10 +90,10 @@ def refuse_format(format: int, what: str) -> None:
 
 
 def row_digest(previous: bytes, *, version: int, format: int, content: bytes) -> bytes:
-    """The digest of a row: it seals the content (thread and id are in it), its place, and all before it."""
+    """Return the digest of a row: it seals content, thread, id, version and all earlier rows."""
     return sha256(previous + b"%d %d " % (format, version) + content).digest()
 
 
 def file_digest(previous: bytes, *, position: int, digest: bytes) -> bytes:
-    """The digest of the whole log up to a position."""
+    """Return the digest of the whole log up to a position."""
     return sha256(previous + b"%d " % position + digest).digest()

@@ -1,8 +1,8 @@
-"""Opening the file: SQLite connections for writing, beside a writer, and where nothing may be written.
+"""Opening the file: SQLite connections for writing, for reading beside a writer, and for read-only folders.
 
-Two rules that cost data when broken. A process that has the log open never opens the same file by
-`open()` or by another SQLite library: closing it would drop SQLite's POSIX locks. And `immutable=1`
-is used only where there is no write-ahead log, because it would silently leave out what is in it.
+Two rules cost data when broken. A process that has the log open never opens the same file by `open()` or
+through another SQLite library: closing it would drop SQLite's POSIX locks. And `immutable=1` is used only
+where there is no write-ahead log, because it would silently ignore its content.
 """
 
 import os
@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-# pysqlite3 where it is installed, else the standard library's: its exceptions are its own, too.
+# pysqlite3 if it is installed, otherwise the standard library's; each has exceptions of its own.
 from sqlite_utils.utils import sqlite3 as sqlite3
 
 from .codec import FORMAT, refuse_format
@@ -26,7 +26,7 @@ Connection = Any  # pysqlite3 brings no types
 Durability = Literal["full", "normal"]
 
 SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
-"""What SQLite raises. In a damaged file even the text of its errors may be no text."""
+"""The errors that SQLite raises. In a damaged file even their text may not be text."""
 
 APPLICATION_ID = int.from_bytes(b"tlog", "big")
 BUSY_SECONDS = 30.0
@@ -36,7 +36,7 @@ DERIVED = (files("threadlog.store") / "derived.sql").read_text("utf-8")
 
 
 class Opened(NamedTuple):
-    """A connection, and what the user should know of how it was made."""
+    """A connection, and what the user should know about it."""
 
     connection: Connection
     notice: str | None
@@ -45,7 +45,7 @@ class Opened(NamedTuple):
 
 
 def open_writable(path: Path, durability: Durability) -> Connection:
-    """A connection that may write; the file becomes a log if it does not exist or is empty.
+    """Open for writing; a file that is missing or empty becomes a log.
 
     Raises:
         NotALog, NewerFormat, OlderFormat, CorruptLog, LogUnavailable: as their names say.
@@ -57,9 +57,9 @@ def open_writable(path: Path, durability: Durability) -> Connection:
             if _identify(connection, path) == "empty":
                 _create(connection)
             connection.execute(f"pragma synchronous = {durability}")
-            # SQLite's own wait looks less and less often, down to every 100 ms, and who has just come is
-            # ahead of who has waited: of eight processes that wrote without a pause one waited for 9.7 s, and
-            # 1.5 s where all look equally often (`begin`). Nothing else waits once a connection has read.
+            # SQLite's own busy handler polls ever more slowly, down to every 100 ms, so new writers
+            # overtake old ones: of eight processes that wrote continuously one waited for 9.7 s, and 1.5 s
+            # when all polled equally often (`begin`). No other statement waits once a connection has read.
             connection.execute("pragma busy_timeout = 0")
             _refuse_unwritable(connection)
         except BaseException:
@@ -69,7 +69,7 @@ def open_writable(path: Path, durability: Durability) -> Connection:
 
 
 def open_readable(path: Path) -> Opened:
-    """A connection that only reads, beside any writer, and on a directory where nothing may be written.
+    """Open read-only, beside any writer, and in a folder that cannot be written.
 
     Raises:
         LogNotFound, NotALog, NewerFormat, OlderFormat, CorruptLog, LogUnavailable: as their names say.
@@ -91,12 +91,13 @@ def open_readable(path: Path) -> Opened:
 
 
 def _is_lockable(path: Path) -> bool:
-    # What went wrong may be a passing thing: this process may have the file open all the same.
+    # The problem may be temporary: this process may still have the file open.
     return os.access(path.with_name(path.name + "-shm"), os.W_OK)
 
 
 def _open_unlockable(path: Path) -> Opened:
-    # There is no -shm to write to, so nobody has the file open and `open()` drops no lock of this process.
+    # There is no -shm to write to, so no process has the file open, and `open()` drops no lock of this
+    # one.
     wal = path.with_name(path.name + "-wal")
     if not wal.exists() or wal.stat().st_size == 0:
         return Opened(_read_checked(path, "mode=ro&immutable=1"), None, is_live=False)
@@ -140,12 +141,12 @@ def _connect(path: Path, query: str) -> Connection:
 
 
 def memory() -> Connection:
-    """A database of this process alone: for a copy, and to rebuild what is compared."""
+    """Open a private in-memory database, for copies and for rebuilds."""
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
 def _identify(connection: Connection, path: Path) -> Literal["log", "empty"]:
-    # One statement, one look: a second process may be creating the log at this moment.
+    # One statement, one snapshot: another process may be creating the log at this moment.
     application, written, tables = connection.execute(
         "select (select application_id from pragma_application_id),"
         " (select user_version from pragma_user_version), (select count(*) from sqlite_master)"
@@ -160,7 +161,7 @@ def _identify(connection: Connection, path: Path) -> Literal["log", "empty"]:
 
 def _create(connection: Connection) -> None:
     _enter_wal_mode(connection)
-    # A second process may have done the same since the file was seen empty: only one creates.
+    # Another process may have created the log since the file was seen empty: only one does.
     connection.execute("begin immediate")
     try:
         if not connection.execute("select count(*) from sqlite_master").fetchone()[0]:
@@ -175,13 +176,13 @@ def _create(connection: Connection) -> None:
 
 
 def _refuse_unwritable(connection: Connection) -> None:
-    # SQLite falls back to reading without a word, for as long as this process has the file open: also where
-    # the file or its -shm could not be opened to be written for a moment only.
+    # SQLite silently falls back to read-only, for as long as this process has the file open, even if the
+    # file or its -shm could not be opened for writing only for a moment.
     try:
         connection.execute("begin immediate")
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
     except sqlite3.OperationalError as err:
-        # Somebody writes: whoever may not is told so before he has to wait.
+        # Another process is writing: fail before waiting if this one may not write at all.
         if (err.sqlite_errorcode or 0) & 0xFF != sqlite3.SQLITE_BUSY:
             raise
     finally:
@@ -189,18 +190,18 @@ def _refuse_unwritable(connection: Connection) -> None:
 
 
 def _enter_wal_mode(connection: Connection) -> None:
-    # Changing the journal mode does not wait for other connections as every other statement does.
+    # Changing the journal mode does not wait for other connections, unlike every other statement.
     _insist(connection, "pragma journal_mode = wal", every=0.01)
 
 
 def begin(connection: Connection) -> None:
-    """Begin a transaction that writes, on a connection of `open_writable`, as soon as no other one does."""
-    # A deferred begin would let two writers read the head first and one fail with "locked" after.
+    """Begin a write transaction on a connection of `open_writable`; waits for other writers."""
+    # With a deferred begin two writers could read the head first, and one would then fail with "locked".
     _insist(connection, "begin immediate", every=0.002)
 
 
 def _insist(connection: Connection, statement: str, *, every: float) -> None:
-    """Execute a statement that does not wait for other connections by itself, when they let it."""
+    """Execute a statement for which SQLite does not wait by itself, retrying while the database is busy."""
     pause = threading.Event()
     for left in range(int(BUSY_SECONDS / every), -1, -1):
         try:
@@ -213,7 +214,7 @@ def _insist(connection: Connection, statement: str, *, every: float) -> None:
 
 
 def statements(script: str) -> Iterator[str]:
-    """The statements of an SQL script, one by one, so that they can run inside a transaction."""
+    """Split an SQL script into statements, so that they can run inside a transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -224,7 +225,7 @@ def statements(script: str) -> Iterator[str]:
 
 @contextmanager
 def translated(path: Path | str) -> Iterator[None]:
-    """Turns SQLite's errors into ours, with what to do next."""
+    """Translate SQLite's errors into ours."""
     try:
         yield
     except SQLITE_ERRORS as err:
@@ -232,7 +233,7 @@ def translated(path: Path | str) -> Iterator[None]:
 
 
 def translation(err: Any, path: Path | str) -> LogError:
-    """Our error for one of SQLite's, with what to do next."""
+    """Return our error for one of SQLite's, with what to do next."""
     match (getattr(err, "sqlite_errorcode", None) or 0) & 0xFF:
         case sqlite3.SQLITE_NOTADB:
             return NotALog(f"{str(path)!r} is not an SQLite database")
@@ -242,7 +243,7 @@ def translation(err: Any, path: Path | str) -> LogError:
             return LogUnavailable(f"no space is left for {str(path)!r}: free some and append again")
         case sqlite3.SQLITE_READONLY:
             return LogUnavailable(f"{str(path)!r} may not be written: open it with readonly=True to read it")
-        # The second: a reader did not come to read, however often it tried.
+        # SQLITE_PROTOCOL: the reader exhausted its retries.
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_PROTOCOL:
             return LogUnavailable(
                 f"another process has held {str(path)!r} for {BUSY_SECONDS:.0f} s: try again"

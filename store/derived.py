@@ -1,4 +1,4 @@
-"""The tables made from the log: what an append adds to them, and how all of it is made again."""
+"""The derived tables: the rows that an append adds to them, and their rebuild from the log."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
 
 def rows(thread: int, version: int, changeset: Changeset, document: Any) -> Iterator[Row]:
-    """What a changeset adds to the derived tables; `document` is the thread's state after it."""
+    """Yield the rows that a changeset adds; `document` is the thread's state after it."""
     if changeset.run is not None and changeset.run_id is not None:
         yield Row(_RUN, _run(thread, version, changeset, changeset.run))
     if changeset.control is not None:
@@ -82,9 +82,9 @@ def _run(thread: int, version: int, changeset: Changeset, run: RunStatus) -> tup
 
 
 def rebuild(log: Connection, target: Connection) -> None:
-    """Make every derived table anew in `target` (which may be `log` itself) from what `log` holds.
+    """Rebuild every derived table in `target` (which may be `log` itself) from the changesets in `log`.
 
-    Must run inside a transaction of `target`; what stands in its derived tables is dropped.
+    Must run inside a transaction of `target`; existing derived tables are dropped.
 
     Raises:
         CorruptLog, PatchError: a changeset cannot be read or does not apply: see `threadlog verify`.
@@ -98,7 +98,7 @@ def rebuild(log: Connection, target: Connection) -> None:
 
 
 def _all_rows(log: Connection) -> Iterator[Row]:
-    """Thread by thread: one state document at a time is enough."""
+    """Yield thread by thread, so that one state document is in memory at a time."""
     for (thread,) in log.execute("select key from thread order by key").fetchall():
         state = State()
         for written in contents(log, thread, 0, tip(log, thread).version):

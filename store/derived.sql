@@ -1,8 +1,8 @@
--- Everything here is made from the log and can be made again, byte for byte (`threadlog rebuild`). It is
--- written in the transaction of the append it follows from, so a reader never finds it behind.
+-- Everything here is derived from the log and can be rebuilt byte for byte (`threadlog rebuild`). It is
+-- written in the transaction of its append, so a reader never finds it outdated.
 --
--- run           where each run stands: the last of its run facts, for each thread that has any
--- queued        each run that had to wait for its turn; it still waits if neither `run` nor `cancelled` has it
+-- run           the status of each run: its last status, for each thread that has any
+-- queued        each queued run; it still waits if neither `run` nor `cancelled` has it
 -- cancelled     where in its control stream a run was last cancelled: unread while beyond the run's `control`
 -- message       at which version a message id entered its thread; later ones with that id are skipped
 -- thread_metadata  parent, owner and labels of each thread that has any

@@ -1,7 +1,7 @@
-"""JSON documents: what may go into the log, how it becomes bytes, and when two values are the same.
+"""JSON values: which ones the log can store, their canonical bytes, and equality.
 
-A value is `None`, `bool`, `int` of 64 bits, finite `float`, `str`, `list` or `dict` with `str` keys.
-Whatever would not come back as it went in is refused here, before anything is written.
+A value is `None`, `bool`, a 64-bit `int`, a finite `float`, `str`, `list` or `dict` with `str` keys. Any
+other value would not survive unchanged and is refused before anything is written.
 """
 
 from collections.abc import Iterable
@@ -14,16 +14,16 @@ import orjson
 from .errors import ContentError
 
 MAX_DEPTH = 128
-"""Levels of nesting a document may have. Deeper ones overrun the parsers that must read them back."""
+"""The maximum nesting of a document. Deeper ones overrun the parsers that must read them back."""
 
 RECORD_DEPTH = 8
-"""Levels that records add around the values they hold."""
+"""The levels that records add around the values they hold."""
 
 MAX_BYTES = 16 * 2**20
-"""Bytes of canonical JSON that one changeset, and one state document, may have."""
+"""The maximum bytes of canonical JSON of one changeset, and of one state document."""
 
-# Everything that orjson would turn into something else on the way (dates, dataclasses) is handed to
-# `_refuse` instead; sorted keys make equal values equal bytes.
+# orjson would convert some other values (dates, dataclasses): they go to `_refuse` instead. Sorted keys
+# give equal values equal bytes.
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_PASSTHROUGH_DATETIME
@@ -33,35 +33,35 @@ _OPTIONS = (
 
 
 def dumps(value: Any, *, limit: int = MAX_BYTES, record: bool = False) -> bytes:
-    """The canonical bytes of a value: values equal as JSON have equal bytes, key order aside.
+    """Return the canonical bytes of a value: equal JSON has equal bytes, whatever the order of keys.
 
-    With `record` the value is the fields of a record: a tuple may stand for a list in it, and it may be
-    as much deeper as records nest around the values they hold.
+    With `record` the value is the fields of a record: a tuple may stand for a list, and the levels that
+    records add are allowed on top.
 
     Raises:
-        ContentError: the value would not come back as it is, or is too deep or too large.
+        ContentError: the value would not survive unchanged, or is too deep or too large.
     """
     try:
         encoded = orjson.dumps(value, option=_OPTIONS)
     except (TypeError, RecursionError) as err:
         refuse_unrepresentable(value, tuples=record)
         raise ContentError(f"not JSON: {err}") from err
-    # orjson writes NaN as null, a tuple as a list, an enum and a UUID as what they stand for: the slow walk
-    # is needed where what it wrote differs. In a record pydantic let nothing of this pass but NaN.
+    # orjson writes NaN as null, a tuple as a list, and enums and UUIDs as their values: the slow walk is
+    # needed only where the result differs. In a record pydantic lets nothing of this pass but NaN.
     is_suspect = b"null" in encoded if record else orjson.loads(encoded) != value
     if is_suspect:
         refuse_unrepresentable(value, tuples=record)
     if len(encoded) > limit:
         raise ContentError(f"{len(encoded)} bytes of JSON are more than the limit of {limit}")
     levels = MAX_DEPTH + RECORD_DEPTH if record else MAX_DEPTH
-    # No document is deeper than its brackets are many: counting them spares nearly all the walk.
+    # A document is at most as deep as it has brackets: counting them avoids nearly every walk.
     if encoded.count(b"{") + encoded.count(b"[") > levels and depth(orjson.loads(encoded), levels) > levels:
         raise ContentError(f"nested deeper than {MAX_DEPTH} levels")
     return encoded
 
 
 def loads(encoded: bytes) -> Any:
-    """The value of bytes that `dumps` made.
+    """Return the value of bytes that `dumps` made.
 
     Raises:
         ContentError: the bytes are not JSON.
@@ -73,25 +73,25 @@ def loads(encoded: bytes) -> Any:
 
 
 def parse(text: str) -> Any:
-    """The value of JSON text from outside; stricter than most parsers, because the log is.
+    """Parse JSON text from outside; stricter than most parsers, because the log is.
 
     Raises:
-        ContentError: no JSON, a key given twice, NaN or infinity, a number beyond 64 bits, too deep.
+        ContentError: invalid JSON, a repeated key, NaN or infinity, a number beyond 64 bits, too deep.
     """
     try:
         value = _STRICT.decode(text)
     except (ValueError, RecursionError) as err:
-        # Not only JSONDecodeError: thousands of digits are refused with a plain ValueError.
+        # Not only JSONDecodeError: numbers of thousands of digits raise a plain ValueError.
         raise ContentError(f"not JSON: {err}") from err
     refuse_unrepresentable(value)
     return value
 
 
 def refuse_unrepresentable(value: Any, *, tuples: bool = False) -> None:
-    """Pass if the log can keep `value` exactly; with `tuples` a tuple may stand for a list.
+    """Raise unless the log can store `value` exactly; with `tuples` a tuple may stand for a list.
 
     Raises:
-        ContentError: naming the first place that it cannot keep.
+        ContentError: naming the first value that it cannot store.
     """
     todo: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
     while todo:
@@ -104,7 +104,7 @@ def refuse_unrepresentable(value: Any, *, tuples: bool = False) -> None:
 
 
 def depth(value: Any, most: int = MAX_DEPTH) -> int:
-    """Levels of nesting: 0 for a scalar, 1 for a flat list or dict. Stops counting past `most`."""
+    """Return the levels of nesting: 0 for a scalar, 1 for a flat list or dict. Stops counting past `most`."""
     if type(value) not in _CONTAINERS:
         return 0
     level, row = 0, [value]
@@ -115,7 +115,10 @@ def depth(value: Any, most: int = MAX_DEPTH) -> int:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equal as JSON: `True`, `1`, `1.0` and `-0.0` are four values, key order is none."""
+    """Return whether two values are equal as JSON.
+
+    `True`, `1`, `1.0` and `-0.0` are four values; the order of keys is ignored.
+    """
     if a is b:
         return True
     if type(a) is not type(b):
@@ -130,7 +133,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def pointer(tokens: Iterable[str | int]) -> str:
-    """The JSON pointer of reference tokens. Source: RFC 6901, section 3."""
+    """Return the JSON Pointer of reference tokens. Source: RFC 6901, section 3."""
     return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
 
 

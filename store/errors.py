@@ -12,7 +12,7 @@ class ThreadlogError(Exception):
 
 
 class LogError(ThreadlogError):
-    """Something about the file."""
+    """A problem with the log file."""
 
 
 class LogNotFound(LogError):
@@ -36,14 +36,13 @@ class CorruptLog(LogError):
 
 
 class LogUnavailable(LogError):
-    """The log cannot be written now. What was acknowledged before is safe; this append is not in it."""
+    """The log cannot be written now. Acknowledged appends are safe; this one was not written."""
 
 
 class VersionConflict(LogError):
-    """Another writer appended to the thread since it was read.
+    """Another writer appended to the thread since it was read. Nothing was written.
 
-    Nothing was written. `between` is what the others appended: read it and decide again; never retry
-    the same changeset.
+    `between` holds the changesets in between: read them and decide again. Never retry the same changeset.
     """
 
     def __init__(
@@ -63,17 +62,17 @@ class VersionConflict(LogError):
 
 
 class ChangesetExists(LogError):
-    """A changeset with this id is in the log already, with other content. Nothing was written."""
+    """A changeset with this id and other content is in the log. Nothing was written."""
 
 
 class NotFound(ThreadlogError):
-    """No such thread, version or run in this log."""
+    """There is no such thread, version or run in this log."""
 
 
 class ContentError(ThreadlogError):
-    """A value that would not come back from the log as it went in. Nothing was written.
+    """A value that the log cannot store. Nothing was written.
 
-    `pointer` (RFC 6901) says where in the refused value.
+    `pointer` (RFC 6901) locates the problem in the refused value.
     """
 
     def __init__(self, problem: str, pointer: str = "") -> None:
@@ -86,9 +85,9 @@ class ContentError(ThreadlogError):
 
 
 class PatchError(ThreadlogError):
-    """An operation does not fit the document. The document is as it was.
+    """An operation does not fit the document, which is unchanged.
 
-    `index` is the operation's place in its patch; `operation` the operation itself.
+    `index` is the position of the operation in its patch; `operation` the operation itself.
     """
 
     def __init__(self, problem: str, index: int = 0, operation: Any = None) -> None:
@@ -102,7 +101,7 @@ class PatchError(ThreadlogError):
 
 
 class ActionError(ThreadlogError):
-    """An action does not fit the state it was made for. Nothing of it was applied."""
+    """An action does not fit the state. It was not applied."""
 
 
 class PhaseError(ThreadlogError):
@@ -110,7 +109,7 @@ class PhaseError(ThreadlogError):
 
 
 class BehaviorError(ThreadlogError):
-    """A behavior raised, or asked for what it may not. Its run ends with this error; others go on."""
+    """A behavior raised, or returned what it may not. Its run ends with this error; other runs continue."""
 
     def __init__(self, behavior: str, phase: str, problem: str) -> None:
         super().__init__(behavior, phase, problem)
@@ -123,7 +122,7 @@ class BehaviorError(ThreadlogError):
 
 
 class EffectError(ThreadlogError):
-    """What a behavior asked the world was not answered, or not with what the log can keep."""
+    """An effect of a behavior failed, or its answer cannot be stored."""
 
 
 class DefinitionError(ThreadlogError):
@@ -131,11 +130,11 @@ class DefinitionError(ThreadlogError):
 
 
 class RunError(ThreadlogError):
-    """A run cannot be started, or go on, as asked. Nothing was written."""
+    """A run cannot be started or continued as asked. Nothing was written."""
 
 
 class RunOver(RunError):
-    """The run is over: nothing reaches it any more. Nothing was written."""
+    """The run is finished and accepts no command. Nothing was written."""
 
     def __init__(self, run_id: str, how: str) -> None:
         super().__init__(run_id, how)
@@ -149,7 +148,7 @@ class RunOver(RunError):
 class ThreadAlreadyRunning(RunError):
     """Another run is active on the thread. Nothing was written.
 
-    `tickets` are the questions that it waits for, if it does.
+    `tickets` are the approvals that it waits for, if any.
     """
 
     def __init__(self, thread_id: str, run_id: str, status: str, tickets: Sequence[str] = ()) -> None:
@@ -168,10 +167,10 @@ class ThreadAlreadyRunning(RunError):
 
 
 def in_words(err: BaseException) -> str:
-    """What an error says, as the log can keep it; its name where it says nothing."""
+    """Return the text of an error as the log can store it, or its repr if it has none."""
     return keepable(str(err) or repr(err))
 
 
 def keepable(text: str) -> str:
-    """A text with every half of a surrogate pair replaced: the log keeps none."""
+    """Return a text without lone surrogates, which the log cannot store: each becomes `?`."""
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Waiting for what is appended to a log, by this process or by another one."""
+"""Waiting for appends to a log, by this process or another one."""
 
 from collections.abc import Callable, Iterator
 from threading import Event
@@ -8,7 +8,7 @@ from .errors import LogUnavailable
 from .history import Entry
 
 POLL_SECONDS = 0.05
-"""How soon a follower sees what another process appended. Appends of this process wake it at once."""
+"""How soon a follower sees the appends of another process. Appends of this process wake it at once."""
 
 
 class Followed(Protocol):
@@ -25,7 +25,7 @@ class Followed(Protocol):
 
 
 def follow(log: Followed, after: int, timeout: float | None) -> Iterator[Entry]:
-    """Yield the changesets after a position as they come, until the log is closed.
+    """Yield the changesets after a position as they are appended, until the log is closed.
 
     Also ends after `timeout` seconds without a new changeset.
     """

@@ -1,4 +1,4 @@
-"""Reading the log's rows: histories, states and digests. Every function here only selects."""
+"""Reading the rows of the log: histories, states and digests. Every function only selects."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ _CHUNK = 500
 
 
 class Entry(NamedTuple):
-    """A changeset and its place in the whole log."""
+    """A changeset and its position in the whole log."""
 
     position: int
     changeset: Changeset
 
 
 class Tip(NamedTuple):
-    """The last row of a thread. Version 0 for a thread that is not there."""
+    """The last row of a thread; version 0 if the thread does not exist."""
 
     version: int
     digest: bytes
@@ -32,7 +32,7 @@ class Tip(NamedTuple):
 
 @contextmanager
 def as_written(path: Path | str = "the log") -> Iterator[None]:
-    """Calls the log at `path` corrupt where reading it comes upon what no append could have written."""
+    """Raise `CorruptLog` where reading meets something that no append could have written."""
     try:
         yield
     except (ContentError, PatchError, ValueError, TypeError, LookupError, AttributeError) as err:
@@ -43,7 +43,7 @@ def thread_key(connection: Connection, thread_id: str) -> int | None:
     try:
         found = connection.execute("select key from thread where name = ?", (thread_id,)).fetchone()
     except UnicodeEncodeError:
-        # Half a surrogate pair: no thread was ever called that.
+        # A lone surrogate: no thread can have this name.
         return None
     return found and int(found[0])
 
@@ -56,7 +56,7 @@ def tip(connection: Connection, thread: int | None) -> Tip:
 
 
 def file_tip(connection: Connection) -> tuple[int, bytes]:
-    """The last position, and the digest of the whole log there."""
+    """Return the last position and the digest of the whole log there."""
     found = connection.execute(
         "select position, file_digest from changeset order by position desc limit 1"
     ).fetchone()
@@ -64,7 +64,7 @@ def file_tip(connection: Connection) -> tuple[int, bytes]:
 
 
 class Content(NamedTuple):
-    """A changeset as it is written."""
+    """The stored form of a changeset."""
 
     version: int
     format: int
@@ -79,12 +79,12 @@ class Content(NamedTuple):
 
 
 def history(connection: Connection, thread: int | None, after: int, until: int) -> Iterator[Changeset]:
-    """The changesets of a thread with versions in (after, until], in order."""
+    """Yield the changesets of a thread with versions in (after, until], in order."""
     return (written.changeset() for written in contents(connection, thread, after, until))
 
 
 def contents(connection: Connection, thread: int | None, after: int, until: int) -> Iterator[Content]:
-    """The same as they are written.
+    """Yield the stored form of the changesets with versions in (after, until], in order.
 
     Read in chunks, each finished at once: a reader that pauses holds no lock and pins no write-ahead log.
     """
@@ -101,7 +101,7 @@ def contents(connection: Connection, thread: int | None, after: int, until: int)
 
 
 def entries(connection: Connection, after: int) -> list[Entry]:
-    """The next entries behind a position, over all threads, in order; empty at the end of the log."""
+    """Return the next entries after a position, of all threads, in order; empty at the end of the log."""
     rows = connection.execute(
         f"select position, version, format, content from changeset where position > ? order by position"
         f" limit {_CHUNK}",
@@ -113,7 +113,7 @@ def entries(connection: Connection, after: int) -> list[Entry]:
 def thread_entries(
     connection: Connection, thread: int | None, after: int, until: int, limit: int
 ) -> list[Entry]:
-    """The next entries of a thread with positions in (after, until], in order; empty if there are none."""
+    """Return the next entries of a thread with positions in (after, until], in order."""
     rows = connection.execute(
         "select position, version, format, content from changeset where thread = ? and version > ?"
         " and position <= ? order by version limit ?",
@@ -123,20 +123,20 @@ def thread_entries(
 
 
 def position_of(connection: Connection, thread: int | None, version: int) -> int:
-    """The position of a thread's version; 0 if it does not exist."""
+    """Return the position of a thread's version; 0 if it does not exist."""
     found = connection.execute(_POSITION, (thread, version)).fetchone()
     return int(found[0]) if found else 0
 
 
 def version_at(connection: Connection, thread: int | None, position: int) -> int:
-    """The version of a thread at a position of the log: that of its last changeset up to there."""
+    """Return the version of a thread at a position of the log: that of its last changeset up to there."""
     # Positions grow with versions, and only versions are indexed within a thread.
     versions = range(1, tip(connection, thread).version + 1 if position else 1)
     return bisect_right(versions, position, key=lambda version: position_of(connection, thread, version))
 
 
 def commands(connection: Connection, after: int) -> list[Entry]:
-    """The entries after a position that are on control streams, in order."""
+    """Return the entries after a position that are on control streams, in order."""
     rows = connection.execute(
         "select position, version, format, content from changeset cross join thread on key = thread"
         f" where position > ? and name glob '{CONTROL}*' order by position",
@@ -146,10 +146,9 @@ def commands(connection: Connection, after: int) -> list[Entry]:
 
 
 def state_at(connection: Connection, thread: int | None, version: int) -> Any:
-    """The state document of a thread at a version: the last snapshot before it, and the patches since.
+    """Return a thread's state document at a version: the last snapshot before it, and the patches since.
 
-    The patches are taken from the content as they are: to validate them again would double the cost of
-    a fold, and `verify` does that.
+    The patches are not validated again, which would double the cost of a fold; `verify` does that.
     """
     start, document = _snapshot(connection, thread, version)
     rows = connection.execute(

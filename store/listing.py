@@ -1,4 +1,4 @@
-"""What the log lists: its threads, its runs, and the runs in a queue. From derived tables."""
+"""Lists of threads, runs and queued runs, from the derived tables."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -21,7 +21,7 @@ class ThreadRow(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """A run as its last changeset has it. Times are microseconds since 1970, UTC."""
+    """A run after its last changeset. Times are microseconds since 1970, UTC."""
 
     run_id: str
     thread_id: str
@@ -37,10 +37,10 @@ class RunRow(NamedTuple):
     first_version: int
     last_version: int
     executor: Executor | None
-    """Who executes it, or did last."""
+    """The runtime that executes it, or executed it last."""
 
     control: int
-    """Up to which version of its control stream it has taken in what is there."""
+    """The version of its control stream up to which its commands are applied."""
 
 
 class QueuedRow(NamedTuple):
@@ -57,19 +57,19 @@ class QueuedRow(NamedTuple):
 
 
 class StatusRow(NamedTuple):
-    """Where a run is, read at one moment."""
+    """The status of a run at one moment."""
 
     status: Literal["starting", "running", "waiting", "queued", "done"]
-    """`starting`: it has commands and is not in the log yet. `done` is also one cancelled in the queue."""
+    """`starting`: it has commands and is not in the log yet. A run cancelled in the queue is `done`."""
 
     is_cancelled: bool
-    """Whether a cancel command is in its control stream that it has not applied."""
+    """Whether its control stream has a cancel command that it has not applied."""
 
     commands: int
     """The version of its control stream."""
 
     run: RunRow | None
-    """Its row; None if it never began."""
+    """Its row; None if it never started."""
 
     thread_id: str | None
     """None while it is starting."""
@@ -78,7 +78,7 @@ class StatusRow(NamedTuple):
 
 
 def threads(connection: Connection) -> list[ThreadRow]:
-    """Every thread that is no control stream, in the order in which they began."""
+    """Return every thread, without control streams, in the order in which they began."""
     return [
         ThreadRow(name, version, messages, loads(content)["at"], parent, owner, loads(labels or b"{}"))
         for name, version, messages, content, parent, owner, labels in connection.execute(_THREADS)
@@ -86,12 +86,12 @@ def threads(connection: Connection) -> list[ThreadRow]:
 
 
 def runs(connection: Connection, where: str, values: tuple[str | None, ...]) -> list[RunRow]:
-    """The runs for which a condition holds, in the order in which they began."""
+    """Return the runs that meet a condition, in the order in which they started."""
     return list(map(_run, connection.execute(_RUNS.format(where=where), values).fetchall()))
 
 
 def active(connection: Connection, thread: str | None) -> list[RunRow | QueuedRow]:
-    """The runs that are not finished: started ones, then queued ones, each in order. Read at one moment."""
+    """Return the unfinished runs at one moment: started ones, then queued ones, each in order."""
     connection.execute("begin")
     try:
         open_runs = runs(connection, "status <> 'done' and (?1 is null or name = ?1)", (thread,))
@@ -101,7 +101,7 @@ def active(connection: Connection, thread: str | None) -> list[RunRow | QueuedRo
 
 
 def run_status(connection: Connection, run_id: str) -> StatusRow | None:
-    """Where a run is; None if the log does not know it."""
+    """Return the status of a run; None if the log does not know it."""
     found = connection.execute(_STATUS, (run_id, CONTROL + run_id)).fetchone()
     *row, cancelled, commands, thread_id, agent = found
     run = _run(row) if row[0] is not None else None
@@ -115,12 +115,12 @@ def run_status(connection: Connection, run_id: str) -> StatusRow | None:
 
 
 def child_ids(connection: Connection, run_id: str) -> list[str]:
-    """The ids of the runs that a run has started or queued."""
+    """Return the ids of the runs that a run has started or queued."""
     return [id for (id,) in connection.execute(_CHILD_IDS, (run_id,)).fetchall()]
 
 
 def queued(connection: Connection, thread: str | None) -> list[QueuedRow]:
-    """The runs that wait for their turn, in the order in which they came."""
+    """Return the queued runs, in order of arrival."""
     return list(map(QueuedRow._make, connection.execute(_QUEUED, (thread,)).fetchall()))
 
 

@@ -27,7 +27,7 @@ class ToolCall(Record):
     """An object for every well-formed call; otherwise whatever the model returned."""
 
     id: str
-    """The provider's id of the call; the tool's answer names it. Empty until a run has assigned one."""
+    """The provider's id of the call, which its result names. Empty until a run has assigned one."""
 
     def __init__(self, name: str, arguments: JsonValue = None, id: str = "", **data: Any) -> None:
         data |= {"name": name, "arguments": {} if arguments is None else arguments, "id": id}
@@ -35,37 +35,37 @@ class ToolCall(Record):
 
 
 class Message(Record):
-    """One entry of the conversation."""
+    """One message of the conversation."""
 
     id: str
     """Unique in the thread: readers skip a message whose id occurred before."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    """Who speaks."""
+    """The speaker."""
 
     content: str = ""
-    """The text; of a tool message, the JSON text of the tool's result."""
+    """The text; in a tool message, the JSON text of the tool's result."""
 
     tool_calls: tuple[ToolCall, ...] = ()
-    """The calls that the assistant asks for, in order."""
+    """The tool calls that the assistant asks for, in order."""
 
     tool_call_id: str | None = None
-    """The call that a tool message answers."""
+    """In a tool message: the call that it answers."""
 
     visibility: Literal["all", "internal"] = "all"
     """Internal messages are sent to the model and hidden from people by default."""
 
     origin: Origin | None = None
-    """Who it comes from; None for a message that no run has written."""
+    """The origin; None for a message that no run has written."""
 
     command_id: str | None = None
-    """Of a steering message: the id of the command that it came with."""
+    """In a steering message: the id of its command."""
 
     run_id: str | None = None
     """The run that wrote it."""
 
     step: int | None = None
-    """The step of that run: 0 for its first inference."""
+    """The step of that run; 0 is the first."""
 
     provider: str | None = None
     """The provider's own response: JSON text, kept byte for byte, never read by a fold."""

@@ -1,4 +1,4 @@
-"""What the world answered: models, tools, and whatever behaviors asked. Enough to run it all again."""
+"""Answers of models, tools and effects: everything that is needed to execute a run again."""
 
 from typing import Literal
 
@@ -11,16 +11,16 @@ class Usage(Record):
     """Tokens of one model call."""
 
     input_tokens: int = 0
-    """Tokens sent, cached ones included."""
+    """Tokens sent, including cached ones."""
 
     output_tokens: int = 0
     """Tokens received."""
 
     cache_read_tokens: int = 0
-    """Of the tokens sent, those the provider had kept."""
+    """Of the tokens sent: read from the provider's cache."""
 
     cache_write_tokens: int = 0
-    """Of the tokens sent, those the provider keeps from now on."""
+    """Of the tokens sent: written to the provider's cache."""
 
 
 class Interruption(Record):
@@ -45,25 +45,25 @@ class Interruption(Record):
 
 
 class Attempt(Record):
-    """A model call that gave no turn, or only a part of one."""
+    """A model call that returned no turn, or only a part of one."""
 
     model: str
-    """The model that was asked."""
+    """The model."""
 
     outcome: Literal["failed", "cancelled"]
     """How it ended."""
 
     kind: str | None = None
-    """What kind of error: `rate_limit`, `timeout`, `connection`, …"""
+    """The kind of error: `rate_limit`, `timeout`, `connection`, …"""
 
     error: str | None = None
-    """The error, in words."""
+    """The text of the error."""
 
     retry_after: float | None = None
     """Seconds that the provider asked to wait."""
 
     text: str = ""
-    """What had come of the answer's text."""
+    """The text received before it failed."""
 
     began_tool_call: bool = False
     """Whether the answer had begun a tool call."""
@@ -76,16 +76,16 @@ class Attempt(Record):
 
 
 class Inference(Record):
-    """What one model call was and gave."""
+    """One model call: what it was and what it returned."""
 
     model: str
     """The model that answered."""
 
     settings: dict[str, JsonValue] = Field(default_factory=dict)
-    """Sampling settings, as asked for."""
+    """Sampling settings of the request."""
 
     usage: Usage = Usage()
-    """What it cost."""
+    """Tokens of the call."""
 
     finish_reason: str | None = None
     """Why the model stopped: `stop`, `tool_calls`, `length`, …"""
@@ -101,7 +101,7 @@ class Inference(Record):
 
 
 class ToolOutcome(Record):
-    """What one tool call gave."""
+    """The outcome of one tool call."""
 
     call_id: str
     """The call."""
@@ -110,7 +110,7 @@ class ToolOutcome(Record):
     """The tool."""
 
     outcome: Literal["succeeded", "failed", "suspended", "cancelled"]
-    """How it ended, or that a person must decide first."""
+    """How it ended, or that it waits for a decision."""
 
     result: JsonValue = None
     """What the tool returned, or the text of its error."""
@@ -126,19 +126,19 @@ class ToolOutcome(Record):
 
 
 class EffectRecord(Record):
-    """What a behavior asked the world, and was answered."""
+    """An effect of a behavior: its answer or its error."""
 
     name: str
-    """The behavior's name and its name for the question."""
+    """The name of the behavior and of the effect."""
 
     answer: JsonValue = None
     """The answer."""
 
     error: str | None = None
-    """Why there was none, in words."""
+    """The text of the error, if it failed."""
 
     usage: Usage = Usage()
-    """What the answer cost, if a model gave it."""
+    """Tokens of the answer, if a model gave it."""
 
     cancelled: bool = False
-    """Whether the answer was no longer waited for."""
+    """Whether it was cancelled before it answered."""

@@ -1,9 +1,9 @@
-"""JSON patches: apply and diff, by structural sharing. Pure.
+"""JSON Patch: apply and diff by structural sharing. Pure.
 
-    apply(a, diff(a, b)) == b        and `a` is left alone
+    apply(a, diff(a, b)) == b      and `a` is unchanged
 
-Source: RFC 6902 (JSON Patch) and RFC 6901 (JSON Pointer). An operation is the plain dict of the RFC,
-for example `{"op": "replace", "path": "/city", "value": "Kyoto"}`.
+Source: RFC 6902 (JSON Patch) and RFC 6901 (JSON Pointer). An operation is the plain dict of the RFC, for
+example `{"op": "replace", "path": "/city", "value": "Kyoto"}`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,12 +17,12 @@ Operation = dict[str, Any]
 
 
 def apply(document: Any, operations: Iterable[Operation]) -> Any:
-    """The document with the operations applied, all of them or none. `document` itself is left alone.
+    """Return the document with all operations applied. `document` itself does not change.
 
-    What no operation touches is shared with `document`, not copied.
+    Untouched parts are shared with `document`, not copied.
 
     Raises:
-        PatchError: an operation is malformed, names a place that is not there, or its test fails.
+        PatchError: an operation is malformed, names a missing place, or its test fails.
 
     Source: RFC 6902, section 5.
     """
@@ -32,7 +32,7 @@ def apply(document: Any, operations: Iterable[Operation]) -> Any:
 
 
 def diff(a: Any, b: Any) -> list[Operation]:
-    """Operations that turn `a` into `b`; none where they are the same JSON. Shared parts cost nothing.
+    """Return operations that turn `a` into `b`; none if they are equal as JSON. Shared parts cost nothing.
 
     Raises:
         ContentError: a document is too deep to be compared.
@@ -46,23 +46,22 @@ def diff(a: Any, b: Any) -> list[Operation]:
 
 
 class Draft:
-    """A document being changed: a container is copied when it is first touched, then changed in place.
+    """A document under change: a container is copied when it is first touched, then changed in place.
 
-    One draft serves one patch (`apply`) or a whole history (a fold): a place that is written ten
-    thousand times is copied once. After a `PatchError` the draft is of no more use; the document it
-    was made from never changes.
+    One draft serves one patch (`apply`) or a whole history (a fold): a place that is written ten thousand
+    times is copied once. After a `PatchError` the draft is unusable; the original document never changes.
     """
 
     __slots__ = ("_owned", "document")
 
     def __init__(self, document: Any) -> None:
         self.document = document
-        # The containers made here, by identity. The reference keeps each alive, else its id could
-        # come back as that of a container which is not ours to change.
+        # The containers copied here, by identity. The reference keeps each alive; otherwise another
+        # container could get its id.
         self._owned: dict[int, Any] = {}
 
     def apply(self, operations: Iterable[Operation]) -> None:
-        """Change the document by the operations, in order.
+        """Apply operations to the document, in order.
 
         Raises:
             PatchError: as `apply`, with the index of the operation.
@@ -72,7 +71,7 @@ class Draft:
             for operation in operations:
                 step = _STEPS.get(operation["op"])
                 if step is None:
-                    raise _Refused(f"{operation['op']!r} is no operation of RFC 6902")
+                    raise _Refused(f"{operation['op']!r} is not an operation of RFC 6902")
                 step(self, operation)
                 index += 1
         except _Refused as err:
@@ -126,7 +125,7 @@ class Draft:
 
     def _copy(self, operation: Operation) -> None:
         target, value = tokens(operation["path"]), self._get(tokens(operation["from"]))
-        # Two places now share what was ours: from here on neither may be changed in place.
+        # The container is in two places now: neither may be changed in place any more.
         self._owned.clear()
         self._insert(target, value)
 
@@ -142,7 +141,7 @@ class Draft:
         return item
 
     def _parent(self, path: tuple[str, ...]) -> Any:
-        """The container that holds the last token; it and all on the way to it are made our own."""
+        """Return the container of the last token; shared containers on the way are copied first."""
         owned = self._owned
         parent = self.document
         if id(parent) not in owned:
@@ -159,21 +158,21 @@ class Draft:
 
     def _own(self, container: Any, path: tuple[str, ...]) -> Any:
         if type(container) not in (dict, list):
-            raise _Refused(f"the path {pointer(path)!r} leads through a value that holds no others")
+            raise _Refused(f"the path {pointer(path)!r} leads through a value that is not a container")
         copied = container.copy()
         self._owned[id(copied)] = copied
         return copied
 
 
 MISSING = object()
-"""What `find` gives where there is nothing: None is a value."""
+"""What `find` returns for a missing value; None is a value."""
 
 
 def find(document: Any, path: str) -> Any:
-    """The value at a JSON pointer; `MISSING` if there is none.
+    """Return the value at a JSON Pointer; `MISSING` if there is none.
 
     Raises:
-        ValueError: it is no pointer, as `tokens`.
+        ValueError: the pointer is malformed, as in `tokens`.
     """
     item = document
     for token in tokens(path):
@@ -187,7 +186,7 @@ def find(document: Any, path: str) -> Any:
 
 
 class _Refused(ValueError):
-    """Why one operation does not fit: `Draft.apply` adds which one."""
+    """Why an operation does not fit: `Draft.apply` adds which one."""
 
 
 _STEPS: dict[str, Callable[[Draft, Operation], None]] = {
@@ -202,10 +201,10 @@ _STEPS: dict[str, Callable[[Draft, Operation], None]] = {
 
 @lru_cache(maxsize=4096)
 def tokens(path: str) -> tuple[str, ...]:
-    """The reference tokens of a JSON pointer.
+    """Return the reference tokens of a JSON Pointer.
 
     Raises:
-        ValueError: it is no string, does not begin with '/', or has a '~' that escapes nothing.
+        ValueError: it is not a string, does not begin with '/', or has a '~' that escapes nothing.
 
     Source: RFC 6901, sections 3 and 4.
     """
@@ -224,25 +223,25 @@ def tokens(path: str) -> tuple[str, ...]:
 
 
 def is_index(token: str) -> bool:
-    """Whether a token can name a place in an array: ASCII digits without leading zeros."""
+    """Return whether a token can be an array index: ASCII digits without leading zeros."""
     return token.isascii() and token.isdigit() and (token[0] != "0" or token == "0")
 
 
 def _key(container: Any, token: str, path: tuple[str, ...]) -> Any:
-    """The key or index of an item that is there."""
+    """Return the key or index of an existing item."""
     if type(container) is dict:
         if token in container:
             return token
         raise _Refused(f"there is no {token!r} on the path {pointer(path)!r}")
     if type(container) is list:
         return _index(token, len(container), path)
-    raise _Refused(f"the path {pointer(path)!r} leads through a value that holds no others")
+    raise _Refused(f"the path {pointer(path)!r} leads through a value that is not a container")
 
 
 def _index(token: str, end: int, path: tuple[str, ...]) -> int:
     if not is_index(token):
-        raise _Refused(f"{token!r} is no index of the array on the path {pointer(path)!r}")
-    # Longer than any array: int() would refuse thousands of digits with an error of its own.
+        raise _Refused(f"{token!r} is not an index of the array on the path {pointer(path)!r}")
+    # Longer than any array: int() would raise an error of its own for thousands of digits.
     index = int(token) if len(token) < 20 else end
     if index >= end:
         raise _Refused(f"index {token} is out of bounds ({end}) on the path {pointer(path)!r}")
@@ -250,7 +249,7 @@ def _index(token: str, end: int, path: tuple[str, ...]) -> int:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Equality of the RFC's `test`: numbers by value, so 1 is 1.0; but true is not 1."""
+    """Return whether values are equal in the sense of `test`: 1 is 1.0, but true is not 1."""
     if type(a) is dict and type(b) is dict:
         return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
     if type(a) is list and type(b) is list:
@@ -270,7 +269,7 @@ def _diff(a: Any, b: Any, path: str, operations: list[Operation]) -> None:
 
 
 def _diff_objects(a: dict[str, Any], b: dict[str, Any], path: str, operations: list[Operation]) -> None:
-    # Sorted, so that equal pairs of documents have equal patches whatever order their keys came in.
+    # Sorted, so that equal documents give equal patches whatever the order of keys.
     for key in sorted(a.keys() - b.keys()):
         operations.append({"op": "remove", "path": path + pointer((key,))})
     for key in sorted(b):

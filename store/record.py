@@ -1,4 +1,4 @@
-"""What every piece of a changeset is: data only, frozen and closed."""
+"""The model class of changesets and their parts."""
 
 from typing import Annotated
 
@@ -9,6 +9,6 @@ Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Record(BaseModel):
-    """A piece of a changeset: nothing may be added to it, nothing changed."""
+    """A part of a changeset: frozen, and closed to unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

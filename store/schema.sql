@@ -1,5 +1,5 @@
--- The log. One row for each changeset. Rows are never changed and never deleted, and none is put in
--- between: the triggers refuse it, `insert or replace` included.
+-- The log. One row for each changeset. Rows are never changed, deleted or inserted
+-- in between: the triggers refuse it, `insert or replace` included.
 --
 -- thread.key        1, 2, 3, … in the order in which threads first appear: short, so the key below is too
 -- position          1, 2, 3, … in the order of appending, over all threads; one commit's rows share pages
@@ -31,7 +31,7 @@ create trigger changeset_is_appended before insert on changeset
 when new.position is not (select coalesce(max(position), 0) + 1 from changeset)
   or new.version is not (select coalesce(max(version), 0) + 1 from changeset where thread = new.thread)
   or exists (select 1 from changeset where id = new.id)
-begin select raise(abort, 'the log is append-only: a changeset goes behind the last one'); end;
+begin select raise(abort, 'the log is append-only: a changeset follows the last one'); end;
 
 create trigger changeset_is_never_changed before update on changeset
 begin select raise(abort, 'the log is append-only: a changeset is never changed'); end;
@@ -42,7 +42,7 @@ begin select raise(abort, 'the log is append-only: a changeset is never deleted'
 create trigger thread_is_appended before insert on thread
 when new.key is not (select coalesce(max(key), 0) + 1 from thread)
   or exists (select 1 from thread where name = new.name)
-begin select raise(abort, 'the log is append-only: a thread goes behind the last one'); end;
+begin select raise(abort, 'the log is append-only: a thread follows the last one'); end;
 
 create trigger thread_is_never_changed before update on thread
 begin select raise(abort, 'the log is append-only: a thread is never changed'); end;

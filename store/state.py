@@ -8,26 +8,26 @@ from .errors import ContentError, PatchError
 from .patch import Draft, Operation
 
 SNAPSHOT_EVERY = 100
-"""Snapshots exist at the multiples of this, in every thread: fixed places, so a rebuild finds the same."""
+"""Snapshots are taken at the multiples of this, in every thread, so that a rebuild makes the same ones."""
 
 
 class State(NamedTuple):
-    """A state document with upper bounds of its size. Advancing gives a new one."""
+    """A state document with upper bounds of its size. Immutable: applying patches returns a new one."""
 
     document: Any = {}  # noqa: RUF012 - never changed: a draft copies what it touches
 
     size: int = 2
-    """Bytes that the document has at most: exact only after it was measured."""
+    """The maximum bytes of the document; exact only after it was measured."""
 
     depth: int = 1
-    """Levels that the document has at most."""
+    """The maximum nesting of the document."""
 
     def after(self, patches: Sequence[dict[str, Any]], growth: int) -> "State":
-        """The state after a changeset of `growth` bytes: its patches are applied.
+        """Return the state after patches from a changeset of `growth` bytes.
 
         Raises:
             PatchError: a patch does not apply.
-            ContentError: the document would become larger or deeper than a log may hold.
+            ContentError: the document would be larger or deeper than allowed.
         """
         draft = Draft(self.document)
         for patch in patches:
@@ -39,27 +39,27 @@ class State(NamedTuple):
         return self.replaced(draft.document, patches, growth)
 
     def replaced(self, document: Any, patches: Sequence[dict[str, Any]], growth: int) -> "State":
-        """The state after a changeset of `growth` bytes whose patches were applied before: `document`.
+        """Return the state for `document`, to which the patches of a `growth`-byte changeset were applied.
 
         Raises:
-            ContentError: the document is larger or deeper than a log may hold.
+            ContentError: the document is larger or deeper than allowed.
         """
         level, moved = self.depth, False
         for patch in patches:
             for operation in patch["operations"]:
                 level = max(level, operation["path"].count("/") + depth(operation.get("value")))
                 moved = moved or operation["op"] in ("copy", "move")
-        # A document grows by no more bytes than were written of it, and reaches no deeper than what was put
-        # into it, except by a copy or a move. So it is measured only when these bounds no longer vouch for
-        # it, and an append costs the same however large the document is.
+        # Without copies and moves a document grows by at most the bytes written, and gets at most as deep
+        # as what was added. So it is measured only when these bounds exceed a limit, and an append costs
+        # the same however large the document is.
         state = State(document, self.size + growth, level)
         return state.measured() if moved or state.size > MAX_BYTES or level > MAX_DEPTH else state
 
     def measured(self) -> "State":
-        """The same with exact bounds.
+        """Return the state with exact bounds.
 
         Raises:
-            ContentError: the document is larger or deeper than a log may hold.
+            ContentError: the document is larger or deeper than allowed.
         """
         level = depth(self.document)
         if level > MAX_DEPTH:
@@ -68,7 +68,7 @@ class State(NamedTuple):
 
 
 def _apply_measuring(draft: Draft, operations: Sequence[Operation]) -> None:
-    """Apply operations that copy: each may double the document, so each is held against the limit."""
+    """Apply operations that include copies: each may double the document, so each is checked."""
     for index, operation in enumerate(operations):
         try:
             draft.apply((operation,))

@@ -1,9 +1,9 @@
 """Every check of a log file: all findings are reported, not the first. Nothing is written.
 
 rows       positions and versions without gaps; both digest chains; every content a changeset
-threads    every patch applies; what is derived equals what is derived anew, snapshots included
-heads      what was exported earlier is still there, unchanged: this alone finds a truncated file
-file       SQLite's own integrity check; the tables and triggers as they were made
+threads    every patch applies; derived tables equal their rebuild, snapshots included
+heads      the heads exported earlier still exist, unchanged: only this detects a truncated file
+file       SQLite's own integrity check; the tables and triggers are the original ones
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from .state import State
 
 
 class ThreadHead(BaseModel):
-    """The end of a thread: its version and digest, the digest in hexadecimal."""
+    """The end of a thread: its version, and the digest in hexadecimal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,7 +31,7 @@ class ThreadHead(BaseModel):
 
 
 class Heads(BaseModel):
-    """The ends of a log at a moment. Kept elsewhere, they prove later that nothing was taken away."""
+    """The ends of a log at a moment. Kept elsewhere, they prove later that nothing was removed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +41,7 @@ class Heads(BaseModel):
 
 
 class Finding(NamedTuple):
-    """Something that is not as it was written."""
+    """A place where the file differs from what was written."""
 
     kind: Literal["file", "schema", "gap", "content", "digest", "thread", "patch", "derived", "head"]
     detail: str
@@ -57,7 +57,7 @@ class Finding(NamedTuple):
 
 
 def heads(connection: Connection) -> Heads:
-    """Both kinds of heads: of every thread, and of the whole log. Read in one transaction."""
+    """Return the heads of every thread and of the whole log, read in one transaction."""
     connection.execute("begin")
     try:
         position, digest = file_tip(connection)
@@ -75,7 +75,7 @@ def heads(connection: Connection) -> Heads:
 
 
 def verify(connection: Connection, known: Heads | None = None) -> Iterator[Finding]:
-    """Every finding, in one look at the file: what others append meanwhile is not judged."""
+    """Yield every finding, from one snapshot of the file: concurrent appends do not matter."""
     checks = (_file, _schema, _rows, _threads)
     connection.execute("begin")
     try:
@@ -126,7 +126,7 @@ def _objects(connection: Connection) -> dict[str, tuple[str, str]]:
 
 @dataclass(slots=True)
 class _Row:
-    """A row of the log as it stands in the file, with its thread's name."""
+    """A row of the log as stored, with the name of its thread."""
 
     position: int
     thread: str | None
@@ -142,13 +142,13 @@ class _Row:
         return Finding(kind, detail, self.position, self.thread, self.version)
 
 
-# Of the columns from the thread's key on: in a damaged file nothing holds SQLite to them.
+# Columns from the thread's key on: in a damaged file SQLite does not enforce their types.
 _TYPES = [int, int, str, int, bytes, bytes, bytes]
 
 
 @dataclass(slots=True)
 class _Chain:
-    """What the rows so far lead one to expect of the next."""
+    """What the next row should be, given the rows so far."""
 
     position: int = 0
     file_digest: bytes = GENESIS
@@ -190,7 +190,7 @@ def _content(row: _Row) -> Iterator[Finding]:
 
 def _place_in_thread(row: _Row, chain: _Chain) -> Iterator[Finding]:
     version, digest = chain.threads.get(row.key, (0, GENESIS))
-    # What follows a finding is judged by what the file says, else one change would be found in every row.
+    # After a finding continue from what the file says: otherwise every later row would be reported.
     chain.threads[row.key] = (row.version, row.digest)
     if row.version != version + 1:
         yield row.finding("gap", f"version {version} of the thread goes before it")
@@ -208,7 +208,7 @@ def _place_in_file(row: _Row, chain: _Chain) -> Iterator[Finding]:
 
 
 def _threads(connection: Connection) -> Iterator[Finding]:
-    """Folds every thread once, and compares what follows from it with what the derived tables hold."""
+    """Folds every thread once and compares the derived tables with the result."""
     anew = _empty()
     threads = connection.execute("select key, name from thread order by key").fetchall()
     for place, (key, name) in enumerate(threads, 1):

@@ -2,11 +2,11 @@
 
     submit             queues an append
     commit_waiting     takes all queued appends; the first caller commits for every waiting one
-      _commit          one transaction, trusting what is known of the log's end
-        _write         checks version, condition and predecessor; then a row for each changeset
-      _admit_all       if that fails: once more, after a look at the file, each append by itself
-      _found           if the commit itself fails: looks whether it landed even so
-    every append then has its answer, and is notified
+      _commit          one transaction, trusting the known ends of the log
+        _write         checks version, condition and predecessor, then inserts a row for each changeset
+      _admit_all       if that fails: reads the ends and writes each append, refusing those that do not fit
+      _find            if the commit itself fails: looks up whether it has landed
+    every append then has its answer, and its author is notified
 
 Concurrent runs share a flush, and a single caller needs no second thread. No append is answered before COMMIT
 has returned.
@@ -33,11 +33,11 @@ from .state import State
 Answer = TypeVar("Answer")
 
 KEPT_THREADS = 256
-"""Threads whose head the writer remembers; beyond that it forgets them, and folds what it needs again."""
+"""Threads whose head the writer remembers. Beyond that it forgets all and reads what it needs again."""
 
 
 class _Head(NamedTuple):
-    """Where a thread ends."""
+    """The end of a thread."""
 
     version: int = 0
     digest: bytes = GENESIS
@@ -46,7 +46,7 @@ class _Head(NamedTuple):
     def after(self, encoded: Encoded) -> "_Head":
         version, state = self.version + 1, encoded.state
         digest = row_digest(self.digest, version=version, format=FORMAT, content=encoded.content)
-        # An append that names its version and carries the state was folded there by its author.
+        # An append at an expected version carries the state that its author folded there.
         return _Head(version, digest, state or self.state.after(encoded.patches, len(encoded.content)))
 
 
@@ -61,10 +61,10 @@ class _Thread:
 class Writer:
     """Owns the writing connection. `append` may be called from any thread.
 
-    What threads share is the queue of waiting appends and, under the lock, what is known of the log's
-    end. A transaction first trusts what is known: if another process has appended meanwhile, the row is
-    not the next one and the database refuses it (schema.sql). Only then, and before any append is
-    refused, the transaction is begun again with a look at the file.
+    Threads share the queue of waiting appends and, under the lock, the known ends of the log. A transaction
+    first trusts them: if another process has appended meanwhile, the row is not the next one, and the
+    database refuses it (schema.sql). Only then, and before any append is refused, the transaction starts over
+    after reading the file.
     """
 
     def __init__(self, connection: Connection, path: Path, committed: Callable[[], None]) -> None:
@@ -79,17 +79,17 @@ class Writer:
             self._position, self._file_digest = file_tip(connection)
 
     def append(self, append: Append) -> int:
-        """The thread's version after the append. It is durable when this returns."""
+        """Append and return the thread's new version. It is durable on return."""
         self.submit(append)
         self.commit_waiting()
         return append.result().version
 
     def submit(self, append: Append) -> None:
-        """Put an append into the queue; the next `commit_waiting`, whoever calls it, answers it."""
+        """Queue an append. The next `commit_waiting`, called by any thread, answers it."""
         self._waiting.append(append)
 
     def commit_waiting(self) -> None:
-        """Commit everything that waits. On return, all that was submitted before has its answer."""
+        """Commit all queued appends. Everything submitted before this call has its answer on return."""
         appends: list[Append] = []
         try:
             with self._lock:
@@ -97,7 +97,7 @@ class Writer:
                 if appends:
                     self._answer(appends)
         finally:
-            # A Ctrl-C ends the wait of the caller it comes to: the others have their answers too.
+            # A Ctrl-C interrupts only the caller that it reaches: the others have their answers.
             if appends:
                 self._committed()
             for append in appends:
@@ -105,12 +105,12 @@ class Writer:
                     append.notify()
 
     def exclusively(self, work: Callable[[Connection], None]) -> None:
-        """Do `work` in one transaction, while no append goes on here or in another process."""
+        """Do `work` in one transaction, while no process appends."""
         with self._lock, translated(self._path):
             self._transact(lambda: work(self._connection))
 
     def close(self) -> None:
-        """Close the connection, after the append that is under way. Later ones are refused."""
+        """Close the connection after the current append. Later ones are refused."""
         with self._lock:
             self._closed = True
             self._connection.close()
@@ -120,8 +120,8 @@ class Writer:
         try:
             answers = self._commit(appends)
         except BaseException as err:
-            # A commit that reported an error may have landed all the same: the log knows.
-            answers = [self._found(append) or self._failure(err) for append in appends]
+            # A commit that reported an error may still have landed: look it up.
+            answers = [self._find(append) or self._failure(err) for append in appends]
             if not isinstance(err, Exception):
                 raise
         finally:
@@ -140,7 +140,8 @@ class Writer:
         if len(self._threads) > KEPT_THREADS:
             self._threads.clear()
         try:
-            # Within the try: a Ctrl-C while it waits for the lock finds the transaction begun.
+            # Within the try: a Ctrl-C while waiting for the lock must roll back a transaction that has
+            # begun.
             begin(self._connection)
             answer = work()
             self._connection.execute("commit")
@@ -157,9 +158,9 @@ class Writer:
             return err
         return LogUnavailable(f"the append was interrupted by {err!r}: look for its id before trying again")
 
-    def _found(self, append: Append) -> Written | None:
+    def _find(self, append: Append) -> Written | None:
         try:
-            return None if self._closed else self._written(append)
+            return None if self._closed else self._find_written(append)
         except (ThreadlogError, sqlite3.Error, *SQLITE_ERRORS):
             return None
 
@@ -169,16 +170,16 @@ class Writer:
         return [self._admit(append) for append in appends]
 
     def _admit(self, append: Append) -> Written | Exception:
-        """Write the append, or say why not: then nothing of it was written."""
+        """Write the append, or return why nothing of it was written."""
         try:
-            return self._written(append) or self._write(append)
+            return self._find_written(append) or self._write(append)
         except ThreadlogError as err:
-            # Known at once: whatever is submitted behind it is refused, too.
+            # Set at once: appends that follow this one are refused, too.
             append.answer = err
             return err
 
-    def _written(self, append: Append) -> Written | None:
-        """Where the last changeset is stored, if the log has them all: the append was done before."""
+    def _find_written(self, append: Append) -> Written | None:
+        """Return where the append is stored, if it was written before."""
         found = [self._place_of(each.changeset, each.content) for each in append.changesets]
         stored = [place for place in found if place]
         if stored and len(stored) < len(found):
@@ -202,7 +203,7 @@ class Writer:
         if append.after and isinstance(refusal := append.after.answer, Exception):
             if isinstance(refusal, ThreadlogError):
                 raise refusal
-            raise LogUnavailable("the append before it could not be written") from refusal
+            raise LogUnavailable("the append before this one could not be written") from refusal
         thread_id = append.thread_id
         known = self._thread(thread_id)
         if append.expected != ANY:
@@ -211,7 +212,7 @@ class Writer:
             self._check(other, self._thread(other), expected)
         if append.condition.open_run:
             self._check_open(append.condition.open_run)
-        # All of the append is known to apply before the first row of it is written.
+        # The whole append is known to apply before its first row is written.
         heads = _heads(known.head if known else _Head(), append.changesets)
         if known is None:
             known = self._threads[thread_id] = _Thread(self._new_thread(thread_id), heads[0])
@@ -233,10 +234,10 @@ class Writer:
                 raise RunOver(run_id, loads(termination)["type"] if termination else status)
 
     def _thread(self, thread_id: str) -> _Thread | None:
-        """What is known of a thread; None if it is not in the log."""
+        """Return what is known of a thread; None if it is not in the log."""
         known = self._threads.get(thread_id)
         if known is None and (key := thread_key(self._connection, thread_id)):
-            # Damage found here is the log's, not the append's.
+            # Damage found here belongs to the log, not to the append.
             with as_written(self._path):
                 version, digest = tip(self._connection, key)
                 state = State(state_at(self._connection, key, version)).measured()
@@ -270,7 +271,7 @@ class Writer:
 
 
 def _heads(head: _Head, changesets: Sequence[Encoded]) -> list[_Head]:
-    """The thread's ends after each of the changesets."""
+    """Return the ends of the thread after each of the changesets."""
     return list(accumulate(changesets, _Head.after, initial=head))[1:]
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..engine.events import RunResult
 from ..engine.runs import Liveness
 from ..reducers.run import NEVER_BEGAN
-from ..store.changeset import Executor, Termination, control_stream
+from ..store.changeset import Executor, Termination
 from ..store.errors import NotFound
 from ..store.listing import QueuedRow, RunRow
 from ..store.log import Log
@@ -50,16 +50,14 @@ def find_run(log: Log, run_id: str) -> RunView:
     Raises:
         NotFound: the log has no such run.
     """
-    if is_text(run_id):
-        # Read the queue first: a run that starts in between is then among the started runs.
-        queued = {row.run_id: row for row in log.queued()}
-        if row := log.run(run_id):
-            return _started(row)
-        if waiting := queued.get(run_id):
-            return RunView(run_id, waiting.thread_id, waiting.agent, "queued")
-        if log.head(control_stream(run_id)):
-            return _cancelled_in_queue(log, run_id)
-    raise NotFound(f"this log has no run {run_id!r}: `threadlog runs` lists them")
+    found = log.run_status(run_id) if is_text(run_id) else None
+    if found is None:
+        raise NotFound(f"this log has no run {run_id!r}: `threadlog runs` lists them")
+    if found.run:
+        return _started(found.run)
+    if found.status == "queued":
+        return RunView(run_id, found.thread_id or "", found.agent, "queued")
+    return RunView(run_id, found.thread_id or "", found.agent, "done", NEVER_BEGAN)
 
 
 def _started(row: RunRow) -> RunView:
@@ -74,21 +72,6 @@ def _started(row: RunRow) -> RunView:
         row.first_version,
         row.last_version,
     )
-
-
-def _cancelled_in_queue(log: Log, run_id: str) -> RunView:
-    first = next(log.read(control_stream(run_id)))
-    start = first.entry.start if first.entry else None
-    thread_id, agent = (start.thread_id, start.agent) if start else ("", None)
-    return RunView(run_id, thread_id, agent, "done", NEVER_BEGAN)
-
-
-def active_runs(log: Log, thread: str | None = None) -> list[ActiveRow]:
-    """Return the unfinished runs: first those running or waiting, then the queued ones."""
-    # Read the queue first, as in `find_run`.
-    queued, started = log.queued(thread), log.open_runs(thread)
-    known = {row.run_id for row in started}
-    return [*started, *(row for row in queued if row.run_id not in known)]
 
 
 def is_dead(db: str, executor: Executor | None) -> bool:

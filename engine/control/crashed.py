@@ -23,7 +23,7 @@ What was wanted of the run is taken in where it is done; where it waits, that wa
 from collections.abc import Collection
 from typing import Literal
 
-from ...reducers.open_calls import TOLD, going_on
+from ...reducers.open_calls import RESULT_TEXTS, going_on
 from ...reducers.reduce import Reducers
 from ...reducers.replay import Thread
 from ...reducers.run import CANCELLED, ENDS, QUESTION, MoveRun, Way
@@ -95,7 +95,7 @@ class Recovering:
     def _write_result(self, lost: LostCall) -> None:
         if lost.name == QUESTION:
             return  # the model has not made it
-        self._work.write("tool", TOLD[lost.fate], "tool", tool_call_id=lost.call_id)
+        self._work.write("tool", RESULT_TEXTS[lost.fate], "tool", tool_call_id=lost.call_id)
 
     def _ask_about_run(self) -> None:
         run_id, agent = self._identity.run_id, self._agent.name if self._agent else None

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from ...reducers.reduce import StateAction
-from ...reducers.run import goes_on_by_itself
+from ...reducers.run import waits_for_process
 from ...reducers.sub_agent import StartSubAgent, SubAgentRef
 from ...store.errors import RunError
 from ..agents import Tool, ToolContext, ToolResult
@@ -104,4 +104,4 @@ async def _follow(context: ToolContext, run: Run) -> None:
         async for event in run:
             if isinstance(event, ToolProgress):
                 context.progress({"run_id": run.run_id, "tool": event.name, "progress": event.progress})
-        is_unsettled = goes_on_by_itself((await run.result()).termination)
+        is_unsettled = waits_for_process((await run.result()).termination)

@@ -16,7 +16,7 @@ from ...store.changeset import Message, ThreadMetadata
 from ...store.errors import NotFound
 from ..agents import Registry, RemoteAgent, ToolContext, ToolError
 from ..commit import named_id
-from ..runs import Run, Runs, SubAgent, sub_agent
+from ..runs import Run, RunService, SubAgent, sub_agent
 from .inherited_context import fork_messages, fork_state, initial_state
 
 
@@ -43,7 +43,7 @@ class RunArguments:
 class Delegation:
     """What the delegation tools of one agent can do: the agents that it may run, and the runtime for them."""
 
-    def __init__(self, targets: Mapping[str, str], registry: Registry, runs: Runs | None) -> None:
+    def __init__(self, targets: Mapping[str, str], registry: Registry, runs: RunService | None) -> None:
         """`targets` maps the agents that it may run to their descriptions.
 
         `runs` is None in a replay, where no tool is called.
@@ -53,7 +53,7 @@ class Delegation:
         self._runs = runs
 
     @property
-    def runs(self) -> Runs:
+    def runs(self) -> RunService:
         assert self._runs, "a replay starts no runs"
         return self._runs
 
@@ -121,7 +121,7 @@ class Delegation:
             ToolError: the caller may not run its agent, the agent is remote, or the prompt is missing.
             RunError: it runs or waits already, or the caller is being cancelled.
         """
-        self._refuse_to_resume(ref, arguments.run_id)
+        self._check_resumable(ref, arguments.run_id)
         try:
             return await self.runs.resume(
                 arguments.run_id, prompt=arguments.prompt or (), parent=context.run_id
@@ -132,7 +132,7 @@ class Delegation:
             start = replace(arguments, agent_id=ref.agent_id, fork_context=False)
             return await self.start(context, arguments.run_id, start)
 
-    def _refuse_to_resume(self, ref: SubAgentRef, run_id: str) -> None:
+    def _check_resumable(self, ref: SubAgentRef, run_id: str) -> None:
         if ref.agent_id not in self.targets:
             raise _unknown_agent(ref.agent_id)
         if self.is_remote(ref.agent_id):

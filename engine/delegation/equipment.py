@@ -7,7 +7,7 @@ from dataclasses import replace
 from ...store.errors import DefinitionError
 from ..agents import Agent, Behavior, Registered, Registry
 from ..behaviors import Handoff
-from ..runs import Runs
+from ..runs import RunService
 from .catalogue import Catalogue
 from .delegation import Delegation
 
@@ -15,7 +15,7 @@ from .delegation import Delegation
 class Equipment:
     """Equips agents, each once for every registry snapshot that it belongs to."""
 
-    def __init__(self, runs: Runs | None = None) -> None:
+    def __init__(self, runs: RunService | None = None) -> None:
         """`runs` is None in a replay, which starts no sub-agents."""
         self._runs = runs
         self._equipped: dict[tuple[int, str], Agent] = {}

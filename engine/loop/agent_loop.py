@@ -1,14 +1,14 @@
-"""The run loop: model, tools, model, until the model wants no more tools. Phases in order.
+"""The run loop: model, tools, model, until an answer calls no tools. Phases in order.
 
     run_start                                                         commit run_started, run_resumed
-    [decided calls go on]                                             commit tool_results, each
+    [decided calls run]                                               commit tool_results, each
     step_start, before_inference
-      the model answers; it is asked again, or another one, if it fails (inference.py)
+      the model answers; if it fails it is retried, or another one is asked (inference.py)
     after_inference, [message], step_end                              commit assistant_turn
       the round of tools (tool_round.py)                              commit tool_results, each
     run_end                                                           commit run_finished, run_suspended
 
-Everything comes in through `Effects` and the `Mailbox`, everything goes out through the `Workspace`.
+All input comes through `Effects` and the `Mailbox`; all output goes through the `Workspace`.
 """
 
 import logging
@@ -47,13 +47,13 @@ from .tool_round import ToolRound
 log = logging.getLogger(__name__)
 
 INTERRUPTED = {
-    "inference": "This run was cancelled while the model was answering. Go on from here when asked to.",
-    "tools": "This run was cancelled while tools were at work. Go on from here when asked to.",
+    "inference": "This run was cancelled while the model was answering. Continue from here when asked to.",
+    "tools": "This run was cancelled while tools were running. Continue from here when asked to.",
 }
 
 
 class AgentLoop:
-    """The course of an epoch that is executed here."""
+    """The course of an epoch of a local agent."""
 
     def __init__(self, agent: Agent, context: EpochContext) -> None:
         self._agent = agent
@@ -67,9 +67,9 @@ class AgentLoop:
         self._past: list[RoundSummary] = []
         self._started_at = 0
         self._given: JsonValue = None
-        """The structured output that a tool call has given."""
-        self._is_given_up = False
-        """Whether a person said that it shall not continue after its process has died."""
+        """The structured output given by a tool call."""
+        self._is_abandoned = False
+        """Whether a person decided that the run shall not continue after its process died."""
         self.output: JsonValue = None
 
     def connected(self) -> AbstractAsyncContextManager[None]:
@@ -98,11 +98,11 @@ class AgentLoop:
             self._started_at = work.at
 
     async def go(self) -> Termination:
-        """Step after step, until there is a reason to end. A cancellation is the first of them."""
+        """Take steps until there is a reason to end. A cancellation comes first."""
         while not self._mailbox.should_stop():
             self._apply_commands("step")
             if await self._resumed_decided():
-                if self._is_given_up:
+                if self._is_abandoned:
                     return ENDS["stop"]
                 continue
             if self._given is None and self._waits_for_all():
@@ -136,7 +136,7 @@ class AgentLoop:
         return end
 
     async def _round(self, message: Message, turn: Receipt) -> Termination | None:
-        # A tool may change the world: that it was asked for must be in the log before it starts.
+        # A tool may change the world: the call must be in the log before it starts.
         await turn.result()
         if self._mailbox.should_stop():
             return self._cancelled()
@@ -151,7 +151,7 @@ class AgentLoop:
             with self._mailbox.interruptible(TOOLS):
                 await round.run(calls, decided)
         except Interrupted:
-            # Not if it came behind the last of them: then nothing was cut off.
+            # Not if it came after the last of them: then nothing was interrupted.
             if len(round.outcomes) < len(calls):
                 raise
         except get_cancelled_exc_class():
@@ -182,22 +182,22 @@ class AgentLoop:
         return check_policies(self._agent.policies(), progress)
 
     def _apply_commands(self, place: Place) -> bool:
-        """Apply new commands, in a changeset of their own. Return whether the user spoke."""
+        """Apply new commands, in a changeset of their own. Return whether the user sent a message."""
         before = self._work.waiting
         steered = self._inbox.apply(place)
         if self._work.waiting > before:
             self._work.commit("user_message" if steered else "decision")
         if steered:
-            # What was given answers less than what the user now wants.
+            # The output was given before the user's new message.
             self._given = None
         return steered
 
     async def _resumed_decided(self) -> bool:
-        """Resume the calls that were decided and can continue. Return whether there were any."""
+        """Run the decided calls that can continue. Return whether there were any."""
         decided = self._decided()
         if not decided:
             return False
-        # As with the calls themselves: what allows a tool to start must be in the log before it does.
+        # As with new calls: the decision that lets a tool start must be in the log before it does.
         await self._work.settled("decision")
         if self._mailbox.should_stop():
             return True
@@ -206,25 +206,25 @@ class AgentLoop:
         round = self._new_round(max(self._step.number - 1, 0))
         await self._call_tools(round, again, answers)
         self._note_output(round)
-        self._is_given_up = any((o.name, o.outcome) == (QUESTION, "cancelled") for o in round.outcomes)
+        self._is_abandoned = any((o.name, o.outcome) == (QUESTION, "cancelled") for o in round.outcomes)
         return True
 
     def _decided(self) -> list[ToolCallState]:
-        """The calls that can go on, in call order: of a batch, none before all of it is decided."""
+        """Return the decided calls that can run, in call order; of a batch, none before all are decided."""
         resuming = [call for call in calls(self._work.state) if call.status == "resuming"]
         decided = in_call_order(resuming, self._work.messages) if resuming else []
         is_batch = self._agent.tool_execution == "parallel_batch_approval"
         return [] if is_batch and pending_calls(self._work.state) else decided
 
     def _waits_for_all(self) -> bool:
-        """Whether a person must decide before the model has anything new to answer to."""
+        """Return whether a decision is needed before the model has anything new to answer."""
         news = takewhile(lambda message: message.role != "assistant", reversed(self._work.messages))
         return bool(waiting_calls(self._work.state)) and not any(
             message.role in ("user", "tool") for message in news
         )
 
     def unless_continued(self, end: Termination) -> Termination | None:
-        """The end; None if new commands let the run continue. Where a person must decide, it waits."""
+        """Return the end, or None if new commands let the run continue. With open approvals the run waits."""
         if end.type in ("error", "cancelled") or self._mailbox.should_stop():
             return end
         is_steered = False
@@ -235,16 +235,16 @@ class AgentLoop:
         return Termination(type="suspended") if waiting_calls(self._work.state) else end
 
     def _note_output(self, round: ToolRound) -> None:
-        """Keep the structured output that a round has given: with it the run comes to its end."""
+        """Keep the structured output of a round: it ends the run."""
         if self._agent.output_type and self._given is None:
             self._given = find_output(self._agent.output_type, round.outcomes)
 
     def _said(self, text: str | None) -> str | None:
-        """A text as the run's output: none where that is structured, or nothing was said."""
+        """Return a text as the run's output; None if output is structured, or the text is empty."""
         return None if self._agent.output_type else text or None
 
     def _end_of_text(self) -> Termination:
-        """How a run ends with a text, which is no output where that is structured."""
+        """Return the end of a run whose last turn is a text, which is no output if output is structured."""
         if self._agent.output_type and not waiting_calls(self._work.state):
             return Termination(type="error", detail=NOT_GIVEN)
         return Termination(type="natural_end")
@@ -255,7 +255,7 @@ class AgentLoop:
         return next((message.content for message in own), None)
 
     def _cancelled(self, place: Interruption | None = None) -> Termination:
-        """The end of a cancelled run. A note tells the model if it or its tools were interrupted."""
+        """Return the end of a cancelled run. A note tells the model if it or its tools were interrupted."""
         if place and place.kind in INTERRUPTED:
             self._work.write("user", INTERRUPTED[place.kind], "note")
         return Termination(type="cancelled", interrupted=place)
@@ -270,7 +270,7 @@ class AgentLoop:
         try:
             await self._phases.run(Phase.RUN_END, self._step.number)
         except (BehaviorError, Interrupted) as err:
-            # The run has ended; a behavior that fails then does not change how.
+            # The run has ended; a behavior that fails now does not change how.
             log.warning("run %s: %s", self._work.identity.run_id, err)
 
     def unanswered(self) -> Inference | None:

@@ -1,9 +1,9 @@
-"""One epoch of a run: how it begins and ends, whatever happens in between (agent_loop.py, remote_loop.py).
+"""One epoch of a run: how it begins and ends, whatever its course (agent_loop.py, remote_loop.py).
 
-    open -> go -> an end, unless commands have arrived that let the run continue -> go ...
+    open -> go -> an end, unless new commands let the run continue -> go ...
 
 Every way out is an end in the log: failures, interruptions, and ends that cannot be stored. A run does not
-end with commands that it has not applied.
+finish with unread commands.
 """
 
 import logging
@@ -40,21 +40,21 @@ class Start:
     messages: Sequence[Message]
     metadata: ThreadMetadata | None = None
     state: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Set at the root of the thread's state, key by key."""
+    """Keys to set at the root of the thread's state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The next epoch of a run that waits, or was stopped. Decisions come through the mailbox."""
+    """The next epoch of a waiting or stopped run. Decisions come through the mailbox."""
 
     status: RunStatus
-    """Where the run stood before: its usage so far."""
+    """The status of the run before: its usage so far."""
 
     messages: Sequence[Message] = ()
 
 
 class EpochContext:
-    """What one epoch works with."""
+    """Everything that one epoch works with."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class EpochContext:
         mailbox: Mailbox,
         registry: str,
     ) -> None:
-        """`registry` is the fingerprint of the registry that the agent comes from."""
+        """`registry` is the fingerprint of the agent's registry."""
         self.work = work
         self.effects = effects
         self.executor = executor
@@ -75,7 +75,7 @@ class EpochContext:
         self.inbox = Inbox(work, mailbox)
 
     def commit_opening(self, agent: Registered, opening: Start | Resume) -> None:
-        """Commit the first changeset of the epoch, with all that waits."""
+        """Commit the first changeset of the epoch, with everything that waits."""
         is_start = isinstance(opening, Start)
         self.work.commit(
             "run_started" if is_start else "run_resumed",
@@ -87,7 +87,7 @@ class EpochContext:
 
 
 class Course(Protocol):
-    """What happens in an epoch between its first and its last commit."""
+    """The part of an epoch between its first and its last commit."""
 
     @property
     def output(self) -> JsonValue:
@@ -95,7 +95,7 @@ class Course(Protocol):
         ...
 
     def connected(self) -> AbstractAsyncContextManager[None]:
-        """What is held open during the epoch."""
+        """Open what the epoch needs, such as a connection."""
         ...
 
     async def open(self, opening: Start | Resume) -> None:
@@ -107,23 +107,23 @@ class Course(Protocol):
         ...
 
     async def interrupted(self, place: Interruption) -> Termination:
-        """The end of a run that was cancelled while it waited."""
+        """Return the end of a run that was cancelled while it waited."""
         ...
 
     async def broken_off(self) -> Termination:
-        """The end of a run that was cancelled together with the runtime around it."""
+        """Return the end of a run that was cancelled with its runtime."""
         ...
 
     def unless_continued(self, end: Termination) -> Termination | None:
-        """The end, or the one that replaces it; None if the run continues because of new commands."""
+        """Return the end, or another one instead; None if new commands let the run continue."""
         ...
 
     async def announce_end(self) -> None:
-        """Tell the participants that the run ends or waits; what they do then belongs to the end."""
+        """Let behaviors react to the end or the wait; what they do belongs to the last changeset."""
         ...
 
     def unanswered(self) -> Inference | None:
-        """The model call that the run ends with, if it is not in the log yet."""
+        """Return the model call that the run ends with, if it is not in the log yet."""
         ...
 
 
@@ -136,10 +136,10 @@ class Epoch:
         self._work = context.work
 
     async def run(self, opening: Start | Resume) -> None:
-        """Run to the end, whatever it is; the log says which.
+        """Run to the end, and write it to the log.
 
         Raises:
-            RunError, ContentError: it cannot start with this; nothing was written.
+            RunError, ContentError: the run cannot start like this; nothing was written.
         """
         async with self._course.connected():
             try:
@@ -153,7 +153,7 @@ class Epoch:
                 raise
 
     async def _end_of(self, part: Awaitable[Termination | None]) -> Termination | None:
-        """The end that a part of the run returned, or that its failure is."""
+        """Return the end that a part of the run returned, or the end for its failure."""
         try:
             return await part
         except Interrupted as err:
@@ -165,7 +165,7 @@ class Epoch:
             return Termination(type="error", detail=in_words(err))
 
     async def _finish(self, termination: Termination) -> bool:
-        """Commit the end, even while the run is being cancelled. Return whether it stands."""
+        """Commit the end, even while the run is being cancelled. Return False if the run continues."""
         mailbox = self._context.mailbox
         with CancelScope(shield=True):
             while end := self._course.unless_continued(termination):
@@ -178,13 +178,13 @@ class Epoch:
                         raise
                     mailbox.receive(err.between)
                     if mailbox.received == received:
-                        # Nothing new: not the end is refused but the run's beginning, and all after it.
+                        # Nothing new: the conflict is not about the end but about the start of the run.
                         raise
             return False
         raise AssertionError("a shielded scope ends by itself")
 
     def _unless_cancelled(self, end: Termination) -> Termination:
-        """The end: a cancellation that came meanwhile wins over it, unless something failed."""
+        """Return the end, or a cancellation that arrived meanwhile, unless something failed."""
         is_final = end.type in ("error", "cancelled")
         return Termination(type="cancelled") if self._context.mailbox.should_stop() and not is_final else end
 
@@ -192,7 +192,7 @@ class Epoch:
         try:
             await self._commit_end(termination)
         except ContentError as err:
-            # What waited cannot be stored: the end must be, and says why. Nothing is added to it again.
+            # Something that waits cannot be stored. The end must be, and says why, without any of it.
             self._work.discard()
             await self._commit_end(Termination(type="error", detail=str(err)), is_second=True)
 

@@ -1,10 +1,10 @@
 """One inference: attempts, back-off, fallback models, until there is a turn. Every attempt is recorded.
 
-    for each model            the next one when this one's attempts are used up, or retrying is of no use
-      for each attempt        wait in between: doubling, with jitter, within a budget of seconds
+    for each model            the next one when the attempts of this one are used up, or retrying is useless
+      for each attempt        a wait in between: doubling, with jitter, within a budget of seconds
 
-A stream that breaks off after some text, and before any tool call, is not thrown away: the text becomes a
-turn that says it was interrupted, and the loop asks the model to go on.
+A stream that breaks off after some text, and before any tool call, is kept: the text becomes a turn that is
+marked as interrupted, and the loop asks the model to continue.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,25 +21,25 @@ from ..models import Collector, Model, ModelError, ModelRequest, Part, RetryPoli
 
 
 class InferenceFailed(Exception):
-    """No model gave a turn. The inquiry's attempts say why."""
+    """No model gave a turn. `Inquiry.attempts` says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A turn, and what it took."""
+class Reply:
+    """A turn, and the attempts that it took."""
 
     turn: Turn
     request: ModelRequest
     model: str
     attempts: tuple[Attempt, ...]
-    """Those before it that gave no turn."""
+    """The failed attempts before it."""
 
     latency: int
     interrupted: bool = False
-    """Whether the stream broke off: the turn is what came before."""
+    """Whether the stream broke off: the turn is what was received before."""
 
     def record(self) -> Inference:
-        """As it is kept."""
+        """Return the record for the log."""
         return Inference(
             model=self.model,
             settings=dict(self.request.settings),
@@ -53,35 +53,35 @@ class Answer:
 
 @dataclass(slots=True)
 class Inquiry:
-    """Asks models until one has answered."""
+    """Asks models until one answers."""
 
     effects: Effects
     policy: RetryPolicy
     heard: Callable[[Part], None]
-    """Told every part as it comes."""
+    """Called with every part as it arrives."""
 
     failed: Callable[[AttemptFailed], None]
-    """Told when an attempt has failed."""
+    """Called when an attempt fails."""
 
-    may_go_on: bool = True
-    """Whether a text that breaks off may be kept, and the model asked to go on."""
+    may_continue: bool = True
+    """Whether a text that breaks off may be kept and the model asked to continue."""
 
     attempts: list[Attempt] = field(default_factory=list)
-    """Those that gave no turn, in order: kept even when the inquiry itself is cancelled."""
+    """The failed attempts, in order, kept even when the inquiry itself is cancelled."""
 
     _waited: float = 0.0
 
-    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest], what: str) -> Answer:
-        """The first turn that any of the models gives. The request is made anew for each attempt.
+    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest], what: str) -> Reply:
+        """Return the first turn that any of the models gives. The request is built anew for each attempt.
 
         Raises:
-            InferenceFailed: none did, or the budget of waiting is used up.
+            InferenceFailed: no model answered, or the budget for waiting is exhausted.
         """
         problem = "there is no model to ask"
         for model in models:
             for number in range(1, self.policy.attempts + 1):
                 answer = await self._attempt(model, request(), f"{what}:{len(self.attempts)}")
-                if isinstance(answer, Answer):
+                if isinstance(answer, Reply):
                     return answer
                 problem = f"model={model.name!r} attempt={number}/{self.policy.attempts}: {answer}"
                 if not answer.is_retryable or number == self.policy.attempts:
@@ -90,12 +90,12 @@ class Inquiry:
                     raise InferenceFailed(f"{problem} (retry budget exhausted)")
         raise InferenceFailed(problem)
 
-    async def _attempt(self, model: Model, request: ModelRequest, what: str) -> Answer | ModelError:
+    async def _attempt(self, model: Model, request: ModelRequest, what: str) -> Reply | ModelError:
         collector, mark = Collector(), self.effects.mark(what)
         try:
             async with aclosing(self.effects.infer(model, request)) as parts:
                 async for part in parts:
-                    if part != TextPart(""):  # says nothing: not even that there is an answer
+                    if part != TextPart(""):  # An empty stream is no answer.
                         collector.add(part)
                         self.heard(part)
             if collector.is_empty:
@@ -104,14 +104,14 @@ class Inquiry:
             latency = self.effects.since(what, mark)
             self._record(model, collector, latency, err)
             turn = collector.turn()
-            if turn.text and not collector.began_tool_call and err.is_retryable and self.may_go_on:
-                return Answer(turn, request, model.name, tuple(self.attempts), latency, interrupted=True)
+            if turn.text and not collector.began_tool_call and err.is_retryable and self.may_continue:
+                return Reply(turn, request, model.name, tuple(self.attempts), latency, interrupted=True)
             return err
         except get_cancelled_exc_class():
             self._record(model, collector, self.effects.since(what, mark))
             raise
         latency = self.effects.since(what, mark)
-        return Answer(collector.turn(), request, model.name, tuple(self.attempts), latency)
+        return Reply(collector.turn(), request, model.name, tuple(self.attempts), latency)
 
     def _record(
         self, model: Model, collector: Collector, latency: int, err: ModelError | None = None
@@ -131,7 +131,7 @@ class Inquiry:
             self.failed(AttemptFailed(model.name, str(err)))
 
     async def _wait(self, number: int, err: ModelError) -> bool:
-        """Whether the wait before the next attempt was within the budget; then it is over."""
+        """Wait before the next attempt. Return False if that exceeds the budget."""
         wait = err.retry_after
         if wait is None:
             wait = self.effects.jittered(self.policy.wait(number), self.policy.jitter)

@@ -1,4 +1,4 @@
-"""Asking an agent's behaviors, phase by phase, in their order."""
+"""Calling an agent's behaviors, phase by phase, in order."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from copy import deepcopy
@@ -25,7 +25,7 @@ from ..control import Interrupted, Mailbox
 from ..models import Turn
 
 _TOLD = (Phase.AFTER_TOOL_EXECUTE, Phase.RUN_END)
-"""Where behaviors are told of what has happened: a run that is cancelled lets them finish."""
+"""The phases after something has happened: behaviors finish them even if the run is cancelled."""
 
 
 class Phases:
@@ -56,14 +56,14 @@ class Phases:
         outcome: ToolOutcome | None = None,
         decision: DecisionRecord | None = None,
     ) -> list[PhaseAction]:
-        """Ask every behavior; each sees the state as the one before it left it.
+        """Call every behavior; each sees the state as the one before left it.
 
-        State is changed at once; the other actions are returned in order. If one behavior fails or is cut
-        off, nothing of the phase is kept.
+        State actions apply at once; the other actions are returned in order. If a behavior fails or is
+        interrupted, nothing of the phase is kept.
 
         Raises:
             BehaviorError: naming the behavior.
-            Interrupted: the run was cancelled while it waited for one.
+            Interrupted: the run was cancelled while it waited for a behavior.
         """
         identity, actions = self._work.identity, list[PhaseAction]()
         with self._work.attempt():

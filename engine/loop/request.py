@@ -1,4 +1,4 @@
-"""Assembling a model's request: context messages at their places, then the transforms of behaviors. Pure."""
+"""Building a model's request: context messages in their places, then the transforms of behaviors. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from ..models import ModelRequest
 
 @dataclass(slots=True)
 class Throttle:
-    """Which context messages were shown when, in this run."""
+    """Remembers which context messages were shown when, in this run."""
 
     _shown: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
     def admits(self, message: AddContextMessage, step: int) -> bool:
-        """Whether the message is to be shown in this step; then it counts as shown."""
+        """Return whether a message is due in this step, and count it as shown if so."""
         if message.target == "conversation":
             return True
         digest = sha256(message.content.encode()).digest()
@@ -27,8 +27,8 @@ class Throttle:
         return True
 
 
-def normalised(messages: Iterable[AddContextMessage]) -> list[AddContextMessage]:
-    """Of one key the last, at its place; conversation messages all."""
+def latest_context(messages: Iterable[AddContextMessage]) -> list[AddContextMessage]:
+    """Return the last context message of each key, in its place, and all conversation messages."""
     made: dict[object, AddContextMessage] = {}
     for place, message in enumerate(messages):
         key: object = place if message.target == "conversation" else message.key
@@ -37,10 +37,10 @@ def normalised(messages: Iterable[AddContextMessage]) -> list[AddContextMessage]
     return list(made.values())
 
 
-def placed(
+def place_messages(
     instructions: str, conversation: Sequence[Message], context: Sequence[AddContextMessage]
 ) -> list[Message]:
-    """All messages of a request: each context message where its target says."""
+    """Return all messages of a request, each context message where its target says."""
     base = [Message(id="instructions", role="system", content=instructions)] if instructions else []
     leading = next((n for n, m in enumerate(conversation) if m.role != "system"), len(conversation))
     return [
@@ -64,10 +64,10 @@ def _at(target: Target, context: Sequence[AddContextMessage]) -> list[Message]:
     ]
 
 
-def transformed(
+def apply_transforms(
     request: ModelRequest, transforms: Iterable[Callable[[ModelRequest], ModelRequest]]
 ) -> ModelRequest:
-    """The request after every transform, in order."""
+    """Return the request after all transforms, in order."""
     for transform in transforms:
         request = transform(request)
     return request

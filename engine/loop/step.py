@@ -1,7 +1,7 @@
 """One step: what the model is asked, and its turn in the conversation. One commit.
 
-A turn that was cut off, by its length or by a broken stream, is in the log as it is, with a note to the
-model to go on; the pieces together are the run's output.
+A turn that was cut off, by its length or by a broken stream, is logged as it is, with a note that asks the
+model to continue; the pieces together are the run's output.
 """
 
 from collections import Counter
@@ -16,39 +16,40 @@ from .. import events
 from ..agents import MAX_REMINDERS, REMINDER, Agent, Terminate
 from ..commit import LOOP, Channel, Effects, Workspace, move_call
 from ..models import Model, ModelRequest, Part, TextPart, ToolCallDelta, Turn, repair_history
-from .inference import Answer, Inquiry
+from .inference import Inquiry, Reply
 from .phases import Phases
-from .request import Throttle, normalised, placed, transformed
+from .request import Throttle, apply_transforms, latest_context, place_messages
 from .step_plan import StepPlan
 
 CUT_OFF = (
-    "Your answer reached the limit of output tokens and was cut off. Work in smaller pieces, "
-    "and go on where you stopped."
+    "Your answer reached the limit of output tokens and was cut off. Continue where you stopped, "
+    "in smaller pieces."
 )
-BROKEN_OFF = "The connection broke while you were answering. Go on where you stopped."
+BROKEN_OFF = "The connection broke while you were answering. Continue where you stopped."
 MAX_CONTINUATIONS = 3
-"""How often in one epoch of a run the model is asked to go on, whatever cut its answers off."""
+"""How often in one epoch the model is asked to continue an answer that was cut off."""
 
 MAX_BREAKS = 2
-"""How many streams of a model may break off, without a whole turn of any, until the next one is asked."""
+"""How many streams of a model may break off, without a complete turn of any model, until the next one is
+asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What a step came to."""
+class StepResult:
+    """The result of a step."""
 
     message: Message
     receipt: Receipt
     termination: Termination | None = None
-    """Why the run ends here, if a behavior said so."""
+    """Why the run ends here, if a behavior ended it."""
 
     is_unfinished: bool = False
-    """Whether the model must be asked to go on."""
+    """Whether the model must be asked to continue."""
 
 
 @dataclass(slots=True)
 class Step:
-    """Takes the steps of one run, one after the other."""
+    """Takes the steps of one run, in order."""
 
     agent: Agent
     work: Workspace
@@ -57,81 +58,81 @@ class Step:
     channel: Channel
 
     number: int = 0
-    """The next step: how many turns the run has in the log."""
+    """The next step: the number of turns that the run has in the log."""
 
     output: str = ""
-    """The text of the last answer, its pieces put together."""
+    """The text of the last answer, with its pieces joined."""
 
     inquiry: Inquiry | None = None
-    """While a model is asked: its attempts are told even if nothing comes of it."""
+    """While a model is asked: its attempts are recorded even if nothing comes of it."""
 
-    _answer: Answer | None = None
-    """What was answered and is not in the log yet."""
+    _answer: Reply | None = None
+    """The answer that is not in the log yet."""
 
     _throttle: Throttle = field(default_factory=Throttle)
     _continuations: int = 0
     _reminders: int = 0
     _broken: Counter[str] = field(default_factory=Counter)
-    """By model: how many of its streams broke off since a model last gave a whole turn."""
+    """By model: how many of its streams broke off since the last complete turn."""
 
-    _is_going_on: bool = False
-    """Whether the last turn was a piece of an answer, and the next is more of it."""
+    _is_continuing: bool = False
+    """Whether the last turn was a piece of an answer that the next one continues."""
 
     @property
     def usage(self) -> Usage:
-        """Of the run so far."""
+        """Tokens of the run so far."""
         return self.work.usage
 
     async def plan(self) -> StepPlan:
-        """Ask the behaviors what this step shall be. State changes of theirs wait for the turn's commit."""
+        """Let the behaviors plan the step. Their state changes are committed with the turn."""
         self.channel.emit(events.StepStarted(self.number))
         await self.phases.run(Phase.STEP_START, self.number)
         actions = await self.phases.run(Phase.BEFORE_INFERENCE, self.number)
         return StepPlan.of(self.agent, actions)
 
-    async def ask(self, plan: StepPlan) -> Answer:
-        """The model's answer.
+    async def ask(self, plan: StepPlan) -> Reply:
+        """Ask the models of the plan.
 
         Raises:
             InferenceFailed: no model answered.
         """
         request = self._request(plan)
         self.inquiry = Inquiry(
-            self.effects, self.agent.retry, self._hear, self.channel.emit, self._may_go_on()
+            self.effects, self.agent.retry, self._emit_part, self.channel.emit, self._may_continue()
         )
         answer = await self.inquiry.ask(
-            self._models(plan), lambda: transformed(request, plan.transforms), f"inference:{self.number}"
+            self._models(plan), lambda: apply_transforms(request, plan.transforms), f"inference:{self.number}"
         )
         self.inquiry = None
         return answer
 
     def _models(self, plan: StepPlan) -> list[Model]:
-        """The plan's, without those whose streams keep breaking off if there is another one."""
+        """Return the plan's models, without those whose streams keep breaking off if there are others."""
         models = plan.models()
         return [model for model in models if self._broken[model.name] < MAX_BREAKS] or models
 
     def _request(self, plan: StepPlan) -> ModelRequest:
-        shown = [m for m in normalised(plan.context) if self._throttle.admits(m, self.number)]
+        shown = [m for m in latest_context(plan.context) if self._throttle.admits(m, self.number)]
         for message in shown:
             if message.on_emit is not None:
                 self.work.act([message.on_emit], source=LOOP)
         waits = [call.call_id for call in waiting_calls(self.work.state)]
         conversation = repair_history(self.work.messages, waits)
         return ModelRequest(
-            messages=placed(self.agent.instructions, conversation, shown),
+            messages=place_messages(self.agent.instructions, conversation, shown),
             tools=[tool.spec() for tool in plan.tools.values()],
             settings=plan.settings(),
         )
 
-    def _hear(self, part: Part) -> None:
+    def _emit_part(self, part: Part) -> None:
         match part:
             case TextPart(text):
                 self.channel.emit(events.TextDelta(text))
             case ToolCallDelta(name, text):
                 self.channel.emit(events.ToolCallDelta(name, text))
 
-    async def take(self, plan: StepPlan, answer: Answer) -> Taken:
-        """Put the answer into the log."""
+    async def take(self, plan: StepPlan, answer: Reply) -> StepResult:
+        """Commit the answer of the model."""
         self._answer = answer
         if answer.interrupted:
             return self._broken_off(answer)
@@ -140,7 +141,7 @@ class Step:
         try:
             actions = await self.phases.run(Phase.AFTER_INFERENCE, self.number, turn=answer.turn)
         finally:
-            # It was answered, and paid for: that a behavior fails does not undo it.
+            # The answer is paid for: a behavior that fails does not undo it.
             message = self._say(answer.turn)
         await self.phases.run(Phase.STEP_END, self.number, turn=answer.turn)
         ends = [action.termination for action in actions if isinstance(action, Terminate)]
@@ -148,32 +149,32 @@ class Step:
         if note:
             self._note(note)
         receipt = self._commit(answer)
-        return Taken(message, receipt, ends[-1] if ends else None, is_unfinished=note is not None)
+        return StepResult(message, receipt, ends[-1] if ends else None, is_unfinished=note is not None)
 
     def _missing(self, turn: Turn) -> str | None:
-        """What the model is told to go on with, if its turn is not a whole answer."""
+        """Return the note that asks the model to continue, if its turn is not a complete answer."""
         if turn.tool_calls:
             return None
-        if turn.finish_reason == "length" and self._may_go_on():
+        if turn.finish_reason == "length" and self._may_continue():
             self._continuations += 1
             return CUT_OFF
-        # While a person has to decide, a text is what there is to say.
+        # While an approval is open, a plain text is a valid answer.
         wanted = self.agent.output_type and not pending_calls(self.work.state)
         if wanted and self._reminders < MAX_REMINDERS:
             self._reminders += 1
             return REMINDER
         return None
 
-    def _may_go_on(self) -> bool:
+    def _may_continue(self) -> bool:
         return self._continuations < MAX_CONTINUATIONS
 
-    def _broken_off(self, answer: Answer) -> Taken:
-        """What came before the stream broke is a turn of its own."""
+    def _broken_off(self, answer: Reply) -> StepResult:
+        """Commit what was received before the stream broke, as a turn of its own."""
         self._continuations += 1
         self._broken[answer.model] += 1
         message = self._say(answer.turn)
         self._note(BROKEN_OFF)
-        return Taken(message, self._commit(answer), is_unfinished=True)
+        return StepResult(message, self._commit(answer), is_unfinished=True)
 
     def _say(self, turn: Turn) -> Message:
         id = self.work.new_id()
@@ -188,8 +189,8 @@ class Step:
             provider=turn.provider,
         )
         self.work.say(message)
-        self.output = (self.output if self._is_going_on else "") + turn.text
-        self._is_going_on = False
+        self.output = (self.output if self._is_continuing else "") + turn.text
+        self._is_continuing = False
         for call in message.tool_calls:
             move_call(self.work, call, "new")
         return message
@@ -199,22 +200,22 @@ class Step:
         return {call.call_id for call in calls(self.work.state) if call.status not in ends}
 
     def _note(self, text: str) -> None:
-        self._is_going_on = True
+        self._is_continuing = True
         self.work.write("user", text, "note", visibility="internal", step=self.number)
 
-    def _commit(self, answer: Answer) -> Receipt:
+    def _commit(self, answer: Reply) -> Receipt:
         receipt = self.work.commit("assistant_turn", inference=answer.record())
         self._answer = None
         self.number += 1
         return receipt
 
     async def give_up(self, problem: str) -> None:
-        """No model answered: the behaviors are told, and the step ends without a turn."""
+        """End the step without a turn: no model answered."""
         await self.phases.run(Phase.AFTER_INFERENCE, self.number, error=problem)
         await self.phases.run(Phase.STEP_END, self.number, error=problem)
 
     def unanswered(self) -> Inference | None:
-        """The inference that is not in the log, if the run ends with one: its attempts belong there, too."""
+        """Return the inference that is not in the log, if the run ends with one."""
         if self._answer:
             return self._answer.record()
         if self.inquiry is None or not self.inquiry.attempts:
@@ -223,16 +224,16 @@ class Step:
         return Inference(model=attempts[-1].model, attempts=attempts)
 
     def resume(self, status: RunStatus) -> None:
-        """Go on where the run's last epoch stopped."""
+        """Continue where the last epoch of the run stopped."""
         self.work.pay(status.usage)
         run_id = self.work.identity.run_id
         self.number = sum(m.role == "assistant" and m.run_id == run_id for m in self.work.messages)
 
 
 def _identified(calls: Sequence[ToolCall], message_id: str, taken: set[str]) -> tuple[ToolCall, ...]:
-    """The calls with ids of their own: without one, or with one that is taken, a call gets a new id.
+    """Return the calls with unique ids: a call without an id, or with one in use, gets a new one.
 
-    Providers reuse ids: that of a call which still waits is taken, that of one which has ended is not.
+    Providers reuse ids: the id of a call that still waits is in use, that of an ended one is not.
     """
     made: dict[str, ToolCall] = {}
     for index, call in enumerate(calls):

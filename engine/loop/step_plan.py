@@ -1,4 +1,4 @@
-"""What a step is going to ask the model: the agent's settings, with what the behaviors changed. Pure."""
+"""The plan of a step: the agent's settings with the changes of behaviors. Pure."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -24,7 +24,7 @@ _SETTINGS = ("temperature", "max_tokens", "top_p", "reasoning_effort")
 
 @dataclass(slots=True)
 class StepPlan:
-    """One step's tools, models, settings and context; or why there is none."""
+    """The tools, models, settings and context of one step, or why the run ends instead."""
 
     agent: Agent
     tools: dict[str, Tool]
@@ -35,14 +35,14 @@ class StepPlan:
 
     @classmethod
     def of(cls, agent: Agent, actions: Iterable[PhaseAction]) -> "StepPlan":
-        """The agent's own plan, changed by the actions in order."""
+        """Return the agent's plan, changed by the actions in order."""
         plan = cls(agent, agent.toolbox())
         for action in actions:
             plan._apply(action)
         return plan
 
     def models(self) -> list[Model]:
-        """Whom to ask, in order, each once. An overriding model has fallbacks of its own, or none."""
+        """Return the models to ask, in order. An overriding model has fallbacks of its own, or none."""
         if self.override.model is None:
             models = self.agent.models()
         else:
@@ -51,7 +51,7 @@ class StepPlan:
         return list({id(model): model for model in models}.values())
 
     def settings(self) -> dict[str, Any]:
-        """The agent's settings, with those overridden that were."""
+        """Return the agent's settings with the overrides."""
         given = {name: getattr(self.override, name) for name in _SETTINGS}
         return dict(self.agent.settings) | {name: value for name, value in given.items() if value is not None}
 

@@ -2,10 +2,10 @@
 
     sequential                 call by call, up to the first that is suspended
     parallel                   all gates in call order, then all tools at once; settled as they end
-    parallel_batch_approval    the same; decided calls go on only when all of them are decided
+    parallel_batch_approval    the same; decided calls run only when all of them are decided
 
-A gate says what becomes of a call, the first of these that holds: blocked, answered by a behavior, no such
-tool, arguments that do not fit, suspended, called.
+The gate of a call returns the first of these that holds: blocked, answered by a behavior, unknown tool,
+invalid arguments, suspended, executed.
 """
 
 import math
@@ -41,7 +41,7 @@ from .phases import Phases
 
 @dataclass(slots=True)
 class ToolRound:
-    """One turn's calls, or the calls that were decided."""
+    """The calls of one turn, or the calls that were decided."""
 
     agent: Agent
     work: Workspace
@@ -51,15 +51,15 @@ class ToolRound:
     step: int
 
     outcomes: list[ToolOutcome] = field(default_factory=list)
-    """Of the calls settled so far, in the order of their commits."""
+    """The outcomes of the calls settled so far, in the order of their commits."""
 
     _written: dict[str, list[Write]] = field(default_factory=dict)
-    """What each call of a parallel round has written."""
+    """The writes of each call of a parallel round."""
 
     async def run(
         self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord] | None = None
     ) -> None:
-        """Bring every call to its outcome, or to a suspension."""
+        """Bring every call to its outcome or its suspension."""
         answers = decided or {}
         if self.agent.tool_execution == "sequential":
             await self._one_by_one(calls, answers)
@@ -83,7 +83,7 @@ class ToolRound:
         for call, gate in gates:
             if gate:
                 await self._settle(call, gate)
-        # Made before the first of them starts: all are given the state that the round begins with.
+        # Made before the first tool starts: all see the state at the beginning of the round.
         called = [(call, self._context(call, decided.get(call.id))) for call, gate in gates if not gate]
         if called:
             await self._may_start(called)
@@ -94,10 +94,10 @@ class ToolRound:
             await self._together(called)
 
     async def _may_start(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
-        """Return when the tools of these calls may start.
+        """Wait until the tools of these calls may start.
 
         Raises:
-            VersionConflict: the thread is somebody else's, as after this process was stopped for a while.
+            VersionConflict: another process owns the thread, for example after this one was suspended.
         """
         announced = False
         for call, context in calls:
@@ -106,7 +106,7 @@ class ToolRound:
             announced |= bool(actions)
         if announced:
             self.work.commit("tools_started")
-        # The log has what came of the tool before: after a crash it is known which of them was at work.
+        # Earlier results must be durable: after a crash the log says which of the tools was executing.
         await self.work.durable()
         self.channel.refuse_if_taken(self.work.identity.thread_id, self.work.version)
 
@@ -126,7 +126,7 @@ class ToolRound:
                         for _ in calls:
                             await self._settle(*await receive.receive())
                     except Exception as err:
-                        # Raised in here it would come out wrapped in a group.
+                        # Raised inside the task group, the error would be wrapped in an exception group.
                         failure = err
                         tasks.cancel_scope.cancel()
             finally:
@@ -136,13 +136,13 @@ class ToolRound:
             raise failure
 
     async def _settle_rest(self, ended: MemoryObjectReceiveStream[tuple[ToolCall, ToolAnswer]]) -> None:
-        """What tools have done before the run was cancelled is done: it belongs into the log."""
+        """Commit the results of tools that ended before the run was cancelled."""
         with suppress(WouldBlock):
             while True:
                 await self._settle(*ended.receive_nowait())
 
     async def _gate(self, call: ToolCall, decision: DecisionRecord | None) -> ToolAnswer | None:
-        """The answer of a call whose tool is not to be called; None if it is."""
+        """Return the answer of a call whose tool is not executed; None if it is."""
         actions = await self.phases.run(Phase.BEFORE_TOOL_EXECUTE, self.step, call=call, decision=decision)
         if decision and not decision.approved:
             return ToolAnswer("cancelled", {"error": _reason(decision)})
@@ -181,7 +181,7 @@ class ToolRound:
         )
 
     def _arguments(self, call: ToolCall, context: ToolContext) -> Any:
-        """With what the tool is called: what the model gave, unless a person gave something else."""
+        """Return the arguments of the call: the model's, unless a person replaced them."""
         decision = context.decision
         is_passed = decision and _mode(self.work, call) == "pass_decision_to_tool"
         return decision.result if decision and is_passed and _is_given(decision.result) else call.arguments
@@ -190,17 +190,17 @@ class ToolRound:
         tool, arguments = self.agent.toolbox()[call.name], self._arguments(call, context)
         self.channel.emit(events.ToolCallStarted(call.id, call.name))
         mark = self.effects.mark(call.id)
-        # A copy: what the tool does with its arguments must not reach the conversation.
+        # A copy: what the tool does with its arguments must not change the conversation.
         answer = await self.effects.call(tool, context, deepcopy(arguments))
         return answer.with_duration(self.effects.since(call.id, mark))
 
     def _answer_with(self, call: ToolCall) -> Message | None:
-        """The answer that asks for a call, perhaps of an earlier step; None for a question after a crash."""
+        """Return the answer that asks for a call; None for the question asked after a crash."""
         messages = reversed(self.work.messages)
         return next((each for each in messages if any(c.id == call.id for c in each.tool_calls)), None)
 
     async def _settle(self, call: ToolCall, answer: ToolAnswer) -> None:
-        """Put a call's answer into the log: whole, even if the run is being cancelled."""
+        """Commit the answer of a call, completely, even if the run is being cancelled."""
         with CancelScope(shield=True):
             outcome = self._reduced(call, answer)
             suspension = self._suspended(call, answer.suspend) if answer.suspend else None
@@ -218,14 +218,14 @@ class ToolRound:
                 self.outcomes.append(outcome)
 
     def _finished_step(self, call: ToolCall) -> int | None:
-        """The step that asked for a call, if all calls of that step have ended."""
+        """Return the step that asked for a call, if all calls of that step have ended."""
         asked = self._answer_with(call)
         if asked is None or not all(has_ended(self.work.state, each.id) for each in asked.tool_calls):
             return None
         return asked.step
 
     async def _added(self, call: ToolCall, outcome: ToolOutcome) -> list[AddMessage]:
-        """The messages that behaviors add after a result."""
+        """Return the messages that behaviors add after a result."""
         try:
             found = await self.phases.run(Phase.AFTER_TOOL_EXECUTE, self.step, call=call, outcome=outcome)
         except Interrupted:
@@ -233,7 +233,7 @@ class ToolRound:
         return [action for action in found if isinstance(action, AddMessage)]
 
     def _reduced(self, call: ToolCall, answer: ToolAnswer) -> ToolOutcome:
-        """The outcome, the tool's own actions reduced: if they are refused the call failed, though it ran."""
+        """Return the outcome after reducing the tool's actions. If they are refused, the call failed."""
         outcome = ToolOutcome(
             call_id=call.id,
             name=call.name,
@@ -282,7 +282,7 @@ class ToolRound:
 
 
 def text_of(result: Any) -> str:
-    """What the model is told: a text as it is, everything else as JSON."""
+    """Return a result as the model reads it: text as it is, everything else as JSON."""
     return result if isinstance(result, str) else dumps(result).decode()
 
 
@@ -291,8 +291,8 @@ def _reason(denied: DecisionRecord) -> str:
 
 
 def _refused(outcome: ToolOutcome, err: ActionError) -> dict[str, Any]:
-    told = f"the tool was executed, but its state change was refused: {err}"
-    return {"outcome": "failed", "result": {"error": told, "result": outcome.result}}
+    problem = f"the tool was executed, but its state change was refused: {err}"
+    return {"outcome": "failed", "result": {"error": problem, "result": outcome.result}}
 
 
 def _last(actions: Sequence[PhaseAction], *kinds: type[PhaseAction]) -> PhaseAction | None:
@@ -305,5 +305,5 @@ def _mode(work: Workspace, call: ToolCall) -> ResumeMode | None:
 
 
 def _is_given(result: Any) -> bool:
-    """Whether a person answered with more than yes."""
+    """Return whether a person answered with more than yes."""
     return result is not None and not isinstance(result, bool)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class CancelOutcome(TypedDict, total=False):
-    """What has become of a task that was to be cancelled. Empty if there is none."""
+    """What became of a task that was to be cancelled. Empty if there is none."""
 
     task: Task
-    """The task, now that it is over."""
+    """The finished task."""
 
     arrived: str | None
-    """The id of the message of the outbox that began it, if that was not known."""
+    """The id of the outbox message that started it, if that was unknown."""
 
     unconfirmed: str
     """Why it is not known whether the task is over."""
@@ -32,7 +32,7 @@ class CancelOutcome(TypedDict, total=False):
 
 @dataclass(slots=True)
 class Cancellation:
-    """The cancellation of the task of a run, or of one that a message in its outbox may have begun."""
+    """Cancels the task of a run, or one that a message in its outbox may have started."""
 
     client: "RemoteClient"
     effects: Effects
@@ -43,7 +43,7 @@ class Cancellation:
     """How long to wait until the task is over."""
 
     async def outcome(self) -> CancelOutcome:
-        """Cancel the task, and return what has become of it."""
+        """Cancel the task, and return what became of it."""
         with move_on_after(self.seconds):
             try:
                 return await self._cancel()
@@ -70,7 +70,7 @@ class Cancellation:
         try:
             await retry_until_answered(lambda: self.client.cancel(task_id), self.effects, self.seconds)
         except RemoteError as err:
-            # The task may be over already. Reading it tells how it ended.
+            # The task may be finished already. Reading it shows how it ended.
             if err.kind not in ("finished", "unsupported"):
                 raise
         watcher = Watcher(self.client, self.effects, self.seconds, lambda _: None)

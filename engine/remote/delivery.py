@@ -144,7 +144,7 @@ class Delivery:
         return not set(self.known.sent).isdisjoint(_ids(task))
 
     def _may_be_it(self, task: Task) -> bool:
-        """Return whether the message may have begun this task: its history does not tell."""
+        """Return whether the message may have started this task: its history does not say."""
         has_prompt = any(each.get("role") == "ROLE_USER" for each in task.get("history", []))
         return not has_prompt and task.get("id") != self.known.task
 

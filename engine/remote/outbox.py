@@ -1,7 +1,7 @@
-"""What is said to a remote agent, and what it asks: prompts, steering and answers become its outbox.
+"""The outbox of a remote run: prompts, steering messages and answers to the remote agent, and its questions.
 
-A question of the remote task is a suspended call as any other, so that people find and answer it in the same
-way. The answer is data where it asked by tickets of its own, else a text.
+A question of the remote task is a suspended tool call, so that people find and answer it like any other. The
+answer is data if the question came with tickets, otherwise text.
 """
 
 from collections.abc import Iterable
@@ -24,28 +24,28 @@ from .mirror import ASKING, questions, status
 from .protocol import Task
 
 INPUT = "remote_input"
-"""The call by which the remote task asks."""
+"""The name of the call by which the remote task asks."""
 
 SUBMISSION = "remote_submission"
-"""The call by which the run itself asks whether a message has arrived."""
+"""The name of the call by which the run asks whether a message has arrived."""
 
 
 class Outbox:
-    """Between a run and its remote task. All that it does waits for the run's next commit."""
+    """Messages from a run to its remote task. Changes wait for the run's next commit."""
 
     def __init__(self, work: Workspace) -> None:
         self._work = work
         self.doubtful: set[str] = set()
         """Messages in the outbox that may have been sent."""
         self.stop: Termination | None = None
-        """That a person does not want the run to go on."""
+        """The end of the run, if a person decided that it shall not continue."""
 
     def doubt_all(self) -> None:
-        """An epoch begins: what is in the outbox may have been sent by the one before."""
+        """Mark all messages as possibly sent: the previous epoch may have sent them."""
         self.doubtful |= {message.id for message in remote_task(self._work.state).outbox}
 
     def say(self, messages: Iterable[Message]) -> None:
-        """What the user says is to be sent; what the task asked in words is answered by it."""
+        """Queue the messages of the user; they also answer what the task asked in words."""
         parts: list[JsonValue] = [{"text": message.content} for message in messages if message.role == "user"]
         if parts:
             self._send(parts)
@@ -54,7 +54,7 @@ class Outbox:
                     move_call(self._work, call, "cancelled")
 
     def answer(self) -> None:
-        """What was decided is to be sent, or done."""
+        """Queue or carry out a decision."""
         decided = [(call, call.decision) for call in calls(self._work.state) if call.status == "resuming"]
         by_ticket: list[JsonValue] = []
         for call, decision in decided:
@@ -72,7 +72,7 @@ class Outbox:
             self._send([{"data": {"decisions": by_ticket}}])
 
     def ask_what_it_asks(self, task: Task) -> None:
-        """Ask a person what the task asks now; what it does not ask any more is not asked any more."""
+        """Ask a person what the task asks now, and withdraw what it no longer asks."""
         asked = list(questions(task, self._work.identity.run_id)) if status(task) in ASKING else []
         ids = {id for id, _, _ in asked}
         for call in pending_calls(self._work.state):
@@ -80,12 +80,12 @@ class Outbox:
                 move_call(self._work, call, "cancelled")
         known = {call.call_id for call in calls(self._work.state)}
         for id, arguments, suspension in asked:
-            # One that was answered is seen again, until the server has taken the answer in.
+            # An answered question is seen again until the server has read the answer.
             if id not in known:
                 self._ask(id, INPUT, arguments, suspension)
 
     def ask_whether_it_arrived(self, message: Outgoing, why: str) -> None:
-        """Ask a person, where nobody else knows."""
+        """Ask a person whether a message has arrived, because the server does not say."""
         remote = remote_task(self._work.state)
         about = {"message": message.id, "context": remote.context}
         suspension = Suspension(
@@ -121,7 +121,7 @@ class Outbox:
 
 
 def _ticket(call: ToolCallState) -> JsonValue:
-    """The remote's own, if it has asked by one."""
+    """The question's own, if the remote asked by ticket."""
     return call.arguments.get("target") if isinstance(call.arguments, dict) else None
 
 

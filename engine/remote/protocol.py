@@ -15,7 +15,7 @@ MAX_EXACT_INTEGER = 2**53
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 AgentCard: TypeAlias = JsonObject
-"""What an agent publishes about itself. It is kept whole."""
+"""The agent card as published. It is kept whole."""
 
 
 class Part(TypedDict, total=False):
@@ -77,7 +77,7 @@ class ArtifactUpdate(TypedDict, total=False):
 
 
 class StreamResponse(TypedDict, total=False):
-    """What a server answers to a message, and each event of a stream. One of the fields is set."""
+    """A server's answer to a message, and each event of a stream. One of the fields is set."""
 
     task: Task
     message: TaskMessage

@@ -1,15 +1,15 @@
-"""The loop of a remote run: it follows a task on another machine, and mirrors it into the run's thread.
+"""The loop of a remote run: it follows a task on another server and mirrors it into the run's thread.
 
-    the user's message, and under which ids it will be sent      commit run_started, run_resumed
-    [the agent card, where it is not the one that was known]     commit mirrored
+    the user's message, with the id under which it is sent       commit run_started, run_resumed
+    [the agent card, if it has changed]                          commit mirrored
     the message is sent (delivery.py)                            commit mirrored
-    there is news of the task (watcher.py)                       commit mirrored, each
-    somebody says something, or answers                          commit user_message, decision; it is sent
-    the task is over, or waits for an answer                     commit run_finished, run_suspended
+    news of the task arrives (watcher.py)                        commit mirrored, each
+    the user sends a message or a decision                       commit user_message, decision; then send it
+    the task is finished, or waits for an answer                 commit run_finished, run_suspended
 
-What the network answers is an effect as those of behaviors are: the log has it, and a replay is served it.
-A cancelled run cancels the task, too, and waits for its end for a while. A run whose process has died goes
-on in a next epoch: what may have been sent is looked for there before anything is sent.
+Answers of the network are effects, like those of behaviors: they are logged, and a replay reads them from the
+log. A cancelled run also cancels the task and waits for its end for a while. A run whose process died resumes
+in its next epoch, which first looks for messages that may have been sent.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -51,14 +51,14 @@ from .watcher import Watcher
 T = TypeVar("T")
 
 CANCEL_SECONDS = 10.0
-"""For so long a cancelled run waits for the end of its task."""
+"""How long a cancelled run waits for the end of its task, in seconds."""
 
 CLOSING_SECONDS = 2.0
-"""The same, where the runtime is being closed."""
+"""How long it waits while the runtime is closing."""
 
 
 class RemoteLoop:
-    """The course of an epoch that is executed elsewhere and followed here."""
+    """The course of an epoch that is executed on a remote server and followed here."""
 
     def __init__(self, agent: RemoteAgent, context: EpochContext) -> None:
         self._agent = agent
@@ -69,7 +69,7 @@ class RemoteLoop:
         self._inbox = context.inbox
         self._outbox = Outbox(self._work)
         self._task: Task | None = None
-        """As it was seen last in this epoch."""
+        """The task as last seen in this epoch."""
         self._is_connected = False
         self._is_closing = False
         self.output: JsonValue = None
@@ -90,7 +90,7 @@ class RemoteLoop:
         return await self._cancel()
 
     async def announce_end(self) -> None:
-        """No behavior takes part in a remote run."""
+        """Behaviors take no part in a remote run."""
 
     def unanswered(self) -> Inference | None:
         return None
@@ -113,7 +113,7 @@ class RemoteLoop:
         self._context.commit_opening(self._agent, opening)
 
     async def go(self) -> Termination:
-        """Send what is to be sent, and follow the task, until there is a reason to end."""
+        """Send the outbox and follow the task, until there is a reason to end."""
         if not self._is_connected:
             await self._connect()
         while self._outbox.stop is None:
@@ -129,7 +129,7 @@ class RemoteLoop:
         return self._outbox.stop
 
     async def _connect(self) -> None:
-        """Read the agent card: a run goes on with the one that there is now."""
+        """Read the agent card again: the run uses the present one."""
 
         async def card() -> AgentCard | None:
             found = await retry_until_answered(self._remote.card, self._effects, self._agent.patience)
@@ -151,7 +151,7 @@ class RemoteLoop:
         delivery = Delivery(
             self._remote, self._effects, self._agent.patience, message, remote, may_be_there=may_be_there
         )
-        # From here on it may be there: the log must know of it before the server does.
+        # From here on the message may arrive: it must be in the log before it reaches the server.
         await self._work.settled("mirrored")
         self._outbox.doubtful.add(message.id)
         answer: Outcome = await self._ask("a2a:send", delivery.deliver)
@@ -163,7 +163,7 @@ class RemoteLoop:
         return None
 
     async def _follow(self, remote: RemoteTask) -> None:
-        """Wait for news of the task, or for somebody who wants something of the run."""
+        """Wait for news of the task or for a command."""
         work, last = self._work, self._task
         known, run_id = {message.id for message in work.messages}, work.identity.run_id
         watcher = Watcher(self._remote, self._effects, self._agent.patience, self._emit_text)
@@ -189,7 +189,7 @@ class RemoteLoop:
         self._context.channel.emit(TextDelta(text))
 
     def _mirror(self, task: Task, arrived: str | None = None) -> None:
-        """Put what is new of the task into the thread."""
+        """Mirror what is new of the task into the thread."""
         work, remote = self._work, remote_task(self._work.state)
         for message in mirror_messages(task, work.identity.run_id, remote.sent):
             work.say(message)
@@ -209,7 +209,7 @@ class RemoteLoop:
             self._work.commit("user_message" if has_spoken else "decision")
 
     def _apply_commands(self, place: Place) -> bool:
-        """Apply new commands: what they say is to be sent. Return whether the user spoke."""
+        """Apply new commands and queue what they say. Return whether the user sent a message."""
         known = len(self._work.messages)
         has_spoken = self._inbox.apply(place)
         self._outbox.answer()
@@ -217,9 +217,9 @@ class RemoteLoop:
         return has_spoken
 
     def _end(self, remote: RemoteTask) -> Termination | None:
-        """Where the task has brought the run, if it does not go on."""
+        """Return the end of the run for the status of its task; None if the run continues."""
         if self._task is None:
-            # Of an answer without a task nothing is left but what was said.
+            # An answer without a task: only its messages are left.
             is_unknown = remote.task is None and remote.status in OVER
             return Termination(type="natural_end") if is_unknown else None
         match status(self._task):
@@ -235,7 +235,7 @@ class RemoteLoop:
         return None
 
     async def _cancel(self) -> Termination:
-        """Cancel the task: the end of the run, whatever the server makes of it."""
+        """Cancel the task and return the end of the run, whatever the server answers."""
         remote = remote_task(self._work.state)
         is_on_its_way = any(message.id in self._outbox.doubtful for message in remote.outbox)
         if not (remote.task or is_on_its_way) or (not is_on_its_way and remote.status in OVER):
@@ -256,10 +256,10 @@ class RemoteLoop:
         return Termination(type="cancelled", detail=told if why else None)
 
     async def _ask(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Ask the network, until the run is cancelled.
+        """Perform a recorded request, until the run is cancelled.
 
         Raises:
-            EffectError: there is no answer.
+            EffectError: the request failed.
             Interrupted: the run was cancelled.
         """
         return await self._uninterrupted(name, lambda: self._work.ask(name, call))
@@ -274,7 +274,7 @@ class RemoteLoop:
             raise
 
     def unless_continued(self, end: Termination) -> Termination | None:
-        """The end; None if the run continues because of new commands."""
+        """Return the end; None if new commands let the run continue."""
         if self._mailbox.should_stop() and end.type == "suspended":
             # The task waits, too, and must be cancelled.
             return None
@@ -288,13 +288,11 @@ class RemoteLoop:
 
 
 def _refuse_unsaid(opening: Start | Resume) -> None:
-    """Pass if the user says something, and nobody else."""
+    """Raise unless all messages come from the user."""
     messages: Sequence[Message] = opening.messages
     is_said = all(message.role == "user" and message.content.strip() for message in messages)
     if not is_said or (isinstance(opening, Start) and not messages):
-        raise RunError(
-            "a remote agent is told what a user says, and nothing else: give it a text that is one"
-        )
+        raise RunError("a remote agent accepts only non-empty user messages")
 
 
 def _lost(task_id: str | None, err: RemoteError) -> str:

@@ -4,28 +4,29 @@ from .commands import prompt_messages
 from .handle import Run
 from .launcher import course_of
 from .liveness import Liveness
+from .orphans import Recovered, find_orphans
 from .parts import Parts
 from .placement import IfActive
 from .queries import ActiveRun
-from .recovery import Orphans, Recovered, orphans
-from .runs import Runs
-from .starting import Asked
+from .recovery import OrphanPolicy
+from .run_service import RunService
+from .starting import NewRun
 from .sub_agents import SubAgent, SubAgentStatus, sub_agent
 
 __all__ = [
     "ActiveRun",
-    "Asked",
+    "NewRun",
     "IfActive",
     "Liveness",
-    "Orphans",
+    "OrphanPolicy",
     "Parts",
     "Recovered",
     "Run",
-    "Runs",
+    "RunService",
     "SubAgent",
     "SubAgentStatus",
     "course_of",
-    "orphans",
+    "find_orphans",
     "prompt_messages",
     "sub_agent",
 ]

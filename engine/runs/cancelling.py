@@ -1,4 +1,4 @@
-"""Cancelling runs with everything they have started."""
+"""Cancels runs and all their descendants."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from .recovery import Recovery
 
 
 class Cancelling:
-    """Appends cancel commands, and ends the runs that no process will end."""
+    """Appends cancel commands, and ends cancelled orphans, which no other process would end."""
 
     def __init__(
         self, environment: Environment, queries: Queries, dispatcher: Dispatcher, recovery: Recovery
@@ -28,14 +28,14 @@ class Cancelling:
         """Cancel a run and its descendants. False if all of them had finished."""
         tree = await self.cancel_tree(run_id, by, reason)
         for each in tree if wait else ():
-            await self._finished(each)
+            await self._wait_until_done(each)
         return any(tree.values())
 
     async def cancel_tree(self, run_id: str, by: str | None, reason: str | None) -> dict[str, bool]:
-        """Cancel a run and its descendants: each, and whether it was still active.
+        """Cancel a run and its descendants. Return for each, by id, whether it was still active.
 
-        A finished run shields nothing below it. Nothing begins below a run that is finished or cancelled, so
-        its children are known then.
+        The descendants of a finished run are cancelled too. No run starts below a finished or cancelled run,
+        so its list of children is complete.
         """
         tree = {run_id: await self._cancel(run_id, by, reason)}
         for each in (found := [run_id]):
@@ -58,14 +58,14 @@ class Cancelling:
             is_new = await self._env.stream(run_id).add(choice)
         except RunOver:
             return False
-        await self._dispatcher.attend(run_id)
+        await self._dispatcher.dispatch(run_id)
         if not is_new and (execution := self._env.executions.of(run_id)):
             execution.mailbox.cancel()
         await self._recovery.stop_orphan(run_id)
         return True
 
-    async def _finished(self, run_id: str) -> None:
-        """Return once the run's end is durable. If its process dies, end it here."""
+    async def _wait_until_done(self, run_id: str) -> None:
+        """Wait until the run's end is durable. If its process dies, end it here."""
         while (row := self._env.log.run(run_id)) and row.status != "done":
             await self._recovery.stop_orphan(run_id)
             await anyio.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Resuming, deciding and steering runs. Each command is durable before it is applied."""
+"""Resumes, decides and steers runs. Decisions and messages are durable before they are applied."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ from .queries import Queries
 from .resuming import Resumer
 
 
-class Commands:
-    """Appends commands to runs, and lets them continue."""
+class RunCommands:
+    """Appends commands to runs, and resumes the runs that can continue."""
 
     def __init__(
         self, environment: Environment, queries: Queries, resumer: Resumer, dispatcher: Dispatcher
@@ -31,20 +31,18 @@ class Commands:
         prompt: str | Sequence[Message],
         parent: str | None,
     ) -> Run:
-        """Resume a run that waits, or was stopped or cancelled, in its next epoch."""
         row = self._queries.row(run_id)
         self._env.agents.of(run_id).agent(row.agent or "")
-        _refuse_to_resume(row, decisions, prompt)
+        _check_resumable(row, decisions, prompt)
         if decisions:
             return await self.decide(run_id, decisions)
         try:
             messages = prompt_messages(prompt, f"{run_id}:{row.epoch + 1}:prompt", run_id)
             return await self._resumer.resume(row, messages, parent)
         except (VersionConflict, ChangesetExists) as err:
-            raise RunError(f"another process resumed run {run_id!r} at this moment: follow it") from err
+            raise RunError(f"run {run_id!r} was resumed by another process: follow it") from err
 
     async def decide(self, run_id: str, decisions: Sequence[Decision]) -> Run:
-        """Answer suspended calls of a run, all or none: durable on return."""
         self._queries.status(run_id)
 
         def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:
@@ -57,21 +55,20 @@ class Commands:
             return [answers.entry(decision, len(known)) for decision in new]
 
         await self._env.stream(run_id).add(choice)
-        # The handle first: if the run resumes here, it follows the new epoch.
+        # Get the handle first: if the run resumes here, the handle follows the new epoch.
         run = self._queries.get_run(run_id)
-        await self._dispatcher.attend(run_id)
+        await self._dispatcher.dispatch(run_id)
         return run
 
     async def steer(self, run_id: str, text: str, by: str | None, id: str | None) -> None:
-        """Send a message to a run: durable on return, and seen by the model at its next step."""
         entry = ControlEntry(id=id or self._env.effects.new_id(), kind="steer", by=by, content=text)
         self._queries.status(run_id)
         await self._env.stream(run_id).add(lambda _: [entry])
-        await self._dispatcher.attend(run_id)
+        await self._dispatcher.dispatch(run_id)
 
 
 def prompt_messages(prompt: str | Sequence[Message], id: str, run_id: str) -> tuple[Message, ...]:
-    """The messages that a run starts or resumes with."""
+    """Return the messages that a run starts or resumes with."""
     if isinstance(prompt, str):
         return (Message(id=id, role="user", content=prompt, origin="prompt", run_id=run_id),)
     return tuple(
@@ -79,9 +76,10 @@ def prompt_messages(prompt: str | Sequence[Message], id: str, run_id: str) -> tu
     )
 
 
-def _refuse_to_resume(row: RunRow, decisions: Sequence[Decision], prompt: str | Sequence[Message]) -> None:
+def _check_resumable(row: RunRow, decisions: Sequence[Decision], prompt: str | Sequence[Message]) -> None:
     if row.status == "waiting" and prompt:
         raise RunError(f"run {row.run_id!r} waits for decisions: use `steer` to send it a message")
     was_stopped = row.termination and row.termination.type in ("stopped", "cancelled")
     if row.status != "waiting" and (decisions or row.status == "running" or not was_stopped):
-        raise RunError(f"run {row.run_id!r} does not wait: it is {row.status}")
+        how = " with decisions" if decisions else ""
+        raise RunError(f"run {row.run_id!r} cannot be resumed{how}: it is {row.status}")

@@ -1,7 +1,7 @@
 """Routes commands to local runs, wakes waiting runs, starts queued ones.
 
-A waiting run has no owner: every runtime that is open on the log and has its agent resumes it when it was
-decided, and the first append wins.
+No process owns a waiting run. When it is decided, every open runtime that has its agent tries to resume it,
+and the first append wins.
 """
 
 import logging
@@ -24,23 +24,23 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Follows the log for what concerns the runs that are executed here, or may be."""
+    """Follows the log, and acts on what concerns the runs that this runtime executes or could execute."""
 
     def __init__(self, environment: Environment, resumer: Resumer, queue: QueuedRuns) -> None:
         self._env = environment
         self._resumer = resumer
         self._queue = queue
         self._position: int | None = None
-        """Up to where commands were read; None before the first look."""
+        """The log position up to which commands were read; None before the first read."""
         self._missed: set[str] = set()
-        """The runs that could not get their commands, as the log could not be read or written."""
+        """Runs whose commands were not dispatched, because the log could not be read or written."""
 
     async def follow(self) -> None:
-        """Act on commands, those that came before included. Endless.
+        """Act on commands, including earlier ones. Endless.
 
-        What fails because the log cannot be read or written is tried again.
+        Work that fails because the log cannot be read or written is tried again.
         """
-        # Each run in a task of its own: the commands of one must not wait for what another one waits for.
+        # One task per run: the commands of one run must not wait for another run.
         async with create_task_group() as tasks:
             tasks.start_soon(self._start_when_free)
             tasks.start_soon(self._retry, tasks)
@@ -51,22 +51,22 @@ class Dispatcher:
 
     async def _follow(self, tasks: TaskGroup) -> None:
         if self._position is None:
-            self._position = self._wake_decided(tasks)
+            self._position = self._dispatch_waiting(tasks)
         async with aclosing(changes(self._env.log)) as news:
             async for _ in news:
                 for entry in self._env.log.commands_after(self._position):
                     self._position, changeset = entry
                     self._queue.notice(changeset.entry)
-                    tasks.start_soon(self.attend, changeset.run_id or "")
-                self._stop_lost()
+                    tasks.start_soon(self.dispatch, changeset.run_id or "")
+                self._stop_ended()
                 self._queue.start_due()
 
-    def _wake_decided(self, tasks: TaskGroup) -> int:
-        """Attend to the waiting runs that have commands. Return the position up to which that was done."""
+    def _dispatch_waiting(self, tasks: TaskGroup) -> int:
+        """Dispatch the commands of all waiting runs up to a log position, and return it."""
         position = self._env.log.position()
         for row in self._env.log.open_runs():
-            if row.status == "waiting" and self._env.stream(row.run_id).read(after=row.control):
-                tasks.start_soon(self.attend, row.run_id)
+            if row.status == "waiting":
+                tasks.start_soon(self.dispatch, row.run_id)
         return position
 
     async def _start_when_free(self) -> None:
@@ -79,7 +79,7 @@ class Dispatcher:
             await self._env.wakeups.retry.wait()
             await self._env.effects.sleep(POLL_SECONDS)
             for run_id in tuple(self._missed):
-                tasks.start_soon(self.attend, run_id)
+                tasks.start_soon(self.dispatch, run_id)
             self._start_due()
 
     def _start_due(self) -> None:
@@ -88,8 +88,8 @@ class Dispatcher:
         except LogError:
             self._env.wakeups.retry.set()
 
-    async def attend(self, run_id: str) -> None:
-        """Deliver a run's commands if it is executed here or may be; later, if the log cannot be written."""
+    async def dispatch(self, run_id: str) -> None:
+        """Deliver a run's commands, or resume it if it waits; later, if the log is unavailable."""
         try:
             await self._deliver(run_id)
             self._missed.discard(run_id)
@@ -112,18 +112,18 @@ class Dispatcher:
             await self._wake(row)
 
     async def is_running(self, execution: Execution) -> bool:
-        """Whether a run that is executed here will apply its commands, or no process will any more."""
+        """Wait until the log has or refuses an epoch. Return whether its run is running after that."""
         with suppress(ThreadlogError):
             await execution.opening.durable()
         row = self._env.log.run(execution.run_id) if execution.opening.is_durable else None
         if row and row.status == "running":
             return True
         if row and row.status == "done":
-            # Perhaps ended by another process: then it does not end by itself, and must not be waited for.
+            # If another process ended the run, this execution does not finish by itself: do not wait for it.
             execution.stop()
-            return True
-        # It was refused; or it waits, and its suspension is in the log before these commands.
-        await execution.over.wait()
+        else:
+            # It was refused, or the run began to wait.
+            await execution.over.wait()
         return False
 
     async def _wake(self, row: RunRow) -> None:
@@ -136,10 +136,10 @@ class Dispatcher:
         if found.is_cancelled and not is_remote:
             await self._resumer.cancel_waiting(row)
         elif is_here:
-            # A remote run also where it is cancelled: its task waits, too, and must be cancelled.
+            # A cancelled remote run resumes as well: its remote task waits, and must be cancelled too.
             await self._resumer.resume(row)
 
-    def _stop_lost(self) -> None:
+    def _stop_ended(self) -> None:
         """Stop the executions of runs that another process has ended."""
         if not (active := self._env.executions.active()):
             return

@@ -15,9 +15,9 @@ from ...store.log import Log
 from ..commit import Effects
 from ..control import ControlStream, Mailbox
 from ..events import Streams
-from .agents_in_force import AgentsInForce
 from .execution import Executions
 from .handle import Handles, Run
+from .run_agents import RunAgents
 from .wakeups import Wakeups
 
 
@@ -31,8 +31,8 @@ class Tasks:
     def is_open(self) -> bool:
         return self._group is not None
 
-    def refuse_closed(self) -> TaskGroup:
-        """The open task group.
+    def require_open(self) -> TaskGroup:
+        """Return the task group.
 
         Raises:
             RunError: the runtime is not open.
@@ -43,16 +43,16 @@ class Tasks:
 
     def start_soon(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         """Start a task. Raises `RunError` if the runtime is not open."""
-        self.refuse_closed().start_soon(work, *arguments)
+        self.require_open().start_soon(work, *arguments)
 
     async def open(self) -> None:
         self._group = await anyio.create_task_group().__aenter__()
 
     async def close(self) -> None:
-        """Wait for the tasks; those that start others until then are waited for, too."""
+        """Wait for all tasks, and for those that they start."""
         try:
-            # An error of the block itself is not handed in: it would come out wrapped in a group.
-            await self.refuse_closed().__aexit__(None, None, None)
+            # Do not pass in the error of the block: the task group would wrap it in an exception group.
+            await self.require_open().__aexit__(None, None, None)
         finally:
             self._group = None
 
@@ -65,9 +65,9 @@ class Environment:
     appender: Appender
     effects: Effects
     executor: Executor
-    """Who executes the runs started here."""
+    """This runtime, as the executor of runs."""
 
-    agents: AgentsInForce
+    agents: RunAgents
     streams: Streams
     handles: Handles
     executions: Executions
@@ -75,23 +75,25 @@ class Environment:
     tasks: Tasks = field(default_factory=Tasks)
 
     def stream(self, run_id: str) -> ControlStream:
-        """The control stream of a run."""
+        """Return the control stream of a run."""
         return ControlStream(self.log, self.appender, self.effects, run_id)
 
     def mailbox(self, run_id: str, applied: int) -> Mailbox:
-        """The mailbox of a run with the commands that it has not applied."""
+        """Return a mailbox with the commands that a run has not applied."""
         mailbox = Mailbox(applied)
         mailbox.receive(self.stream(run_id).read(after=applied))
         return mailbox
 
     def handle(self, run_id: str, thread_id: str, agent: str | None) -> Run:
-        """The handle of a run."""
+        """Return the handle of a run."""
         registry = self.agents.of(run_id)
         output_type = registry.agent(agent).output_type if agent and agent in registry else None
         return self.handles.of(run_id, thread_id, output_type)
 
-    def open_parent(self, parent: str | None) -> Condition:
-        """What must hold when a run begins that another one started: cancelling that one finds them all.
+    def parent_condition(self, parent: str | None) -> Condition:
+        """Return the condition for appending a child's start: its parent is open and has no new commands.
+
+        Thus no child starts after its parent was cancelled, and cancelling finds every child.
 
         Raises:
             RunOver: the parent is cancelled.

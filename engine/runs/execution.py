@@ -1,4 +1,4 @@
-"""The runs that are executed in this process, and how each of them is doing."""
+"""The executions of runs in this process."""
 
 from contextlib import suppress
 
@@ -17,7 +17,7 @@ class Execution:
     def __init__(
         self, identity: RunIdentity, mailbox: Mailbox, after: int, output_type: type[BaseModel] | None
     ) -> None:
-        """It begins `after` a version of its thread."""
+        """`after` is the version of the thread that it continues from."""
         self.run_id = identity.run_id
         self.thread_id = identity.thread_id
         self.epoch = identity.epoch
@@ -27,21 +27,21 @@ class Execution:
         self.opening = Opening()
         self.scope = anyio.CancelScope()
         self.events: Broadcast | None = None
-        """Where its events are published, while it is executed here."""
+        """The broadcast that it publishes to, while it is executed here."""
         self.ended: RunResult | None = None
         """How the epoch ended, once that is known here."""
         self.over = anyio.Event()
-        """Set when this epoch is no longer executed here; the next one may have begun by then."""
+        """Set when this epoch is no longer executed here. The next epoch may have begun by then."""
         self.failure: Exception | None = None
-        """Why the epoch ended without an end in the log."""
+        """Why the epoch stopped before its end was durable."""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether another run owns its thread: what it still waits for blocks no other run."""
+        """Whether it was interrupted. It no longer blocks other runs on its thread."""
         return self.scope.cancel_called
 
     def stop(self) -> None:
-        """Interrupt it at once: another run owns its thread, or it cannot write."""
+        """Interrupt it at once: its run was ended by another writer, or its commits fail."""
         self.scope.cancel()
         self.mailbox.abandon()
 
@@ -49,12 +49,12 @@ class Execution:
         """Record that the epoch is no longer executed here, and why if it failed."""
         self.opening.failed(failure)
         if not self.opening.is_durable:
-            # A queued run begins as soon as it can be written: until then it has failed.
+            # A queued run starts once the log can be written; until then it counts as failed.
             self.failure = failure if isinstance(failure, LogUnavailable) else None
         elif failure and not _is_ended(self, streams):
             self.failure = failure
         ended = self.events.ended if self.events else None
-        # A subscriber may have kept the events of an earlier epoch.
+        # A subscriber may have kept the broadcast of an earlier epoch alive.
         self.ended = ended if ended and ended.version > self.after else None
         self.over.set()
 
@@ -68,9 +68,9 @@ class Executions:
 
     def __init__(self) -> None:
         self._active: dict[str, Execution] = {}
-        """By run. One that lost its thread may be among them for a moment."""
+        """By run id. Stopped executions stay until their task has ended."""
         self._failed: dict[str, Execution] = {}
-        """By run: those whose commits failed. Only this process knows that they do not continue."""
+        """By run id: executions that stopped before their end was durable. No other process knows of it."""
 
     def add(self, execution: Execution) -> None:
         self._active[execution.run_id] = execution
@@ -81,40 +81,40 @@ class Executions:
         if execution.failure:
             self._failed[execution.run_id] = execution
         if execution.events:
-            # Subscribers of a failed run hear nothing more.
+            # Wake subscribers: if the execution failed, their subscriptions end.
             execution.events.waiters.wake()
-            # A handle keeps its execution, and must not keep the buffer.
+            # A handle keeps its execution, but must not keep the event buffer.
             execution.events = None
 
     def active(self) -> list[Execution]:
         return list(self._active.values())
 
     def of(self, run_id: str) -> Execution | None:
-        """The execution of a run, if it is executed here now."""
+        """Return the execution of a run that is executed here now."""
         return self._active.get(run_id)
 
     def latest(self, run_id: str) -> Execution | None:
-        """The execution of a run: the present one, or the one that failed."""
+        """Return the current execution of a run, or the one that failed."""
         return self._active.get(run_id) or self._failed.get(run_id)
 
     def is_failed(self, run_id: str) -> bool:
-        """Whether the last execution of a run failed here."""
+        """Return whether the latest execution of a run failed here."""
         return run_id not in self._active and run_id in self._failed
 
     def on(self, thread_id: str) -> Execution | None:
-        """The execution that owns a thread."""
+        """Return the execution that owns a thread."""
         return next(
             (each for each in self._active.values() if each.thread_id == thread_id and not each.is_stopped),
             None,
         )
 
     def is_free(self, thread_id: str, run_id: str) -> bool:
-        """Whether a run may begin here: its thread is free, and nothing of the run is left."""
+        """Return whether a run may begin here: nothing owns its thread, and no execution of it remains."""
         return run_id not in self._active and not self.on(thread_id)
 
 
 def _is_ended(execution: Execution, streams: Streams) -> bool:
-    """Whether the epoch has an end in the log, perhaps written by the process that took its thread."""
+    """Return whether the log has the end of the epoch. Another process may have written it."""
     with suppress(LogError):
         return streams.known_end(execution.run_id) is not None
     return False

@@ -1,7 +1,7 @@
-"""Locks by `flock`: closed by exec, and here in a forked child, which would else keep them.
+"""Locks by `flock`. Exec closes them; a forked child closes its copies here, or it would keep them locked.
 
-A lock belongs to a file and not to its name: who holds it may remove the file, and somebody who has opened
-that one before then finds it gone, and makes it again.
+The lock belongs to the file, not to its name. If the holder removes the file after another runtime has opened
+it, that runtime locks a file without a name. `acquire` detects this, and the caller tries again.
 """
 
 import os
@@ -16,7 +16,7 @@ if sys.platform == "win32":
 import fcntl
 
 _opening = threading.Lock()
-"""Held while a descriptor is open that no lock has: a child forked then would have it, too."""
+"""Held while a descriptor is open that is not in `_held`: no child may be forked then."""
 
 
 class Flock:
@@ -26,10 +26,10 @@ class Flock:
         self._file = file
         self.descriptor = descriptor
 
-    def give_back(self) -> None:
-        # In a forked child it is the parent's, and stays.
+    def release(self) -> None:
+        # In a forked child the lock is the parent's: leave it.
         if self in _held:
-            # What is left is not locked: whoever recovers next removes it.
+            # A file that cannot be removed is no longer locked: the next recovery removes it.
             with suppress(OSError):
                 self._file.unlink()
             self.close()
@@ -44,7 +44,7 @@ _held: set[Flock] = set()
 
 
 def _close_in_child() -> None:
-    # Closed, not unlocked: to unlock it would take the lock from the parent.
+    # Close, and do not unlock: that would also release the parent's lock.
     for lock in _held:
         os.close(lock.descriptor)
     _held.clear()
@@ -54,9 +54,9 @@ def _close_in_child() -> None:
 os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_close_in_child)
 
 
-def take(file: Path, *, make: bool) -> Flock:
+def acquire(file: Path, *, create: bool) -> Flock:
     with _opening:
-        lock = Flock(file, os.open(file, os.O_RDWR | (os.O_CREAT if make else 0), 0o644))
+        lock = Flock(file, os.open(file, os.O_RDWR | (os.O_CREAT if create else 0), 0o644))
         _held.add(lock)
     try:
         fcntl.flock(lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,7 +77,7 @@ def is_held(file: Path) -> bool:
         except OSError:
             return True
         try:
-            # Shared: of two who look at the same moment neither takes the other for the owner.
+            # Shared, so that two tests at the same moment do not take each other for the owner.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return True

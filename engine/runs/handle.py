@@ -13,10 +13,10 @@ from .execution import Execution, Executions
 
 
 class Run:
-    """A run of the log. Iterate over it for the events of an epoch, as often as you like.
+    """A run in the log. Iterate over it, any number of times, for the events of an epoch.
 
-    A subscriber that comes late misses no durable event: past ones come from the log. Once an epoch was
-    iterated over to its end and the run waits, iterating again follows the next one.
+    A late subscriber misses no durable event: earlier ones are read from the log. After an iteration has
+    reached the end of an epoch and the run waits, the next iteration follows the next epoch.
     """
 
     def __init__(
@@ -33,19 +33,19 @@ class Run:
         self._executions = executions
         self._output_type = output_type
         self._after: Cursor | None = None
-        """The epoch that is iterated over begins after this; None if it is the first, or begins here."""
+        """Iterations begin after this; None for the first epoch, or for that of `_execution`."""
         self._execution: Execution | None = None
-        """The latest epoch that began here while this handle existed."""
+        """The latest epoch executed here while this handle existed."""
         self._ended: RunResult | None = None
-        """How the latest epoch ended that is known: its output as JSON."""
+        """The end of the latest epoch that is known to have ended, with the output as JSON."""
         self._result: RunResult | None = None
 
     async def result(self) -> RunResult:
-        """How its latest epoch ended, once it has and that is durable.
+        """Wait until the latest epoch has ended and its end is durable, and return how it ended.
 
         Raises:
-            LogError: its commits failed, so the log does not say how it ended.
-            DefinitionError: the process that executed it had another kind of output.
+            LogError: the run's commits failed, so the log does not have its end.
+            DefinitionError: the output does not fit the agent's output type in this process.
         """
         ended = await self._end_here()
         if ended and (self._ended is None or ended.version > self._ended.version):
@@ -57,14 +57,14 @@ class Run:
         return self._result
 
     async def _end_here(self) -> RunResult | None:
-        """How it ended, if it is executed here."""
+        """Wait for the end of an epoch that is executed here; None if there is none."""
         execution = self._execution or self._executions.latest(self.run_id)
         if execution is None:
             return None
         await execution.over.wait()
         if execution.failure is None:
             return execution.ended
-        # It may have been recovered since: not if its beginning is what failed.
+        # It may have been recovered since then, unless its first append failed.
         ended = self._streams.known_end(self.run_id) if execution.opening.is_durable else None
         if ended is None:
             raise execution.failure
@@ -79,27 +79,23 @@ class Run:
         # Not a generator: a subscriber that leaves the loop early would have to close it.
         return _Epoch(self)
 
-    async def begins(self) -> bool:
-        """Return once it is settled whether the run begins: one in a queue may be cancelled before."""
-        return await self._streams.has_begun(self.run_id)
-
-    async def _events(self) -> Subscription | None:
-        """The events from the epoch that is iterated over; None if the run never begins."""
-        if not await self.begins():
+    async def _subscribe(self) -> Subscription | None:
+        """Subscribe to an epoch once the run has begun; None if it was cancelled before."""
+        if not await self._streams.has_begun(self.run_id):
             return None
         after, is_failed = self._after, self._executions.is_failed
         if after is None and self._execution:
-            # A refused epoch has no events: not those of the epochs before it either.
+            # A refused epoch has no events. Those of earlier epochs do not count.
             after = await self._execution.opening.cursor() or self._streams.end_of(self.thread_id)
         return self._streams.subscribe(self.run_id, after, is_broken=lambda: is_failed(self.run_id))
 
-    def _followed(self, end: RunFinished) -> None:
-        """The epoch was iterated over to its end. If the run waits, the next one is due."""
+    def _advance(self, end: RunFinished) -> None:
+        """Note that an epoch was iterated over to its end. If the run waits, the next epoch follows."""
         if end.result.status == "waiting":
             self._after = max(self._after or end.cursor, Cursor.after(end.cursor.position))
 
-    def begin(self, execution: Execution) -> None:
-        """Follow an epoch that is executed here. For the launcher."""
+    def _attach(self, execution: Execution) -> None:
+        """Follow an epoch that is executed here."""
         self._execution, self._ended = execution, None
         self._after, self._output_type = None, execution.output_type
 
@@ -122,30 +118,36 @@ class _Epoch:
         if self._is_over:
             raise StopAsyncIteration
         if self._events is None:
-            self._events = await self._run._events()
+            self._events = await self._run._subscribe()
         if self._events is None:
             raise StopAsyncIteration
         event = await anext(self._events)
         if isinstance(event, RunFinished):
             self._is_over = True
-            self._run._followed(event)
+            self._run._advance(event)
         return event
 
 
 class Handles:
-    """The handles of runs: one of each run for as long as the program keeps it."""
+    """The handles of runs: one per run, for as long as the program keeps it."""
 
     def __init__(self, streams: Streams, executions: Executions) -> None:
         self._streams = streams
         self._executions = executions
         self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
 
+    def attach(self, execution: Execution) -> Run:
+        """Return the handle of a run that is executed here; it follows this epoch."""
+        run = self.of(execution.run_id, execution.thread_id, execution.output_type)
+        run._attach(execution)
+        return run
+
     def of(self, run_id: str, thread_id: str, output_type: type[BaseModel] | None) -> Run:
-        """The handle of a run."""
+        """Return the handle of a run."""
         found = self._runs.get(run_id)
         if found is None:
             found = Run(run_id, thread_id, self._streams, self._executions, output_type)
             self._runs[run_id] = found
             if execution := self._executions.of(run_id):
-                found.begin(execution)
+                found._attach(execution)
         return found

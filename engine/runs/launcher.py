@@ -1,4 +1,4 @@
-"""Executing runs: each in a task of its own, on the newest version of its thread."""
+"""Executes runs, each in its own task."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ from .handle import Run
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """An epoch of a run that is about to begin."""
+    """An epoch that is about to begin."""
 
     identity: RunIdentity
     agent: str
     registry: Registry
     opening: Start | Resume
     thread: Thread
-    """The thread it begins on, including what the prelude puts before it."""
+    """Its thread, including the changesets of the prelude."""
 
     mailbox: Mailbox
     prelude: Prelude
 
 
 def course_of(agent: Registered, context: EpochContext) -> Course:
-    """What an epoch of an agent does: call models and tools here, or follow a task on another machine."""
+    """Return what an epoch of an agent executes: a loop of steps, or a task on another machine."""
     if isinstance(agent, RemoteAgent):
         return RemoteLoop(agent, context)
     return AgentLoop(cast(Agent, agent), context)
@@ -52,35 +52,32 @@ class Launcher:
         """Begin an epoch; its first append is durable on return.
 
         Raises:
-            VersionConflict: the thread, or a stream of the condition, is at another version.
+            VersionConflict: the thread, or a stream in the condition, has another version.
             ChangesetExists: another process has begun this epoch.
-            ContentError: what it starts with cannot be stored.
+            ContentError: its prompt or state cannot be stored.
         """
         run, execution = self.begin(launch)
         try:
             await execution.opening.durable()
         except Exception:
-            # Its thread is free again when the caller learns of the refusal.
+            # Raise only when the thread is free again.
             await execution.over.wait()
             raise
         return run
 
     def begin(self, launch: Launch) -> tuple[Run, Execution]:
-        """Begin an epoch without waiting for its first append: behaviors may take their time before."""
-        identity = launch.identity
+        """Begin an epoch without waiting for its first append, which behaviors may delay."""
         output_type = launch.registry.agent(launch.agent).output_type
-        execution = Execution(identity, launch.mailbox, launch.thread.version, output_type)
+        execution = Execution(launch.identity, launch.mailbox, launch.thread.version, output_type)
         if self._is_closed:
-            # The task that starts it has not been cancelled yet.
+            # The task that called this has not been cancelled yet.
             launch.mailbox.abandon()
         self._env.tasks.start_soon(self._run, launch, execution)
         self._env.executions.add(execution)
-        run = self._env.handle(identity.run_id, identity.thread_id, launch.agent)
-        run.begin(execution)
-        return run, execution
+        return self._env.handles.attach(execution), execution
 
     def close(self) -> None:
-        """Cancel all runs executed here, and those that begin from now on; wait for nothing."""
+        """Cancel all runs executed here, and those that begin from now on, without waiting for them."""
         self._is_closed = True
         for execution in self._env.executions.active():
             execution.mailbox.abandon()
@@ -90,7 +87,7 @@ class Launcher:
         try:
             await self._execute(launch, execution)
         except Exception as err:
-            # Whatever it is, it belongs to this run alone: the others continue.
+            # Any error concerns this run alone: do not let it cancel the others.
             failure = err
         finally:
             execution.finish(failure, self._env.streams)
@@ -111,7 +108,7 @@ class Launcher:
                         try:
                             await epoch.run(launch.opening)
                         except Exception as err:
-                            # Raised in here it would come out wrapped in a group.
+                            # Raise it outside: the task group would wrap it in an exception group.
                             failure = err
         if failure := publisher.failure or failure:
             raise failure
@@ -129,18 +126,18 @@ class Launcher:
         return Epoch(context, course_of(agent, context))
 
     def _release(self, execution: Execution) -> None:
-        """Let go of what a run kept that is no longer executed here; queued runs may start."""
-        if not self._waits(execution):
+        """Release the agents of a run that is no longer executed here, and wake the dispatcher."""
+        if not self._is_waiting(execution):
             self._env.agents.release(execution.run_id)
         refusal = execution.opening.refusal
         if isinstance(refusal, LogError):
-            # Another process may have changed the log while it was about to begin.
+            # Another process may have appended meanwhile: try again.
             self._env.wakeups.retry.set()
         elif refusal is None or not self._is_queued(execution.run_id):
             self._env.wakeups.thread_free.set()
 
-    def _waits(self, execution: Execution) -> bool:
-        """Whether the run waits for its next epoch; also if a resume was refused, or that cannot be read."""
+    def _is_waiting(self, execution: Execution) -> bool:
+        """Return whether the run waits, as it does if its resume was refused. True if unknown."""
         if execution.ended:
             return execution.ended.status == "waiting"
         try:

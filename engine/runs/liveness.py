@@ -1,12 +1,13 @@
-"""Who is alive: every open Runtime holds a lock that the kernel takes back when its process dies.
+"""Which runtimes are alive: each open runtime holds a lock that the kernel releases when its process dies.
 
-    trips.db.live/<executor id>      locked: its runtime is open; not there, or not locked: it is no more
+    trips.db.live/<executor id>      locked: its runtime is open. Missing or unlocked: the runtime is gone
 
-No heartbeats and no time-outs: a process that is stopped, or swapped out for an hour, keeps its runs. The
-lock is `flock`, and on Windows, where there is none, one on a byte of the file (locks.py: what both do). It
-lies beside the file with all links resolved, so a copy of the file has no owners; a file with a second hard
-link is refused, since its runtimes would not see each other. A file that is renamed while a runtime is open
-on it has lost its owner.
+There are no heartbeats and no timeouts: a process that is suspended, or swapped out for an hour, keeps its
+runs. `locks.py` describes the kinds of lock.
+
+The folder lies beside the database file, with all links resolved, so a copy of the file has no live runtimes.
+A file with a second hard link is refused, because runtimes that use different names would not see each other.
+Renaming a file while a runtime has it open makes the runtime look dead.
 """
 
 import os
@@ -18,32 +19,32 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from ...store.errors import LogUnavailable
-from .locks import Held, Locks
+from .locks import Lock, LockKind
 
 if sys.platform == "win32":
     from . import windows_lock as kind
 else:
     from . import flock as kind
 
-LOCKS: Locks = kind
-"""The kind of lock that this system has."""
+LOCK_KIND: LockKind = kind
+"""The kind of lock on this system."""
 
-PATIENCE = 100
-"""Hundredths of a second in which whoever only looks at a lock file has let go of it."""
+ATTEMPTS = 100
+"""Attempts to acquire a lock, 0.01 seconds apart: a test of the lock ends within that time."""
 
 
 class Liveness:
-    """The locks of the runtimes that are open on one log."""
+    """The locks of the runtimes that have one log open."""
 
     def __init__(self, path: Path) -> None:
         self._database = Path(os.path.realpath(path))
         self._folder = self._database.with_name(self._database.name + ".live")
 
-    def refuse_second_name(self) -> None:
-        """Pass if the log has one name only.
+    def require_single_link(self) -> None:
+        """Check that the log has no second hard link.
 
         Raises:
-            LogUnavailable: it has a second hard link.
+            LogUnavailable: it has one.
         """
         if (links := self._database.stat().st_nlink) > 1:
             raise LogUnavailable(
@@ -53,28 +54,28 @@ class Liveness:
 
     @contextmanager
     def hold(self, executor_id: str) -> Iterator[None]:
-        """An executor counts as alive inside, until this process leaves it or dies.
+        """Keep an executor alive for other runtimes until the block is left or this process dies.
 
         Raises:
-            LogUnavailable: the lock cannot be taken.
+            LogUnavailable: the lock cannot be acquired.
         """
         try:
-            lock = self._taken(self._file(executor_id))
+            lock = self._acquire(self._file(executor_id))
         except OSError as err:
             reason = err.strerror or err
-            raise LogUnavailable(f"no lock can be taken in {str(self._folder)!r}: {reason}") from err
+            raise LogUnavailable(f"cannot create a lock file in {str(self._folder)!r}: {reason}") from err
         try:
             yield
         finally:
-            lock.give_back()
+            lock.release()
             self._remove_folder()
 
     def is_alive(self, executor_id: str) -> bool:
-        """Whether the runtime of an executor is open; also where that cannot be told."""
-        return LOCKS.is_held(self._file(executor_id))
+        """Return whether the runtime of an executor is open. True if that cannot be determined."""
+        return LOCK_KIND.is_held(self._file(executor_id))
 
     def sweep(self, keep: Collection[str]) -> None:
-        """Remove what dead runtimes have left, those aside that somebody may look at."""
+        """Remove the lock files of dead runtimes, except those of the executors in `keep`."""
         with suppress(OSError):
             for file in sorted(self._folder.iterdir()):
                 if unquote(file.name) not in keep and not self.is_alive(unquote(file.name)):
@@ -85,15 +86,15 @@ class Liveness:
     def _file(self, executor_id: str) -> Path:
         return self._folder / quote(executor_id, safe="")
 
-    def _taken(self, file: Path) -> Held:
+    def _acquire(self, file: Path) -> Lock:
         pause = threading.Event()
-        for _ in range(PATIENCE):
+        for _ in range(ATTEMPTS):
             with suppress(FileNotFoundError, BlockingIOError):
-                # The folder goes with its last file: that may be between these two.
+                # Another runtime may remove the folder, with its last file, between these two lines.
                 self._folder.mkdir(exist_ok=True)
-                return LOCKS.take(file, make=True)
+                return LOCK_KIND.acquire(file, create=True)
             pause.wait(0.01)
-        raise LogUnavailable(f"another runtime is open as executor {file.name!r}: ids must not come twice")
+        raise LogUnavailable(f"another open runtime has the executor id {file.name!r}: ids must be unique")
 
     def _remove_folder(self) -> None:
         with suppress(OSError):
@@ -101,5 +102,5 @@ class Liveness:
 
 
 def _remove(file: Path) -> None:
-    # Under its lock: its owner may live, though it was dead when it was looked at.
-    LOCKS.take(file, make=False).give_back()
+    # Lock it first: a runtime may have acquired it since it was tested.
+    LOCK_KIND.acquire(file, create=False).release()

@@ -1,36 +1,36 @@
-"""What a lock on a file must do here, whichever kind the system has.
+"""Lock files: what the engine needs of a lock, whichever kind the system has.
 
-flock           where there is flock, which is everywhere but on Windows
+flock           everywhere but on Windows
 windows_lock    on Windows
 
-Both belong to an open file, so that two runtimes of one process see each other, and the kernel takes both
-back when the process dies. A file that is left and that nobody has locked says the same as one that is not
-there: to remove it is tidiness, and may fail.
+Both kinds lock an open file, so two runtimes of one process exclude each other too, and the kernel releases
+the lock when the process dies. A lock file that exists and is not locked means the same as no file. Removing
+it is only tidiness, and may fail.
 """
 
 from pathlib import Path
 from typing import Protocol
 
 
-class Held(Protocol):
-    """The lock of a file, held by this process until it gives it back or dies."""
+class Lock(Protocol):
+    """A lock on a file, held by this process until it releases it or dies."""
 
-    def give_back(self) -> None:
-        """Remove the file if that can be, and let go of it; in a forked child, whose it is not: nothing."""
+    def release(self) -> None:
+        """Remove the file if possible, and release the lock. Does nothing in a forked child."""
 
 
-class Locks(Protocol):
-    """A kind of lock; each is a module."""
+class LockKind(Protocol):
+    """A kind of lock. Each kind is a module."""
 
-    def take(self, file: Path, *, make: bool) -> Held:
-        """The lock of the file that has this name now; it may be made for that.
+    def acquire(self, file: Path, *, create: bool) -> Lock:
+        """Lock the file that has this name now, and create it first if `create` is set.
 
         Raises:
-            BlockingIOError: somebody else holds it, or looks at it, or is about to remove the file.
-            FileNotFoundError: the file is not there, or its folder.
+            BlockingIOError: another runtime holds the lock, is testing it, or is about to remove the file.
+            FileNotFoundError: the file or its folder does not exist.
         """
         ...
 
     def is_held(self, file: Path) -> bool:
-        """Whether somebody holds the lock of a file; also where that cannot be told."""
+        """Return whether a file is locked. True if that cannot be determined."""
         ...

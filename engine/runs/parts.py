@@ -1,4 +1,4 @@
-"""The parts of one runtime, assembled, started and stopped together."""
+"""The parts of one runtime: created, started and stopped together."""
 
 import os
 import socket
@@ -15,9 +15,8 @@ from ...store.log import Log
 from ..agents import Registry
 from ..commit import Effects
 from ..events import Streams
-from .agents_in_force import AgentsInForce, Equipper
 from .cancelling import Cancelling
-from .commands import Commands
+from .commands import RunCommands
 from .dispatcher import Dispatcher
 from .environment import Environment
 from .execution import Executions
@@ -26,8 +25,9 @@ from .launcher import Launcher
 from .liveness import Liveness
 from .queries import Queries
 from .queued_runs import QueuedRuns
-from .recovery import Orphans, Recovery
+from .recovery import OrphanPolicy, Recovery
 from .resuming import Resumer
+from .run_agents import Equipper, RunAgents
 from .starting import Starter
 
 
@@ -35,19 +35,19 @@ class Parts:
     """Everything that runs agents on one log. Enter it to start; leaving cancels the runs executed here."""
 
     def __init__(
-        self, log: Log, registry: Registry, equipment: Equipper, effects: Effects, orphans: Orphans
+        self, log: Log, registry: Registry, equipment: Equipper, effects: Effects, orphans: OrphanPolicy
     ) -> None:
         self._liveness = Liveness(log.path)
-        self._liveness.refuse_second_name()
-        self.environment = _environment(log, AgentsInForce(registry, equipment), effects)
+        self._liveness.require_single_link()
+        self.environment = _environment(log, RunAgents(registry, equipment), effects)
         env = self.environment
         self.queries = Queries(env)
         self._launcher = Launcher(env)
         resumer = Resumer(env, self._launcher)
         self._dispatcher = Dispatcher(env, resumer, QueuedRuns(env, self._launcher))
-        self.recovery = Recovery(env, resumer, self._dispatcher, orphans)
+        self.recovery = Recovery(env, self._liveness, resumer, self._dispatcher, orphans)
         self.cancelling = Cancelling(env, self.queries, self._dispatcher, self.recovery)
-        self.commands = Commands(env, self.queries, resumer, self._dispatcher)
+        self.commands = RunCommands(env, self.queries, resumer, self._dispatcher)
         self.starter = Starter(
             env, self.queries, self._launcher, resumer, self._dispatcher, self.recovery, self.cancelling
         )
@@ -57,29 +57,29 @@ class Parts:
         self._is_entered = False
 
     async def connect(self, registry: Registry) -> None:
-        """Open the connections of a registry's models; they stay open as long as this is."""
+        """Open the connections of a registry's models. They close with the runtime."""
         for connection in registry.connections():
             if id(connection) not in self._connected:
                 await self._opened.enter_async_context(connection)
                 self._connected.add(id(connection))
 
-    def refuse_unentered(self) -> None:
-        """Pass if events can be followed, or could be until the runtime was left.
+    def require_entered(self) -> None:
+        """Check that the runtime is open or has been open, so that its event streams work or have ended.
 
         Raises:
             RunError: the runtime was never entered.
         """
         if not self._is_entered:
-            raise RunError("the runtime is not open: its events need `async with Runtime.open(...)`")
+            raise RunError("the runtime is not open: use it inside `async with Runtime.open(...)`")
 
     async def __aenter__(self) -> Self:
         env = self.environment
         if env.tasks.is_open:
-            raise RunError("the runtime is open already: enter it once")
+            raise RunError("the runtime is already open: enter it once")
         self._is_entered = True
         async with AsyncExitStack() as self._opened:
             self._opened.callback(env.log.close)
-            # Before anything is written, and until all is.
+            # Hold the lock from before the first append until after the last one.
             self._opened.enter_context(self._liveness.hold(env.executor.id))
             await self._opened.enter_async_context(env.appender)
             await self.connect(env.agents.current)
@@ -87,12 +87,12 @@ class Parts:
             self._start_following(env.streams.follow)
             self._opened = self._opened.pop_all()
         try:
-            await self.recovery.at_open()
+            await self.recovery.recover_at_open()
         except BaseException:
-            # In no scope of its own: those of the tasks, which are left here, were entered before it.
+            # Not inside a cancel scope of this function: the task group, which closes here, is an outer one.
             await self.__aexit__()
             raise
-        # Now: queued runs find their thread free of orphans, and decisions that orphans wait for are seen.
+        # After recovery: queued runs find their threads free, and recovered runs receive their decisions.
         self._start_following(self._dispatcher.follow)
         return self
 
@@ -115,7 +115,7 @@ class Parts:
             await self._opened.aclose()
 
 
-def _environment(log: Log, agents: AgentsInForce, effects: Effects) -> Environment:
+def _environment(log: Log, agents: RunAgents, effects: Effects) -> Environment:
     streams, executions = Streams(log), Executions()
     return Environment(
         log=log,

@@ -1,13 +1,13 @@
-"""Whether a run may start on a thread. Pure: what the log reports goes in, what to do comes out.
+"""Decides what a start does on a thread, given the runs that the thread has. Pure.
 
-    the thread has              reject            supersede     queue
-    no run                      start             start         start
-    queued runs only            reject            start         queue
-    a running run               reject            supersede     queue
-    its process is dead         recover, again    supersede     recover, again
-    a waiting run               reject, tickets   supersede     queue
+    the thread has       reject                supersede     queue
+    no run               start                 start         start
+    queued runs only     reject                start         queue
+    a running run        reject                supersede     queue
+    an orphan            recover, try again    supersede     recover, try again
+    a waiting run        reject with tickets   supersede     queue
 
-A dead run counts as recoverable only if the policy of the runtime says what becomes of orphans.
+An orphan that this runtime may not recover counts as a running run.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ Verdict = Literal["start", "queue", "supersede", "reject", "recover"]
 
 @dataclass(frozen=True, slots=True)
 class Occupant:
-    """The run that a thread has: the one that is running or waits, else the first in the queue."""
+    """The run that occupies a thread: the running or waiting one, or else the first in the queue."""
 
     run_id: str
     status: Literal["running", "waiting", "queued"]
     is_recoverable: bool = False
-    """Whether its process died, and this runtime may say what becomes of it."""
+    """Whether its process died and this runtime may recover it."""
 
 
 def place(occupant: Occupant | None, if_active: IfActive) -> Verdict:
-    """What a start on a thread does, given the run that has the thread."""
+    """Return what a start does on a thread with this occupant."""
     match occupant, if_active:
         case None, _:
             return "start"

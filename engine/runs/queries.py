@@ -1,6 +1,6 @@
 """Read-only queries over the runs of a log.
 
-Costs follow the number of open runs, never the size of the file.
+The cost of a list grows with the number of unfinished runs, not with the log.
 """
 
 from collections.abc import AsyncIterator
@@ -31,61 +31,56 @@ class ActiveRun:
     thread_id: str
     agent: str | None
     status: Literal["running", "waiting", "queued"]
-    """`running`, `waiting` for a person, or `queued` behind other runs of its thread."""
+    """`running`, `waiting` for a person, or `queued` after other runs of its thread."""
 
     epoch: int = 0
+    """Its current epoch; 0 while it is queued."""
+
     executor: Executor | None = None
-    """Who executes it, or did last."""
+    """The process that executes it, or did last."""
 
     parent_run_id: str | None = None
+    """The run that last started or resumed it."""
 
 
 class Queries:
-    """What a runtime answers about the runs of its log."""
+    """Answers a runtime's questions about its log. `Runtime` documents the public ones."""
 
     def __init__(self, environment: Environment) -> None:
         self._env = environment
         self._log = environment.log
 
     def active_runs(self, thread: str | None = None) -> list[ActiveRun]:
-        """The runs that are not finished: started ones in order, then queued ones in order."""
         return list(map(_active, self._log.active_runs(thread)))
 
     def pending(self, run_id: str | None = None) -> list[ToolCallState]:
-        """The calls of a run, or of all runs, that wait for a person. Raises `NotFound`."""
         if run_id is not None:
-            # The thread of a run that is finished or queued may have another one that waits.
+            # If this run is finished or queued, the pending calls of its thread belong to another run.
             row = self._log.run(run_id) if self.status(run_id) in ("running", "waiting") else None
             return pending_calls(self._log.state(row.thread_id)) if row else []
         waiting = [row for row in self._log.open_runs() if row.status == "waiting"]
         return [call for row in waiting for call in pending_calls(self._log.state(row.thread_id))]
 
     def sub_agents(self, thread: str) -> list[SubAgent]:
-        """The runs that the agents of a thread have started, each as its own log has it now."""
         known = sub_agents_in(self._log.state(thread)).runs
         return [sub_agent(self._log, run_id, ref) for run_id, ref in sorted(known.items())]
 
     def output(self, run_id: str) -> JsonValue:
-        """A run's output, or what its agent said last. Raises `NotFound`."""
         thread = replay(self._log.read(self.row(run_id).thread_id))
-        said = [m.content for m in thread.messages if m.role == "assistant" and m.run_id == run_id]
+        answers = [m.content for m in thread.messages if m.role == "assistant" and m.run_id == run_id]
         output = thread.runs[run_id].output
-        return output if output is not None or not said else said[-1]
+        return output if output is not None or not answers else answers[-1]
 
     def subscribe(self, run_id: str, after: Cursor | None = None) -> AsyncIterator[Event]:
-        """The events of a run through all its epochs. Raises `NotFound`."""
         return self._env.streams.subscribe(run_id, after)
 
     def state(self, thread: str, at: int | None = None) -> Any:
-        """The state document of a thread. Raises as `Log.state`."""
         return self._log.state(thread, at)
 
     def messages(self, thread: str) -> tuple[Message, ...]:
-        """The conversation of a thread; none of an unknown one."""
         return replay(self._log.read(thread)).messages
 
     def get_run(self, run_id: str) -> Run:
-        """The handle of a run. Raises `NotFound`."""
         found = self._log.run_status(run_id)
         if found and found.thread_id:
             return self._env.handle(run_id, found.thread_id, found.agent)
@@ -95,14 +90,14 @@ class Queries:
         return self._env.handle(run_id, execution.thread_id if execution else "", None)
 
     def row(self, run_id: str) -> RunRow:
-        """The row of a run that has begun. Raises `NotFound`."""
+        """Return the row of a run that has begun. Raises `NotFound`."""
         found = self._log.run(run_id)
         if found is None:
             raise _unknown(run_id)
         return found
 
     def status(self, run_id: str) -> Status:
-        """Where a run is; `done` is also one that was cancelled in the queue. Raises `NotFound`."""
+        """Return the status of a run. A run cancelled in the queue is `done`. Raises `NotFound`."""
         found = self._log.run_status(run_id)
         if found and found.status != "starting":
             return found.status
@@ -110,7 +105,7 @@ class Queries:
             return "running"
         if found is None:
             raise _unknown(run_id)
-        # It has commands only: it was refused before it began.
+        # It has commands but no start: its start was refused.
         return "done"
 
 

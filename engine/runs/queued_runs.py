@@ -1,4 +1,4 @@
-"""Starting queued runs, each when its thread is free."""
+"""Starts queued runs, each when its thread is free."""
 
 import logging
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class QueuedRuns:
-    """The queues of all threads, as the log has them."""
+    """The queues of all threads."""
 
     def __init__(self, environment: Environment, launcher: Launcher) -> None:
         self._env = environment
@@ -24,7 +24,7 @@ class QueuedRuns:
         self._may_have_any = True
 
     def notice(self, entry: ControlEntry | None) -> None:
-        """A command was appended: it may have queued a run."""
+        """Note an appended command, which may have queued a run."""
         self._may_have_any |= entry is not None and entry.kind == "start"
 
     def start_due(self) -> None:
@@ -43,7 +43,7 @@ class QueuedRuns:
                     self._start(row)
                 except ThreadlogError as err:
                     log.debug("run %s does not start here: %s", row.run_id, err)
-            # In their order: later ones wait, whatever the first one waits for.
+            # Keep the order of the queue: no later run starts before the first one.
             busy.add(row.thread_id)
 
     def _start(self, row: QueuedRow) -> None:
@@ -51,17 +51,17 @@ class QueuedRuns:
         env.agents.of(row.run_id).agent(row.agent)
         mailbox = env.mailbox(row.run_id, 0)
         if mailbox.should_stop():
-            # Cancelled since the queue was read: it is over, and never begins.
+            # Cancelled since the queue was read.
             return
         request = self._request(row.run_id)
         thread = replay(env.log.read(row.thread_id))
         if other := thread.open_run():
-            raise RunError(f"thread {row.thread_id!r} has run {other!r}")
+            raise RunError(f"thread {row.thread_id!r} has the unfinished run {other!r}: wait for it")
         identity = RunIdentity(row.run_id, row.thread_id, 1, row.parent_run_id)
         launch = Launch(
             identity,
             row.agent,
-            env.agents.keep(row.run_id),
+            env.agents.pin(row.run_id),
             Start(request.messages, request.metadata, request.state),
             thread,
             mailbox,
@@ -72,5 +72,5 @@ class QueuedRuns:
     def _request(self, run_id: str) -> RunRequest:
         (changeset,) = self._env.stream(run_id).read()[:1]
         if changeset.entry is None or changeset.entry.start is None:
-            raise RunError(f"the control stream of run {run_id!r} does not begin with a start")
+            raise RunError(f"the control stream of run {run_id!r} does not begin with a start command")
         return changeset.entry.start

@@ -2,13 +2,13 @@
 
     running -> waiting | completed | failed | stopped        waiting, stopped -> running, in the next epoch
 
-A sub-agent whose process died counts as running if another process will resume it: it asks no person.
+A sub-agent whose process died counts as running if another process will resume it without asking a person.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from ...reducers.run import goes_on_by_itself
+from ...reducers.run import waits_for_process
 from ...reducers.sub_agent import SubAgentRef
 from ...reducers.tool_call import ToolCallState, pending_calls
 from ...store.changeset import Termination, control_stream
@@ -17,7 +17,7 @@ from ...store.log import Log
 
 SubAgentStatus = Literal["running", "waiting", "completed", "failed", "stopped"]
 
-NEVER_STARTED = "it never started"
+_NEVER_STARTED = "it never started"
 _ENDS: dict[str, SubAgentStatus] = {
     "natural_end": "completed",
     "behavior_requested": "completed",
@@ -70,14 +70,14 @@ def _not_started(log: Log, run_id: str, ref: SubAgentRef) -> SubAgent:
     parent = log.run(ref.parent_run_id)
     is_starting = bool(parent and parent.status == "running")
     status: SubAgentStatus = "running" if is_starting else "stopped"
-    problem = None if is_starting else NEVER_STARTED
+    problem = None if is_starting else _NEVER_STARTED
     return SubAgent(run_id, ref.agent_id, ref.thread_id, ref.parent_run_id, status, problem)
 
 
 def _status(row: RunRow) -> SubAgentStatus:
     if row.status == "done":
         return _ENDS.get(row.termination.type, "stopped") if row.termination else "completed"
-    needs_person = row.status == "waiting" and not goes_on_by_itself(row.termination)
+    needs_person = row.status == "waiting" and not waits_for_process(row.termination)
     return "waiting" if needs_person else "running"
 
 

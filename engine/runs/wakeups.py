@@ -1,10 +1,10 @@
-"""Why the dispatcher looks again: a thread became free, or something could not be written."""
+"""What wakes the dispatcher, apart from commits to the log."""
 
 from ..events import Wakeup
 
 
 class Wakeups:
-    """What the parts of a runtime tell its dispatcher."""
+    """Signals from the other parts of a runtime to its dispatcher."""
 
     def __init__(self) -> None:
         self.thread_free = Wakeup()

@@ -1,14 +1,14 @@
-"""Locks where there is no flock, by the library `filelock`: on Windows on the first byte of the file.
+"""Locks where there is no flock, by the library `filelock`: on Windows, on the first byte of the file.
 
-There is no shared lock to look with: who looks takes the lock for a moment, so who finds it taken looks again
-before it says that somebody holds it. Nobody is called dead who is alive: only who got the lock says so, or
-who finds no file, and Windows removes none that filelock has open.
+Windows has no shared lock to test with, so a test acquires the lock for a moment. A test that finds the file
+locked repeats before it reports a holder. A live runtime is never reported dead: that takes an acquired lock
+or a missing file, and Windows does not remove a file that filelock has open.
 
-For the same reason a file is removed after it was let go of, by filelock itself, and stays if somebody looks
-at it just then. One that only was looked at may be gone after that: it was a dead one's.
+For the same reason filelock itself removes the file, after unlocking it; the file stays if it is being tested
+at that moment. Testing may remove the file of a dead runtime.
 
-The library takes flock where there is one, so the tests run these functions elsewhere, too. They were not run
-on Windows.
+Where flock exists, filelock uses it, so the tests run this module on other systems. It has not been run on
+Windows.
 """
 
 import errno
@@ -19,8 +19,8 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-LOOKS = 5
-"""How often one looks, a hundredth of a second apart: who else only looks has let go by then."""
+ATTEMPTS = 5
+"""Tests before a file counts as locked, 0.01 seconds apart: a concurrent test ends within that time."""
 
 
 class WindowsLock:
@@ -30,24 +30,24 @@ class WindowsLock:
         self._file = file
         self._lock = lock
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         if self._lock.is_locked:
-            # Under the lock, else it could be the next one's. Windows refuses, and filelock removes it there.
+            # Remove while locked, or it may be the next holder's. Windows refuses: filelock removes it there.
             with suppress(OSError):
                 self._file.unlink()
-            # At the latest the kernel does it.
+            # If this fails, the kernel unlocks it when the process ends.
             with suppress(OSError):
-                self.let_go()
+                self.unlock()
 
-    def let_go(self) -> None:
+    def unlock(self) -> None:
         self._lock.release()
 
 
-def take(file: Path, *, make: bool) -> WindowsLock:
-    if not make:
-        # filelock makes what it does not find. Not exists(): that says no where it cannot look.
+def acquire(file: Path, *, create: bool) -> WindowsLock:
+    if not create:
+        # filelock would create the file. `exists` is no test for it: it also hides other errors.
         file.stat()
-    # Not of one thread: a runtime may be left in another one than it was opened in.
+    # Not bound to a thread: a runtime may be closed in another thread than it was opened in.
     lock = FileLock(file, blocking=False, thread_local=False)
     try:
         lock.acquire()
@@ -58,9 +58,9 @@ def take(file: Path, *, make: bool) -> WindowsLock:
 
 def is_held(file: Path) -> bool:
     pause = threading.Event()
-    for _ in range(LOOKS):
+    for _ in range(ATTEMPTS):
         try:
-            take(file, make=False).let_go()
+            acquire(file, create=False).unlock()
         except FileNotFoundError:
             return False
         except BlockingIOError:

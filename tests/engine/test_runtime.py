@@ -204,7 +204,7 @@ def test_a_script_that_has_not_entered_its_runtime_is_told_so(path: Path) -> Non
 async def test_a_runtime_is_entered_once(path: Path) -> None:
     runtime = Runtime.open(path, agents=[agent("done")])
     async with runtime:
-        with pytest.raises(RunError, match="open already"):
+        with pytest.raises(RunError, match="already open"):
             await runtime.__aenter__()
         assert (await (await runtime.start("planner", "go")).result()).output == "done"
 

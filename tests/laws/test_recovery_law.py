@@ -8,7 +8,7 @@ from support.action_strategies import fresh_path
 from support.replay_checks import assert_replays
 from support.runs import history
 from threadlog.engine import Agent, Decision, Runtime, ScriptedModel, ToolCall, Turn, tool
-from threadlog.engine.runs.recovery import Orphans
+from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.reducers.run import ENDS
 from threadlog.reducers.usage import add_usage, changeset_usage
 from threadlog.store import Changeset, Log
@@ -76,7 +76,7 @@ async def test_a_run_cut_off_anywhere_is_stopped_once_with_what_it_has_cost(
 @pytest.mark.parametrize("execution", ["sequential", "parallel"])
 @pytest.mark.parametrize("orphans", ["resume", "ask"])
 async def test_a_run_cut_off_anywhere_goes_on_to_its_end(
-    path: Path, execution: ToolExecution, orphans: Orphans
+    path: Path, execution: ToolExecution, orphans: OrphanPolicy
 ) -> None:
     """every call has one outcome; replay_run() is None; verify() == []"""
     whole = await recorded(path, execution)

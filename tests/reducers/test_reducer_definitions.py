@@ -20,7 +20,7 @@ def test_two_reducers_of_one_name_are_refused(name: str) -> None:
 
 
 def test_two_reducers_of_one_action_are_refused() -> None:
-    with pytest.raises(DefinitionError, match="two reducers want Spend"):
+    with pytest.raises(DefinitionError, match="two reducers handle Spend"):
         Reducers([budget, named("other", Spend)])
 
 

@@ -244,7 +244,7 @@ NO_JSON = [float("nan"), float("-inf"), 2**64, "\ud800", (1,), {1, 2}, {1: 2}, b
 
 @pytest.mark.parametrize("value", NO_JSON, ids=lambda value: type(value).__name__)
 def test_an_action_that_the_log_could_not_keep_is_refused(value: Any) -> None:
-    with pytest.raises(ActionError, match="the log cannot keep Set"):
+    with pytest.raises(ActionError, match="the log cannot store Set"):
         REDUCERS.record(Set("/a", [value]), source="test")
 
 
@@ -256,7 +256,7 @@ def test_an_action_of_a_user_that_the_log_could_not_keep_is_refused() -> None:
     reducers = Reducers([Reducer("m", Budget, (Measure,), "/m", "thread", lambda slice, action: slice)])
 
     for value in (float("nan"), 2**70, object()):
-        with pytest.raises(ActionError, match="the log cannot keep Measure"):
+        with pytest.raises(ActionError, match="the log cannot store Measure"):
             reducers.record(Measure(value=value), source="test")
 
 

@@ -62,7 +62,7 @@ def test_a_message_whose_id_came_before_is_skipped() -> None:
 
 @pytest.mark.parametrize("numbers", [[2], [1, 1], [1, 3], [1, 2, 1], [0]])
 def test_a_version_that_is_missing_or_repeated_is_found(numbers: list[int]) -> None:
-    with pytest.raises(CorruptLog, match=f"version {numbers[-1]} of 't1' comes behind"):
+    with pytest.raises(CorruptLog, match=f"version {numbers[-1]} of 't1' follows"):
         replay(versions(*numbers))
 
 

@@ -108,7 +108,7 @@ def test_an_entry_is_taken_in_once() -> None:
     assert taken == run("running", control=2)
 
     for through in (1, 2):
-        with pytest.raises(ActionError, match="taken in before"):
+        with pytest.raises(ActionError, match="applied before"):
             after(taken, ApplyCommands(through=through, place="end"))
 
 

@@ -263,7 +263,7 @@ async def test_two_appenders_may_share_a_log(log: Log) -> None:
 
 
 async def test_an_appender_needs_a_writable_log(log: Log, path: Path) -> None:
-    with closing(Log.open(path, readonly=True)) as reader, pytest.raises(LogUnavailable, match="read only"):
+    with closing(Log.open(path, readonly=True)) as reader, pytest.raises(LogUnavailable, match="read-only"):
         Appender(reader)
 
 

@@ -314,7 +314,7 @@ def test_a_log_opened_read_only_refuses_writes(log: Log, path: Path) -> None:
     log.append(numbered(2), 0)
     with Log.open(path, readonly=True) as reader:
         for write in (lambda: reader.append(changeset("c9"), 2), reader.rebuild):
-            with pytest.raises(LogUnavailable, match="read only"):
+            with pytest.raises(LogUnavailable, match="read-only"):
                 write()
 
         log.append(changeset("c3"), 2)

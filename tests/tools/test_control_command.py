@@ -5,13 +5,16 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import anyio
 import pytest
 
 from support.command import assert_refused, bytes_of, call, start
+from support.gated_runs import ERASE, GatedModel, planner
 from support.hostile_text import EVIL, plain
 from support.soundness import OPENED
 from support.terminals import TRAVELLER, asked, entries, followed_until, held, make_evil, queue_behind, row
 from support.travel_agents import stuck
+from threadlog.engine import Runtime
 from threadlog.reducers.run import ENDS
 from threadlog.store.listing import RunRow
 
@@ -175,6 +178,34 @@ def test_cancelling_ends_a_run_of_another_process(db: Path) -> None:
     assert cancelled.code == 0
     assert "The run has finished, cancelled" in cancelled.out
     assert row(db).status == "done"
+
+
+async def finished_with_waiting_child(db: Path) -> tuple[str, str]:
+    """Return a finished run, and a run that it started and that waits for a person."""
+    model = GatedModel()
+    async with Runtime.open(db, agents=[planner(model)]) as runtime:
+        root = await runtime.start("planner", "go")
+        asked = await model.asked()
+        child = await runtime.start("planner", "go", parent=root.run_id)
+        (await model.asked()).answer(ERASE)
+        await child.result()
+        asked.answer("done")
+        await root.result()
+    return root.run_id, child.run_id
+
+
+def test_cancelling_a_finished_run_cancels_its_descendants(db: Path) -> None:
+    root, child = anyio.run(finished_with_waiting_child, db)
+
+    cancelled = call(f"cancel {root} --by ann --db {db}")
+
+    assert cancelled.code == 0
+    assert cancelled.out.splitlines() == [
+        "Recorded: cancel the unfinished descendants (by ann)",
+        "The run has finished, natural_end.",
+    ]
+    assert entries(db, child) == [("cancel", "ann")]
+    assert_refused(call(f"cancel {root} --db {db}"), 5)
 
 
 @pytest.mark.parametrize("command", ["decide {} c1 --approve", "cancel {}", "steer {} more"])

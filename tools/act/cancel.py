@@ -19,9 +19,13 @@ def cancel(db: str, as_json: bool, run_id: str, reason: str | None, by: str | No
     A waiting or queued run ends at once. A running run is interrupted by the process that executes it.
     """
 
-    async def record(runtime: Runtime) -> None:
+    async def record(runtime: Runtime) -> str | None:
+        run = find_run(runtime.log, run_id)
         if not await runtime.cancel(run_id, by=by, reason=reason):
             _refuse_unless_cancelled(find_run(runtime.log, run_id))
+        elif run.status == "done":
+            return "cancel the unfinished descendants"
+        return None
 
     command = ControlCommand(db, run_id, "cancel", by, record, lambda entry: entry.kind == "cancel")
     send(command, as_json, wait)

@@ -31,8 +31,8 @@ class ControlCommand(NamedTuple):
     """The command in words: `approve TICKET`."""
 
     by: str | None
-    record: Callable[[Runtime], Awaitable[None]]
-    """Appends the command to the control stream of the run."""
+    record: Callable[[Runtime], Awaitable[str | None]]
+    """Appends the command. May return another summary, if it was appended to other runs instead."""
 
     matches: Callable[[ControlEntry], bool]
     """Returns whether an entry of the control stream is this command."""
@@ -46,6 +46,7 @@ class Recorded(NamedTuple):
     """Version of the command in the control stream; the last version if the command is not new."""
 
     is_new: bool
+    summary: str
 
     def is_applied(self, run: RunView) -> bool:
         """Return whether the run has applied the command, or has finished."""
@@ -99,10 +100,13 @@ async def _record(command: ControlCommand) -> Recorded:
     stream = control_stream(command.run_id)
     async with Runtime.open(command.db, agents=[], orphans="leave") as runtime:
         before = runtime.log.head(stream)
-        await command.record(runtime)
+        other_summary = await command.record(runtime)
         new = runtime.log.read(stream, after=before)
         version = next((each.version for each in new if each.entry and command.matches(each.entry)), None)
-        return Recorded(command, version or runtime.log.head(stream), version is not None)
+        is_new = version is not None or other_summary is not None
+        return Recorded(
+            command, version or runtime.log.head(stream), is_new, other_summary or command.summary
+        )
 
 
 def _wait_until_applied(log: Log, recorded: Recorded, wait: float) -> RunView:
@@ -127,7 +131,7 @@ def _json(recorded: Recorded, run: RunView) -> dict[str, object]:
 def _print(recorded: Recorded, run: RunView) -> None:
     command = recorded.command
     by = f" (by {command.by})" if command.by and recorded.is_new else ""
-    summary = f"{'Recorded' if recorded.is_new else 'Already recorded'}: {one_line(command.summary + by)}"
+    summary = f"{'Recorded' if recorded.is_new else 'Already recorded'}: {one_line(recorded.summary + by)}"
     console.print(styled_text(summary, "green"), soft_wrap=True)
     console.print(styled_text(_outcome(recorded, run)), soft_wrap=True)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import anyio
 import click
 
-from ...engine.runs import Recovered, orphans
+from ...engine.runs import Recovered, find_orphans
 from ...engine.runtime import Runtime
 from ..opening import log_options, open_readonly
 from ..run_view import find_run
@@ -31,7 +31,9 @@ def recover(db: str, as_json: bool, run_id: str | None, force: bool, dry_run: bo
     with open_readonly(db) as log:
         if run_id is not None:
             find_run(log, run_id)
-        found: Sequence[Recovered] = [each.recovered("stop") for each in orphans(log) if not each.is_adopted]
+        found: Sequence[Recovered] = [
+            each.recovered("stop") for each in find_orphans(log) if not each.is_adopted
+        ]
     if dry_run:
         found = [each for each in found if run_id in (None, each.run_id)]
     else:

@@ -11,7 +11,7 @@ import anyio
 import click
 
 from ...engine import Agent, Runtime
-from ...engine.runs import Orphans
+from ...engine.runs import OrphanPolicy
 from ..agents import load_agents
 from ..opening import log_options
 from ..terminal import escape, one_line, print_json
@@ -51,7 +51,7 @@ def serve(
     port: int,
     url: str | None,
     token_env: str | None,
-    orphans: Orphans,
+    orphans: OrphanPolicy,
 ) -> None:
     """Serve the agents of a file to other programs.
 

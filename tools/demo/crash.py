@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ...engine.runs import orphans
+from ...engine.runs import find_orphans
 from ...reducers.tool_call import calls
 from ...store.changeset import Orphan
 from ...store.errors import LogUnavailable
@@ -55,7 +55,7 @@ def _run_until_killed(path: Path, folder: Path) -> None:
 def _inspect(path: Path) -> Orphan:
     """Print what the log knows about the run. Nothing is written."""
     with Log.open(path, readonly=True) as log:
-        (evidence,) = (each.evidence for each in orphans(log) if each.row.run_id == RUN)
+        (evidence,) = (each.evidence for each in find_orphans(log) if each.row.run_id == RUN)
         state = log.state(THREAD)
     if executor := evidence.executor:
         say(f"Process {executor.pid} on {executor.host} is dead.", "red", indent=2)

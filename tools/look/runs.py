@@ -6,7 +6,7 @@ import click
 
 from ...store.listing import QueuedRow, RunRow
 from ..opening import log_options, open_readonly, resolve_version
-from ..run_view import ActiveRow, active_runs, is_dead, status_json
+from ..run_view import ActiveRow, is_dead, status_json
 from ..terminal import print_json, print_table, utc_time
 from ..wording import end_text, quantity
 from .tree import branch, walk_tree
@@ -29,7 +29,7 @@ def runs(db: str, as_json: bool, thread: str | None, active: bool) -> None:
     with open_readonly(db) as log:
         if thread is not None:
             resolve_version(log, thread, None)
-        rows: Sequence[ActiveRow] = active_runs(log, thread) if active else log.runs(thread)
+        rows: Sequence[ActiveRow] = log.active_runs(thread) if active else log.runs(thread)
     if as_json:
         print_json(list(map(_json, rows)))
     elif active:

@@ -1,15 +1,16 @@
-"""The requests of A2A clients to one agent: each one reads the log, or adds a command to a run.
+"""The requests of A2A clients to one agent. Each request reads the log, or appends a command to a run.
 
-Only the log keeps state, so any server on it answers for any task, also for those of earlier processes.
+All state is in the log, so any server that has it open answers for any task, including those of earlier
+processes.
 
-- A message without a task starts one. The task's id is made from the agent, the context's id and the
-  message's, so the same message sent again, to any server, is the same task. Without a context, the message
-  gets one of its own.
+- A message without a task starts one. The task's id is derived from the agent and the ids of the context and
+  the message, so a message that is sent again, to any server, finds the same task. Without a context, the
+  message gets one of its own.
 - While another task of the context runs or waits, a new task is `submitted` and waits for its turn.
-- A message to a task that waits for input answers its questions; a task that works receives it before its
-  next step; a task that is over refuses it. Each message id counts once.
-- A stream ends with its task or, if it was opened by sending a message, when the task asks for input.
-  A task continues without its clients.
+- A message to a task that waits for input answers its questions. A working task receives the message before
+  its next step. A finished task rejects it. Each message id counts once.
+- A stream ends with its task or, if it was opened by sending a message, when the task asks for input. The
+  task itself continues without clients.
 """
 
 import logging
@@ -46,7 +47,7 @@ from ....store.changeset import control_stream
 from ....store.document import dumps
 from ....store.errors import LogError, NotFound, RunOver, ThreadlogError
 from ...commit import named_id
-from ...runs import Runs
+from ...runs import RunService
 from .messages import CLIENT, decisions_in, entry_id, message_id, text_of
 from .task_list import AgentTasks
 from .tasks import TaskFold
@@ -55,7 +56,7 @@ from .updates import Update, updates
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 10.0
-"""How long to wait for the end of a cancelled task: a run without a process does not end by itself."""
+"""How long to wait for a cancelled task to end: it does not end while its process is suspended."""
 
 Until = Callable[[TaskFold], bool]
 
@@ -64,7 +65,7 @@ Until = Callable[[TaskFold], bool]
 class AgentServer(RequestHandler):
     """Answers the requests to one agent."""
 
-    def __init__(self, runs: Runs, agent: str) -> None:
+    def __init__(self, runs: RunService, agent: str) -> None:
         self._runs = runs
         self._agent = agent
         self._tasks = AgentTasks(runs.log, agent)
@@ -72,7 +73,7 @@ class AgentServer(RequestHandler):
         self._is_closing = False
 
     def close(self) -> None:
-        """Answer requests that wait for a task with the task as it is, from now on."""
+        """Answer requests that wait for a task with the task as it is now."""
         self._is_closing = True
         for scope in self._waiting:
             scope.cancel()
@@ -126,7 +127,7 @@ class AgentServer(RequestHandler):
             return self._tasks.fold(params.id).task
 
     async def _accept(self, params: SendMessageRequest) -> tuple[TaskFold, Until]:
-        """Accept a message. Return its task, and the condition under which the task has dealt with it."""
+        """Accept a message. Return its task, and the condition under which the message has been handled."""
         validate_history_length(params.configuration)
         if params.configuration.HasField("task_push_notification_config"):
             raise _no_push_notifications()
@@ -150,7 +151,7 @@ class AgentServer(RequestHandler):
         """Deliver a message to a task, once. Return its control version; 0 for the task's first message."""
         task = fold.task
         if message.context_id and message.context_id != task.context_id:
-            raise InvalidParamsError(f"task {task.id!r} is not of the context {message.context_id!r}")
+            raise InvalidParamsError(f"task {task.id!r} does not belong to context {message.context_id!r}")
         if message.message_id in {first.message_id for first in task.history[:1]}:
             return 0
         if not (version := self._control_version(task.id, message.message_id)):
@@ -243,14 +244,14 @@ def _snapshot(fold: TaskFold) -> Task:
 
 
 def _new_context(agent: str, message: Message) -> str:
-    """Return an id made from the message: a different message of another client may have the same id."""
+    """Return an id derived from the whole message: messages of different clients may have the same id."""
     parts = [part.SerializeToString(deterministic=True).hex() for part in message.parts]
     return named_id("context", agent, message.message_id, dumps(parts).decode())
 
 
 @contextmanager
 def _translate_errors(params: Protobuf) -> Iterator[None]:
-    """Raise every error as one of the protocol. Problems with the file are logged here, not told to clients.
+    """Translate errors to those of the protocol. Log problems with the file here: they are not the client's.
 
     Raises:
         A2AError: the request is invalid, or failed.

@@ -3,8 +3,8 @@
     /agents/<name>/                                 one of the agents is also served at /
     /agents/<name>/.well-known/agent-card.json
 
-Agent cards are public. Everything else needs the bearer token, if there is one. Without a token, requests of
-web pages are refused: any page open in a browser on this machine could send them.
+Agent cards are public. Everything else needs the bearer token, if there is one. Without a token, requests
+from web pages are refused: any page open in a browser on this machine could send them.
 """
 
 import hmac
@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ....store.errors import DefinitionError, RunError
 from ...agents import Agent
-from ...runs import Runs
+from ...runs import RunService
 from .agent_server import AgentServer
 from .card import card
 
@@ -63,9 +63,9 @@ def path_of(agent: Agent) -> str:
 
 
 class Application:
-    """The ASGI application of some agents. Serve it while the runtime is open."""
+    """An ASGI application that serves agents. Serve it while the runtime is open."""
 
-    def __init__(self, runtime: Runs, agents: Sequence[Agent], site: Site) -> None:
+    def __init__(self, runtime: RunService, agents: Sequence[Agent], site: Site) -> None:
         places = [(agent, path_of(agent)) for agent in agents]
         places += [(site.root, "")] if site.root else []
         self._servers = [AgentServer(runtime, agent.name) for agent, _ in places]
@@ -81,7 +81,7 @@ class Application:
         await self._guard(scope, receive, send)
 
     def close(self) -> None:
-        """Answer requests that wait for a task at once: the server is about to shut down."""
+        """Answer requests that wait for a task at once, before the server shuts down."""
         for server in self._servers:
             server.close()
 
@@ -96,13 +96,13 @@ def _routes(handler: AgentServer, agent: Agent, path: str, site: Site) -> list[B
             for address in dict.fromkeys([path or "/", f"{path}/"])
             for route in create_jsonrpc_routes(handler, address, enable_v0_3_compat=True)
         ),
-        # The remaining REST routes are for tenants, which would match any first part of a path.
+        # Leave out the routes for tenants: they match any first path segment.
         *(route for route in rest if isinstance(route, Route)),
     ]
 
 
 class _AccessGuard:
-    """ASGI middleware that refuses requests without the bearer token or, if there is none, of web pages."""
+    """ASGI middleware that refuses requests without the bearer token or, without a token, from web pages."""
 
     def __init__(self, app: ASGIApp, token: str | None, public: frozenset[str]) -> None:
         self._app = app
@@ -126,7 +126,7 @@ class _AccessGuard:
 
 # A subclass, because uvicorn has no option to leave signals alone.
 class _Server(uvicorn.Server):
-    """Handles no signals: the caller does, and closes the runtime afterwards."""
+    """A server that leaves signals to the caller, which closes the runtime after them."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -134,10 +134,10 @@ class _Server(uvicorn.Server):
 
 
 async def serve(app: Application, listening: socket.socket) -> None:
-    """Serve on an open socket until Ctrl-C or SIGTERM. Open streams are cut off then.
+    """Serve on an open socket until Ctrl-C or SIGTERM, which cut off open streams.
 
     Raises:
-        RunError: the event loop is not that of asyncio.
+        RunError: the event loop is not asyncio's.
     """
     if not hasattr(current_token().native_token, "call_soon_threadsafe"):
         raise RunError("the A2A server runs only on asyncio: use anyio.run(…, backend='asyncio')")

@@ -1,4 +1,4 @@
-"""The agent card: how an agent presents itself to A2A clients, without its instructions. Pure."""
+"""The agent card: the description of an agent for A2A clients, without its instructions. Pure."""
 
 from a2a.types import (
     AgentCapabilities,
@@ -17,7 +17,7 @@ from ...remote import IDEMPOTENT
 
 MODES = ("text/plain", "application/json")
 BINDINGS = (("JSONRPC", "1.0"), ("HTTP+JSON", "1.0"), ("JSONRPC", "0.3"))
-"""The protocols served, all at the same address."""
+"""The protocols that are served, all at the same address."""
 
 VERSION_DIGITS = 12
 
@@ -29,7 +29,7 @@ def card(agent: Agent, url: str, *, needs_token: bool) -> AgentCard:
     """
     durable = "Its tasks are kept in a log and survive a restart of the server."
     description = agent.description or f"The agent {agent.name!r}. {durable}"
-    made = AgentCard(
+    agent_card = AgentCard(
         name=agent.name,
         description=description,
         version=agent.snapshot().fingerprint[:VERSION_DIGITS],
@@ -49,6 +49,6 @@ def card(agent: Agent, url: str, *, needs_token: bool) -> AgentCard:
     )
     if needs_token:
         scheme = SecurityScheme(http_auth_security_scheme=HTTPAuthSecurityScheme(scheme="Bearer"))
-        made.security_schemes["bearer"].CopyFrom(scheme)
-        made.security_requirements.append(SecurityRequirement(schemes={"bearer": StringList()}))
-    return made
+        agent_card.security_schemes["bearer"].CopyFrom(scheme)
+        agent_card.security_requirements.append(SecurityRequirement(schemes={"bearer": StringList()}))
+    return agent_card

@@ -1,7 +1,7 @@
-"""Reading the messages of A2A clients, and making the parts of answers. Pure.
+"""Reads the messages of A2A clients, and creates the parts of answers. Pure.
 
-A message that starts a task becomes the prompt: its text, and its data as JSON text. In a message to a task,
-text steers the agent, and data answers its questions:
+A message that starts a task becomes the prompt: its text, and its data as JSON text. In a later message, text
+steers the agent, and data answers its questions:
 
     {"decisions": [{"target": ticket, "approved": true, …}]}
 
@@ -25,7 +25,7 @@ CLIENT = "a2a"
 """The author of a client's commands, and the prefix of their ids."""
 
 MAX_DEPTH = 32
-"""Levels of nesting that protobuf libraries read. Deeper values are sent as JSON text."""
+"""Levels of nesting that protobuf libraries can read. Deeper values are sent as JSON text."""
 
 YES_OR_NO = {"yes": True, "no": False}
 
@@ -46,15 +46,15 @@ class _Answers(BaseModel):
 
 
 def entry_id(message_id: str, place: str | int = 0) -> str:
-    """Return the id that a client's message has in the log.
+    """Return the id in the log of a client's message.
 
-    `place` is the agent that it starts, or the number of the decision in it.
+    `place` is the agent that the message starts, or the number of a decision in it.
     """
     return f"{CLIENT}/{place}/{message_id}"
 
 
 def message_id(entry_id: str) -> str | None:
-    """Return the id that the client gave its message, from the id in the log; None for any other id."""
+    """Return the id that a client gave its message, from the id in the log; None for other ids."""
     owner, _, rest = entry_id.partition("/")
     return rest.partition("/")[2] if owner == CLIENT else None
 
@@ -71,7 +71,7 @@ def data_part(value: JsonValue) -> Part:
 
 
 def question_parts(asked: Sequence[SuspendToolCall]) -> list[Part]:
-    """Return open questions as a text for people and as data for programs."""
+    """Return open questions, as text for people and as data for programs."""
     data: list[JsonValue] = [
         {
             "ticket": each.suspension.ticket,
@@ -93,15 +93,15 @@ def _question_text(asked: SuspendToolCall) -> str:
 
 
 def text_of(message: Message) -> str:
-    """Return a message as text, one part after the other, each on its own lines.
+    """Return a message as text, with each part on its own lines.
 
     Raises:
-        ContentTypeNotSupportedError: a part is a file or the address of one.
+        ContentTypeNotSupportedError: a part is a file or a URL of one.
         InvalidParamsError: the message is empty.
     """
     text = "\n".join(map(_text, message.parts))
     if not text.strip():
-        raise InvalidParamsError("the message is empty: give it a text part")
+        raise InvalidParamsError("the message is empty: send a text part")
     return text
 
 
@@ -120,10 +120,10 @@ def _json(part: Part) -> JsonValue:
 
 
 def decisions_in(message: Message, asked: Sequence[SuspendToolCall]) -> list[Decision] | None:
-    """Return the decisions in a message about open questions; None if it is no answer.
+    """Return the decisions in a message about open questions; None if it has none.
 
     Raises:
-        InvalidParamsError: its data has the wrong form, or it has other parts beside the data.
+        InvalidParamsError: its data has the wrong form, or it has other parts besides the data.
     """
     if any(part.HasField("data") for part in message.parts):
         return _decisions(message)

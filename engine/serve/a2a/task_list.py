@@ -1,6 +1,6 @@
-"""The tasks of one agent, read from the log: one by one, or in pages, the latest change first."""
+"""The tasks of one agent, read from the log: one at a time, or in pages with the latest change first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from a2a.types import InvalidParamsError, ListTasksRequest, ListTasksResponse, TaskNotFoundError, TaskState
@@ -14,6 +14,7 @@ from a2a.utils.task import (
 )
 
 from ....store.changeset import Changeset, control_stream
+from ....store.listing import QueuedRow, RunRow
 from ....store.log import Log
 from ...events import Cursor
 from .task_state import task_state
@@ -29,7 +30,7 @@ class _Entry(NamedTuple):
 
 
 class AgentTasks:
-    """The runs of an agent as tasks, no matter how they were started."""
+    """The runs of an agent as tasks, however they were started."""
 
     def __init__(self, log: Log, agent: str) -> None:
         self.log = log
@@ -62,13 +63,13 @@ class AgentTasks:
             return None
         return Cursor.after(self.log.position_of(fold.task.context_id, fold.version))
 
-    def news(self, fold: TaskFold, cursor: Cursor) -> Iterator[Changeset]:
-        """Return the changesets up to a cursor that a fold lacks."""
+    def newer_changesets(self, fold: TaskFold, cursor: Cursor) -> Iterator[Changeset]:
+        """Return the changesets up to a cursor that a fold has not applied."""
         until = self.log.version_at(fold.task.context_id, cursor.position)
         return self.history(fold.task.id, fold.version, until) if until > fold.version else iter(())
 
     def page(self, request: ListTasksRequest) -> ListTasksResponse:
-        """Return the page of tasks that a request asks for. The cost grows with the number of runs.
+        """Return the page that a request asks for. The cost grows with the number of runs.
 
         Raises:
             InvalidParamsError: the page size is out of range, or the page token is invalid.
@@ -100,23 +101,19 @@ class AgentTasks:
         ]
         return sorted(found, reverse=True)
 
-    def _all(self, thread: str | None) -> list[_Entry]:
-        # The queue first: a run that leaves it meanwhile is then found among the runs.
-        queued = [row for row in self.log.queued(thread) if row.agent == self.agent]
-        begun = {row.run_id: row for row in self.log.runs(thread) if row.agent == self.agent}
-        folds = [self.fold(row.run_id) for row in queued if row.run_id not in begun]
-        return [
-            *(
-                _Entry(row.updated_at, row.run_id, task_state(row.status, row.termination))
-                for row in begun.values()
-            ),
-            *(_entry(fold) for fold in folds),
-        ]
+    def _all(self, thread: str | None) -> Iterable[_Entry]:
+        # Read the queue first: a run that leaves it in between is then found among the started ones.
+        queued = {row.run_id: self._entry(row) for row in self.log.queued(thread) if row.agent == self.agent}
+        started = {row.run_id: _entry(row) for row in self.log.runs(thread) if row.agent == self.agent}
+        return (queued | started).values()
+
+    def _entry(self, row: QueuedRow) -> _Entry:
+        status = self.fold(row.run_id).task.status
+        return _Entry(status.timestamp.ToMicroseconds(), row.run_id, status.state)
 
 
-def _entry(fold: TaskFold) -> _Entry:
-    status = fold.task.status
-    return _Entry(status.timestamp.ToMicroseconds(), fold.task.id, status.state)
+def _entry(row: RunRow) -> _Entry:
+    return _Entry(row.updated_at, row.run_id, task_state(row.status, row.termination))
 
 
 def _cursor(entry: _Entry) -> ListTasksCursor:
@@ -128,5 +125,5 @@ def _start(found: list[_Entry], token: str) -> int:
         return 0
     cursor = decode_list_tasks_cursor(token)
     if cursor is None:
-        raise InvalidParamsError(f"invalid page token {token!r}: send that of the previous page")
+        raise InvalidParamsError(f"invalid page token {token!r}: send the token of the previous page")
     return sum(_cursor(each).sort_key() >= cursor.sort_key() for each in found)

@@ -2,7 +2,7 @@
 
 queued                             submitted
 running                            working
-waiting                            input required; working, if its process died and another one resumes it
+waiting                            input required; working, if its process died and another will resume it
 natural_end, behavior_requested    completed
 cancelled                          canceled
 stopped, error                     failed
@@ -10,7 +10,7 @@ stopped, error                     failed
 
 from a2a.types import TaskState
 
-from ....reducers.run import goes_on_by_itself
+from ....reducers.run import waits_for_process
 from ....store.changeset import Termination
 
 FINAL = frozenset(
@@ -19,8 +19,8 @@ FINAL = frozenset(
 
 
 def task_state(status: str, termination: Termination | None) -> TaskState:
-    """Return the state of a run that has begun. Only a running one has no termination."""
-    if status == "running" or goes_on_by_itself(termination):
+    """Return the state of a run that has started. `termination` is None only while it runs."""
+    if status == "running" or waits_for_process(termination):
         return TaskState.TASK_STATE_WORKING
     end = termination or Termination(type="error")
     match end.type:

@@ -1,10 +1,10 @@
-"""A run as an A2A task: a fold over its changesets, used for reading and for streaming alike. Pure.
+"""A run as an A2A task: a fold over its changesets, for reading and for streaming. Pure.
 
-The task has the id of the run, its context that of the thread. `task_state.py` maps the states.
+The task has the id of the run, and the context has the id of the thread. `task_state.py` maps the states.
 
-A task has one artifact, `output`: the text of the latest answer and, once the run has finished, the run's
-output, as data if it is structured. Its history is what the user and the agent said in this run, without the
-answers of tools. The timestamp of the status is that of the run's last changeset.
+A task has one artifact, `output`: the text of the latest answer or, once the run has finished, its output,
+as data if it is structured. The history holds the messages of the user and the agent in this run, without
+tool results. The timestamp of the status is that of the run's last changeset.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from a2a.types import Artifact, Part, Role, Task, TaskState, TaskStatus
 from a2a.types import Message as A2AMessage
 from pydantic import JsonValue
 
-from ....reducers.run import NEVER_BEGAN, goes_on_by_itself
+from ....reducers.run import NEVER_BEGAN, waits_for_process
 from ....reducers.tool_call import DecideToolCall, MoveToolCall, SuspendToolCall
 from ....store.changeset import (
     ActionRecord,
@@ -28,7 +28,7 @@ from .messages import data_part, message_id, question_parts, text_part
 from .task_state import FINAL, task_state
 
 OUTPUT = "output"
-"""The id and the name of the artifact."""
+"""The id and name of the artifact."""
 
 
 def output_artifact(output: JsonValue) -> Artifact:
@@ -43,9 +43,9 @@ class TaskFold:
     def __init__(self, task_id: str) -> None:
         self.task = Task(id=task_id)
         self.version = 0
-        """The version of the last changeset applied, on the run's thread; 0 while the run is queued."""
+        """Version of the last changeset applied, on the run's thread; 0 while the run is queued."""
         self.control = 0
-        """The version of the run's control stream up to which the run has read its commands."""
+        """Version of the last command that the run has applied from its control stream."""
         self._asked: dict[str, SuspendToolCall] = {}
 
     @classmethod
@@ -133,8 +133,8 @@ class TaskFold:
         self._set_status(task_state(run.status, run.termination), self._explain(run.termination))
 
     def _explain(self, end: Termination | None) -> Sequence[Part | str | None]:
-        """Return what the status says about an end: the questions, or why the run ended."""
-        if end is None or goes_on_by_itself(end):
+        """Return the message parts of an end: the open questions, or why the run ended."""
+        if end is None or waits_for_process(end):
             return []
         match end.type:
             case "suspended":
@@ -145,8 +145,8 @@ class TaskFold:
                 return [end.detail]
         return []
 
-    def _set_status(self, state: TaskState, told: Iterable[Part | str | None]) -> None:
-        parts = [text_part(each) if isinstance(each, str) else each for each in told if each]
+    def _set_status(self, state: TaskState, details: Iterable[Part | str | None]) -> None:
+        parts = [text_part(each) if isinstance(each, str) else each for each in details if each]
         status = TaskStatus(state=state, timestamp=self.task.status.timestamp)
         if parts:
             status.message.CopyFrom(self._message(f"{self.task.id}@{self.version}", parts, Role.ROLE_AGENT))
@@ -159,5 +159,5 @@ class TaskFold:
 
 
 def _client_id(message: Message) -> str:
-    """The id that the client gave a message, if it came from one."""
+    """Return the id that the client gave a message; the id in the log if it came from no client."""
     return message_id(message.command_id or message.id) or message.id

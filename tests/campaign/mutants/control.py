@@ -77,7 +77,7 @@ CONTROL = [
     Mutant(
         "overlook what was decided while nobody was here",
         "engine/runs/dispatcher.py",
-        'if row.status == "waiting" and self._env.stream(row.run_id).read(after=row.control):',
+        'if row.status == "waiting":',
         "if False:",
         [
             "engine/control/test_decide_anywhere.py::test_a_decision_made_while_no_process_runs_is_applied_later"
@@ -146,14 +146,14 @@ CONTROL = [
     Mutant(
         "leave the run open whose place is taken",
         "engine/runs/starting.py",
-        "self._resumer.superseding(launch, old) if old else launch)",
+        "self._resumer.supersede(launch, old) if old else launch)",
         "launch)",
         ["engine/runs/test_supersede.py::test_a_run_takes_the_place_of_one_that_waits"],
     ),
     Mutant(
         "leave what a run has started that another one has taken the place of",
         "engine/runs/starting.py",
-        'await self._cancelling.cancel_tree(old.run_id, None, f"run {by} took its place")',
+        'await self._cancelling.cancel_tree(old.run_id, None, f"superseded by run {by}")',
         "pass",
         [
             "engine/runs/test_cancel_tree.py::test_a_run_whose_place_is_taken_takes_what_it_has_started_with_it"
@@ -169,7 +169,7 @@ CONTROL = [
     Mutant(
         "start a run of a known id once more",
         "engine/runs/starting.py",
-        "if asked.is_repeatable and (known := await self._known(asked)):",
+        "if new.has_chosen_id and (known := await self._find(new)):",
         "if False:",
         ["engine/runs/test_resume_stopped.py::test_a_run_of_an_id_is_started_once_whoever_starts_it"],
     ),

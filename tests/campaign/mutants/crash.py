@@ -91,7 +91,7 @@ CRASH = [
     Mutant(
         "sweep away the files of the living",
         "engine/runs/liveness.py",
-        "    LOCKS.take(file, make=False).give_back()\n",
+        "    LOCK_KIND.acquire(file, create=False).release()\n",
         "    file.unlink()\n",
         ["engine/runs/test_liveness.py::test_the_file_of_a_living_one_is_not_removed"],
     ),
@@ -129,8 +129,8 @@ CRASH = [
     Mutant(
         "recover again what was recovered",
         "engine/runs/recovery.py",
-        'if row.status != "running" or not (force or self.is_orphan(row)):',
-        "if not (force or self.is_orphan(row)):",
+        'and row.status == "running" and (force or self.is_orphan(row)):',
+        "and (force or self.is_orphan(row)):",
         ["engine/runs/test_recovery.py::test_to_recover_twice_is_to_recover_once"],
     ),
     Mutant(
@@ -165,9 +165,9 @@ CRASH = [
     ),
     Mutant(
         "give the beginning of a run as the last that is known of it",
-        "engine/runs/recovery.py",
+        "engine/runs/orphans.py",
         "Orphan(executor=row.executor, version=last.version,",
-        "Orphan(executor=row.executor, version=begun.version,",
+        "Orphan(executor=row.executor, version=start.version,",
         ["engine/runs/test_recovery.py::test_the_end_of_a_recovered_run_has_the_evidence"],
     ),
     Mutant(

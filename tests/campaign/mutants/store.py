@@ -51,7 +51,7 @@ STORE = [
     Mutant(
         "call an append lost whose commit has landed",
         "store/writer.py",
-        "[self._found(append) or self._failure(err) for append in appends]",
+        "[self._find(append) or self._failure(err) for append in appends]",
         "[self._failure(err) for append in appends]",
         [
             "engine/commit/test_commit_failure.py::test_an_append_that_landed_is_answered_despite_a_commit_error"
@@ -60,7 +60,7 @@ STORE = [
     Mutant(
         "write an append again that is there already",
         "store/writer.py",
-        "            return self._written(append) or self._write(append)\n",
+        "            return self._find_written(append) or self._write(append)\n",
         "            return self._write(append)\n",
         ["store/test_log.py::test_repeating_an_append_is_a_no_op_that_returns_its_version"],
     ),
@@ -133,7 +133,7 @@ STORE = [
     Mutant(
         "let rows be put in between",
         "store/schema.sql",
-        "raise(abort, 'the log is append-only: a changeset goes behind the last one')",
+        "raise(abort, 'the log is append-only: a changeset follows the last one')",
         "1",
         ["store/test_append_only.py::test_no_row_is_changed_deleted_or_put_in_between"],
     ),

@@ -17,7 +17,7 @@ from campaign.processes.writing import planner
 from support.replay_checks import assert_replays
 from support.small_disk import small_disk
 from threadlog.engine import Runtime
-from threadlog.engine.runs.recovery import Orphans
+from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.store import Log
 
 ROUNDS, SHORT_ROUNDS = 400, 2
@@ -60,7 +60,7 @@ def filled(disk: Path, dice: random.Random) -> Outcome:
         process.kill()
     outcome.counts["facts told"] += len(told)
     look_at(path, told)
-    orphans: Orphans = dice.choice(["stop", "resume"])
+    orphans: OrphanPolicy = dice.choice(["stop", "resume"])
     anyio.run(recovered, path, orphans)
     return outcome
 
@@ -111,7 +111,7 @@ def look_at(path: Path, told: list[str]) -> None:
         assert set(told) <= held(log)
 
 
-async def recovered(path: Path, orphans: Orphans) -> None:
+async def recovered(path: Path, orphans: OrphanPolicy) -> None:
     async with Runtime.open(path, agents=[planner()], orphans=orphans) as runtime:
         for row in runtime.active_runs():
             await runtime.get_run(row.run_id).result()

@@ -19,7 +19,7 @@ from campaign.processes.writing import planner
 from support.replay_checks import assert_replays
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.events.durable import durable_events
-from threadlog.engine.runs.recovery import Orphans
+from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.store import ANY, Changeset, Log
 from threadlog.store.database import sqlite3
 from threadlog.store.errors import RunError
@@ -138,7 +138,7 @@ def held(log: Log) -> set[str]:
 
 async def go_on(path: Path, dice: random.Random) -> None:
     """Every run comes to its end, and can be executed again."""
-    orphans: Orphans = dice.choice(["stop", "ask", "resume"])
+    orphans: OrphanPolicy = dice.choice(["stop", "ask", "resume"])
     async with Runtime.open(path, agents=[planner()], orphans=orphans) as runtime:
         while rows := runtime.active_runs():
             for row in rows:

@@ -21,13 +21,13 @@ from campaign.faults.injection import How, Kind, arm
 from campaign.scenes.crew import SCRIPTS, crew
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.runs.placement import IfActive
-from threadlog.engine.runs.recovery import Orphans
+from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.store.appender import changes
 from threadlog.store.errors import RunError
 
 AT_ONCE = 4
 SHARED = 3
-POLICIES: list[Orphans] = ["stop", "ask", "resume"]
+POLICIES: list[OrphanPolicy] = ["stop", "ask", "resume"]
 
 
 def say(text: str) -> None:

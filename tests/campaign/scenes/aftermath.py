@@ -15,7 +15,7 @@ from support.replay_checks import assert_replays
 from support.tree_fold import Tree
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.events import run_events
-from threadlog.engine.runs.recovery import Orphans
+from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.reducers import replay
 from threadlog.reducers.run import QUESTION
 from threadlog.reducers.tool_call import ToolCallState, calls
@@ -25,7 +25,7 @@ from threadlog.store.changeset import control_stream
 from threadlog.store.database import open_readable
 from threadlog.store.errors import LogNotFound, NotALog, RunError
 
-POLICIES: Sequence[Orphans] = ("stop", "ask", "resume")
+POLICIES: Sequence[OrphanPolicy] = ("stop", "ask", "resume")
 
 
 def assert_kept(path: Path, lines: list[Line]) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from campaign.scenes.stage import Stage
 from threadlog.engine import Decision, Runtime
-from threadlog.engine.runs.recovery import Orphans
+from threadlog.engine.runs.recovery import OrphanPolicy
 
 
 async def plain(stage: Stage) -> None:
@@ -88,7 +88,7 @@ async def _supersede(stage: Stage) -> None:
     await stage.ended(third)
 
 
-async def recovered(orphans: Orphans, stage: Stage) -> None:
+async def recovered(orphans: OrphanPolicy, stage: Stage) -> None:
     """The next process recovers what `crashed` has left, and all of it comes to its end."""
     async with stage.open(orphans) as runtime:
         await stage.do(runtime.recover)

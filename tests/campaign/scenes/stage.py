@@ -15,7 +15,7 @@ from campaign.scenes.agents import Cast
 from campaign.scenes.witness import Witness
 from threadlog.engine import Decision, Run, Runtime
 from threadlog.engine.events.event import Event
-from threadlog.engine.runs.recovery import Orphans
+from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.store.errors import LogError, NotFound, RunError
 
 
@@ -34,7 +34,7 @@ class Stage:
         self._listeners = 0
 
     @asynccontextmanager
-    async def open(self, orphans: Orphans = "stop") -> AsyncIterator[Runtime]:
+    async def open(self, orphans: OrphanPolicy = "stop") -> AsyncIterator[Runtime]:
         async with Runtime.open(self.path, agents=self.cast.agents, orphans=orphans) as runtime:
             self.runtime = runtime
             yield runtime

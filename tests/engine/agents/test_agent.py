@@ -132,7 +132,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"reducers": [budget, Reducer("other", Budget, (Spend,), "/x", "thread", budget.function)]},
-        "two reducers want Spend",
+        "two reducers handle Spend",
     ),
 ]
 

@@ -130,7 +130,7 @@ async def test_a_cancelled_queued_run_accepts_no_message(path: Path) -> None:
         await runtime.start("planner", "go", thread="t1")
         queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
         assert await runtime.cancel(queued.run_id)
-        with pytest.raises(RunOver, match="before its turn came"):
+        with pytest.raises(RunOver, match="while it was queued"):
             await runtime.steer(queued.run_id, "Be brief")
         assert not await runtime.cancel(queued.run_id)
 

@@ -8,7 +8,7 @@ import pytest
 from support.runs import Asking, agent, erase, hearing, history, run, running, said
 from threadlog.engine import AddContextMessage, Context, Decision, ModelRequest, ToolCall
 from threadlog.engine.agents.behavior import PhaseActions
-from threadlog.engine.loop.request import Throttle, normalised, placed
+from threadlog.engine.loop.request import Throttle, latest_context, place_messages
 from threadlog.reducers import replay
 from threadlog.store import Message
 
@@ -36,7 +36,7 @@ def test_each_message_stands_where_its_target_says() -> None:
         shown("system"),
     ]
 
-    order = texts(placed("base", conversation, context))
+    order = texts(place_messages("base", conversation, context))
 
     assert order == ["base", "system", "early", "session", "talk", "hello", "late", "end"]
 
@@ -44,19 +44,19 @@ def test_each_message_stands_where_its_target_says() -> None:
 def test_without_instructions_the_first_is_the_systems() -> None:
     conversation = [Message(id="1", role="user", content="hello")]
 
-    assert texts(placed("", conversation, [shown("system")])) == ["system", "hello"]
+    assert texts(place_messages("", conversation, [shown("system")])) == ["system", "hello"]
 
 
 def test_the_last_of_a_key_stands_at_its_own_place() -> None:
     context = [shown("a", "1"), shown("b", "2"), shown("a", "3")]
 
-    assert [message.content for message in normalised(context)] == ["2", "3"]
+    assert [message.content for message in latest_context(context)] == ["2", "3"]
 
 
 def test_conversation_messages_of_one_key_all_stand() -> None:
     context = [shown("a", "1", target="conversation"), shown("a", "2", target="conversation")]
 
-    assert [message.content for message in normalised(context)] == ["1", "2"]
+    assert [message.content for message in latest_context(context)] == ["1", "2"]
 
 
 SHOWN: list[tuple[dict[str, Any], list[int]]] = [

@@ -151,7 +151,7 @@ REFUSED: list[tuple[list[StateAction], str]] = [
     ([Set("/a", 1), Insert("/list", 5, 1)], "index 5 out of bounds (len: 1) at path '/list'"),
     ([Set("/a", 1), Spend(amount=-1)], "reducer 'budget' failed"),
     ([Set("/a", 1), Set("/__run", 1)], "kept by threadlog itself"),
-    ([Set("/a", 1), Set("/b", float("nan"))], "the log cannot keep Set"),
+    ([Set("/a", 1), Set("/b", float("nan"))], "the log cannot store Set"),
     ([Set("/a", 1), "Set"], "no reducer here understands str"),  # type: ignore[list-item]
 ]
 

@@ -89,7 +89,7 @@ ILLEGAL: list[tuple[Any, str]] = [
     ([Set("/a", 1)], "Set is not legal in the phase 'step_start'"),
     ([State(Set("/a", 1)), State(Set("/__run", 1))], "'/__run' is kept by threadlog itself"),
     (State(Set("/a", 1, scope="tool_call")), "names no tool call"),
-    (State(Set("/a", 2**64)), "the log cannot keep Set"),
+    (State(Set("/a", 2**64)), "the log cannot store Set"),
     (5, "'int' object is not iterable"),
 ]
 

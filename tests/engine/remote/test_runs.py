@@ -225,7 +225,7 @@ async def test_what_no_user_says_is_refused(
     path: Path, server: RemoteServer, prompt: str | list[Message]
 ) -> None:
     async with running(path, helper(server)) as runtime:
-        with pytest.raises(RunError, match="what a user says"):
+        with pytest.raises(RunError, match="non-empty user messages"):
             await runtime.start("helper", prompt, thread="t1")
 
         assert runtime.log.head("t1") == 0
@@ -243,7 +243,7 @@ async def test_an_agent_is_discovered_under_the_name_of_its_card(path: Path, ser
 async def test_a_name_that_is_taken_is_not_discovered(path: Path, server: RemoteServer) -> None:
     other = RemoteAgent("helper", "http://127.0.0.1:9")
     async with Runtime.open(path, agents=[other]) as runtime:
-        with pytest.raises(DefinitionError, match="another agent is called 'helper'"):
+        with pytest.raises(DefinitionError, match="another agent has the name 'helper'"):
             await runtime.discover(server.url)
 
         assert list(runtime.registry.agents) == [other]

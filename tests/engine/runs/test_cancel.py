@@ -31,8 +31,8 @@ from threadlog.store.changeset import Interruption, Termination
 
 pytestmark = pytest.mark.anyio
 
-IN_INFERENCE = "This run was cancelled while the model was answering. Go on from here when asked to."
-IN_TOOLS = "This run was cancelled while tools were at work. Go on from here when asked to."
+IN_INFERENCE = "This run was cancelled while the model was answering. Continue from here when asked to."
+IN_TOOLS = "This run was cancelled while tools were running. Continue from here when asked to."
 CALLS = [ToolCall("act", {"name": name}, name) for name in ("a", "b")]
 
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 def kind(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each kind of lock in turn, as if it were the one of this system."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(liveness, "LOCKS", KINDS[request.param])
+        patch.setattr(liveness, "LOCK_KIND", KINDS[request.param])
         yield request.param
 
 
@@ -146,7 +146,7 @@ def test_a_file_with_a_second_hard_link_is_refused(path: Path, tmp_path: Path) -
 def test_of_two_with_the_same_id_the_second_is_refused(path: Path) -> None:
     with (
         Liveness(path).hold("e1"),
-        pytest.raises(LogError, match="ids must not come twice"),
+        pytest.raises(LogError, match="ids must be unique"),
         Liveness(path).hold("e1"),
     ):
         pass
@@ -194,10 +194,10 @@ def test_to_look_makes_no_file(path: Path) -> None:
 @contextmanager
 def looked_at(file: Path) -> Iterator[None]:
     """As a lock of Windows is held by who looks at it: until somebody else waits for that."""
-    look = windows_lock.take(file, make=True)
+    look = windows_lock.acquire(file, create=True)
 
     def wait(_event: threading.Event, _timeout: float) -> None:
-        look.let_go()
+        look.unlock()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threading.Event, "wait", wait)
@@ -210,7 +210,7 @@ def test_who_looks_does_not_take_another_who_looks_for_the_owner(path: Path) -> 
 
 
 def test_an_owner_waits_for_who_only_looks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "LOCKS", windows_lock)
+    monkeypatch.setattr(liveness, "LOCK_KIND", windows_lock)
     folder = path.with_name("log.db.live")
     folder.mkdir()
     with looked_at(folder / "e1"), Liveness(path).hold("e1"):

@@ -15,8 +15,8 @@ from support.processes.killed_run import SPENT, mortal
 from support.programs import started
 from support.replay_checks import assert_replays, listening
 from threadlog.engine import Agent, Decision, Runtime, Tool, ToolContext
-from threadlog.engine.runs.recovery import Orphans
-from threadlog.reducers.open_calls import TOLD
+from threadlog.engine.runs.recovery import OrphanPolicy
+from threadlog.reducers.open_calls import RESULT_TEXTS
 from threadlog.reducers.run import CANCELLED, ENDS, QUESTION
 from threadlog.store import Log
 from threadlog.store.changeset import ToolExecution
@@ -52,7 +52,7 @@ class Living:
 
 
 @asynccontextmanager
-async def opened(path: Path, living: Living, orphans: Orphans) -> AsyncIterator[Runtime]:
+async def opened(path: Path, living: Living, orphans: OrphanPolicy) -> AsyncIterator[Runtime]:
     """A runtime; the log is looked at afterwards."""
     async with Runtime.open(path, agents=[living.agent], orphans=orphans) as runtime:
         yield runtime
@@ -88,7 +88,7 @@ async def test_an_unknown_call_of_an_idempotent_tool_is_made_again_with_its_key(
 
     assert (result.output, result.usage) == ("done", SPENT)
     assert living.called == ["r1:0:c2"]
-    assert living.told() == ["3", "seen", TOLD["unknown"]]
+    assert living.told() == ["3", "seen", RESULT_TEXTS["unknown"]]
 
 
 async def test_calls_that_were_not_started_are_made_in_their_order(path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_calls_that_were_not_started_are_made_in_their_order(path: Path) -
         await runtime.get_run("r1").result()
 
     assert living.called == ["r1:0:c3"]
-    assert living.told() == [TOLD["unknown"], "3", "seen"]
+    assert living.told() == [RESULT_TEXTS["unknown"], "3", "seen"]
 
 
 async def test_a_call_that_is_made_again_is_put_before_a_person_like_any_other(path: Path) -> None:
@@ -214,7 +214,7 @@ async def test_what_is_asked_may_be_answered_by_a_process_that_has_no_agent(path
         run = await runtime.decide("r1", [])
         assert (await run.result()).output == "done"
 
-    assert living.told() == ["paid", TOLD["not_started"]]
+    assert living.told() == ["paid", RESULT_TEXTS["not_started"]]
 
 
 class Followed(Agent):

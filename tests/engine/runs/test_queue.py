@@ -259,7 +259,7 @@ async def test_a_queued_run_that_is_cancelled_as_it_begins_does_not_begin(path: 
         queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
         assert await runtime.cancel(first.run_id)
         with anyio.fail_after(30):
-            assert (await queued.result()).termination.detail == "before its turn came"
+            assert (await queued.result()).termination.detail == "cancelled while it was queued"
 
     assert ends(path) == [first.run_id]
 

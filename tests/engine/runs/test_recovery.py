@@ -16,7 +16,7 @@ from support.programs import together
 from support.replay_checks import assert_replays, listening
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.runs.placement import IfActive
-from threadlog.reducers.open_calls import TOLD
+from threadlog.reducers.open_calls import RESULT_TEXTS
 from threadlog.reducers.run import CANCELLED, ENDS
 from threadlog.reducers.tool_call import calls
 from threadlog.store import Log
@@ -39,14 +39,18 @@ async def test_a_run_killed_in_a_tool_is_stopped_when_the_log_is_opened(path: Pa
 
     assert statuses == ["succeeded", "cancelled", "cancelled"]
     assert (result.status, result.termination, result.usage) == ("done", ENDS["stop"], SPENT)
-    assert told == {"c1": "3", "c2": TOLD["unknown"], "c3": TOLD["unknown"]}
+    assert told == {"c1": "3", "c2": RESULT_TEXTS["unknown"], "c3": RESULT_TEXTS["unknown"]}
     await assert_sound(path, "parallel", "add", "pay", "pay")
 
 
 async def test_of_calls_made_one_by_one_only_the_first_open_one_was_started(path: Path) -> None:
     crashed(path, "sequential", "add", "pay", "add")
     async with Runtime.open(path, agents=[]) as runtime:
-        assert answers(runtime) == {"c1": "3", "c2": TOLD["unknown"], "c3": TOLD["not_started"]}
+        assert answers(runtime) == {
+            "c1": "3",
+            "c2": RESULT_TEXTS["unknown"],
+            "c3": RESULT_TEXTS["not_started"],
+        }
 
     await assert_sound(path, "sequential", "add", "pay", "add")
 
@@ -167,7 +171,7 @@ async def test_a_run_that_was_stopped_by_recovery_may_be_resumed(path: Path) -> 
         run = await runtime.resume("r1", prompt="go on")
         assert (await run.result()).output == "done"
 
-    assert [m.content for m in requests[0].messages if m.role == "tool"] == [TOLD["unknown"]]
+    assert [m.content for m in requests[0].messages if m.role == "tool"] == [RESULT_TEXTS["unknown"]]
 
 
 async def test_a_run_on_a_thread_that_was_an_orphans_gets_its_turn(path: Path) -> None:

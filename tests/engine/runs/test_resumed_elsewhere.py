@@ -26,7 +26,7 @@ async def test_a_run_may_be_resumed_by_another_runtime_on_the_same_file(path: Pa
         resumed = await second.decide(started.run_id, [APPROVE])
         assert resumed
         result = await resumed.result()
-        with pytest.raises(RunError, match="does not wait: it is done"):
+        with pytest.raises(RunError, match="cannot be resumed: it is done"):
             await first.resume(started.run_id)
 
     executors = [changeset.executor.id for changeset in history(path) if changeset.executor]

@@ -183,7 +183,7 @@ async def test_another_answer_to_what_was_answered_is_refused(payer: Peer, askin
 
 
 async def test_an_answer_from_another_context_is_refused(payer: Peer, asking: Task) -> None:
-    with pytest.raises(InvalidParamsError, match="is not of the context"):
+    with pytest.raises(InvalidParamsError, match="does not belong to context"):
         await payer.send(message("yes", id="a1", task=asking.id, context="c9"))
 
 

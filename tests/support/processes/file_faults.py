@@ -69,7 +69,7 @@ def beside(path: Path) -> None:
 def alive(path: Path) -> None:
     """Who cannot be looked at counts as alive."""
     locks = Liveness(path)
-    for liveness.LOCKS in KINDS.values():
+    for liveness.LOCK_KIND in KINDS.values():
         with locks.hold("a"):
             for kind in (Kind.OPEN, Kind.LOCK):
                 with broken(path, kind, How.FAIL):
@@ -79,7 +79,7 @@ def alive(path: Path) -> None:
 def let_go(path: Path) -> None:
     """A lock file that cannot be removed is let go of all the same."""
     locks = Liveness(path)
-    for liveness.LOCKS in KINDS.values():
+    for liveness.LOCK_KIND in KINDS.values():
         with broken(path, Kind.CUT, How.FAIL):
             with locks.hold("a"):
                 pass

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 from threadlog.engine.runs import flock, liveness, windows_lock
-from threadlog.engine.runs.locks import Locks
+from threadlog.engine.runs.locks import LockKind
 
-KINDS: dict[str, Locks] = {"flock": flock, "windows": windows_lock}
+KINDS: dict[str, LockKind] = {"flock": flock, "windows": windows_lock}
 
 if __name__ == "__main__":
     sys.argv = sys.argv[1:]
-    liveness.LOCKS = KINDS[sys.argv.pop(0)]
+    liveness.LOCK_KIND = KINDS[sys.argv.pop(0)]
     runpy.run_path(str(Path(__file__).with_name(sys.argv[0])), run_name="__main__")

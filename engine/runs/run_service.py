@@ -1,4 +1,4 @@
-"""What sub-agent tools and servers may do with the runs of a runtime."""
+"""The part of a runtime that delegation tools and servers use."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
@@ -14,8 +14,8 @@ from .handle import Run
 from .placement import IfActive
 
 
-class Runs(Protocol):
-    """The runs of an open runtime; its methods are those of `Runtime`."""
+class RunService(Protocol):
+    """Starts, finds and controls runs. `Runtime` implements it, and documents the methods."""
 
     log: Log
 

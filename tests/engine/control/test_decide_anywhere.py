@@ -86,7 +86,7 @@ async def test_a_decision_that_a_waiting_run_does_not_ask_for_is_refused(path: P
             with pytest.raises(ContentError):
                 await each.decide(run_id, [Decision.approve("c1"), Decision.approve("c1", result=object())])
             with pytest.raises(NotFound):
-                await each.decide("nobody", [Decision.approve("c1")])
+                await each.decide("missing", [Decision.approve("c1")])
         assert [row.status for row in runtime.active_runs()] == ["waiting"]
 
     assert entries(path, run_id) == []

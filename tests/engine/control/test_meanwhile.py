@@ -1,4 +1,4 @@
-"""What somebody else does at the very moment at which a changeset is made."""
+"""Another process appends at the very moment at which a changeset is made."""
 
 from collections.abc import Callable
 from pathlib import Path

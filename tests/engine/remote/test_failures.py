@@ -1,4 +1,4 @@
-"""Servers that misbehave: the run goes on as far as it can, and says what was wrong if it cannot."""
+"""Servers that misbehave: the run continues as far as it can, and reports what was wrong."""
 
 import socket
 import subprocess
@@ -134,7 +134,7 @@ async def test_a_run_in_flight_goes_on_with_the_card_that_there_is(path: Path, s
     assert result.output == "this"
     assert [card["description"] if isinstance(card, dict) else card for card in cards] == [
         None,
-        "does as it is told",
+        "follows instructions",
         None,
         "does something else",
     ]

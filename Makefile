@@ -69,4 +69,4 @@ $(VENV)/developing: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build threadlog-demo* *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

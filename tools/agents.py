@@ -21,7 +21,7 @@ from ..reducers.reduce import Reducers
 from ..reducers.reducer import Reducer
 from ..reducers.sub_agent import SUB_AGENT_REDUCER
 
-READY_MADE = (
+BUILT_IN = (
     COMPACTION_REDUCER,
     HANDOFF_REDUCER,
     OVERRIDE_REDUCER,
@@ -29,59 +29,62 @@ READY_MADE = (
     PROMPT_REDUCER,
     SUB_AGENT_REDUCER,
 )
-"""The reducers of the ready-made behaviors."""
+"""The reducers of threadlog's own behaviors, and of delegation."""
 
 
 class Definitions(NamedTuple):
-    """What a user's file defines."""
+    """The agents and reducers of a user's file."""
 
     agents: list[Agent | RemoteAgent]
     reducers: Reducers
-    """Threadlog's own, those of the agents, and those of the module."""
+    """Threadlog's own reducers, those of the agents, and those of the module."""
 
 
 def load_definitions(path: str | None) -> Definitions:
-    """Load the agents and reducers of a file. Without a file there are threadlog's own reducers only.
+    """Load the agents and reducers of a file; without a file, only threadlog's own reducers.
 
     Raises:
         click.UsageError: the file cannot be run.
-        DefinitionError: two reducers in it have the same name.
+        DefinitionError: two of its reducers have the same name.
     """
     values = list(_values(_module(Path(path)))) if path else []
     agents = [value for value in values if isinstance(value, Agent | RemoteAgent)]
-    loose = [value for value in values if isinstance(value, Reducer)]
-    reducers = [*loose, *(reducer for agent in agents for reducer in agent.all_reducers())]
+    standalone = [value for value in values if isinstance(value, Reducer)]
+    reducers = [*standalone, *(reducer for agent in agents for reducer in agent.all_reducers())]
     names = {reducer.name for reducer in reducers}
-    reducers += [reducer for reducer in READY_MADE if reducer.name not in names]
+    reducers += [reducer for reducer in BUILT_IN if reducer.name not in names]
     return Definitions(agents, Reducers(dict.fromkeys(reducers)))
 
 
-def load_agents(place: str) -> tuple[list[Agent | RemoteAgent], Agent | None]:
-    """Load the agents of `FILE.py:NAME`, and the one that NAME names; without NAME, the only one if so.
+def load_agents(location: str) -> tuple[list[Agent | RemoteAgent], Agent | None]:
+    """Load all agents of `FILE.py:NAME`, and the agent called NAME.
 
-    Of several agents with one name the first counts. Remote agents come last and cannot be named: they
-    are there for the others to delegate to.
+    Without NAME the second value is the file's only agent, or None if it defines several. If several agents
+    have one name, the first is used. Remote agents come last; they can be delegated to, but not named.
 
     Raises:
-        click.UsageError: there is no such file, or no such agent in it.
+        click.UsageError: the file does not exist, cannot be run, or does not define the agent.
     """
-    path, _, name = place.partition(":")
+    path, _, name = location.partition(":")
     module = _module(Path(path))
     local = [value for value in _values(module) if isinstance(value, Agent)]
     remote = [value for value in _values(module) if isinstance(value, RemoteAgent)]
     named = vars(module).get(name) if name else None
-    if not local or (name and not isinstance(named, Agent)):
-        raise click.UsageError(f"{path!r} has no agent {name!r}: it has {[agent.name for agent in local]}")
+    if not local:
+        raise click.UsageError(f"{path!r} defines no agent")
+    if name and not isinstance(named, Agent):
+        defined = ", ".join(variable for variable, value in vars(module).items() if isinstance(value, Agent))
+        raise click.UsageError(f"{path!r} has no agent {name!r}: it defines {defined}")
     agents: dict[str, Agent | RemoteAgent] = {}
     for agent in [named or local[0], *local, *remote]:
-        # A file may have one agent under several names, and again in lists.
+        # A file may assign one agent to several names, and list it again.
         agents.setdefault(agent.name, agent)
     is_only_one = len({agent.name for agent in local}) == 1
     return list(agents.values()), named or (local[0] if is_only_one else None)
 
 
 def _values(module: ModuleType) -> Iterator[object]:
-    """Yield the module's values, and those in its lists and tuples."""
+    """Yield the values of the module and the items of its lists and tuples."""
     for value in vars(module).values():
         if isinstance(value, list | tuple):
             yield from value
@@ -91,12 +94,12 @@ def _values(module: ModuleType) -> Iterator[object]:
 
 def _module(path: Path) -> ModuleType:
     if not path.is_file():
-        raise click.UsageError(f"there is no file {str(path)!r}")
+        raise click.UsageError(f"file {str(path)!r} does not exist")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise click.UsageError(f"{str(path)!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    # get_type_hints and pickle look for it there.
+    # get_type_hints and pickle look the module up by name.
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)

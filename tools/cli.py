@@ -1,4 +1,4 @@
-"""The command `threadlog`: its subcommands and their exit codes.
+"""The `threadlog` command: its subcommands and exit codes.
 
 0    fine
 1    a check found something
@@ -21,7 +21,7 @@ from .act import cancel, decide, recover, run, serve, steer
 from .check import rebuild, replay, stats, verify
 from .demo import demo
 from .look import diff, follow, log, pending, runs, show, state, threads
-from .terminal import line
+from .terminal import one_line
 
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.LogNotFound, 3),
@@ -39,7 +39,7 @@ _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.pass_context
 def cli(context: click.Context, as_json: bool) -> None:
-    """Replayable agent runs in one SQLite file: run agents, see what happened, check and replay it.
+    """Run agents, see what they did, check and replay it: every step is in one SQLite file.
 
     Exit codes: 0 fine, 1 a check found something, 2 wrong usage or refused input, 3 no such file,
     thread, run or version, 4 the file cannot be read, written or understood, 5 conflict, 130 Ctrl-C.
@@ -59,7 +59,7 @@ def main() -> None:
     """Run the command and exit with its code. Known errors are printed without a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # Escape characters that the terminal's encoding lacks.
+            # The terminal's encoding may lack characters.
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
@@ -83,7 +83,7 @@ def _explain(err: Exception) -> int:
     match err:
         case click.UsageError(ctx=click.Context() as context):
             _say(err.format_message())
-            _say(f"`{context.command_path} --help` shows how to use it")
+            _say(f"see `{context.command_path} --help`")
             return err.exit_code
         case click.ClickException():
             _say(err.format_message())
@@ -98,11 +98,11 @@ def _explain(err: Exception) -> int:
 
 
 def _say(text: object) -> None:
-    click.echo(f"threadlog: {line(text)}", err=True)
+    click.echo(f"threadlog: {one_line(text)}", err=True)
 
 
 def _discard_unwritable_output() -> None:
-    # Python flushes again at exit, and would report the same error once more.
+    # Python flushes again at exit, and would report the error a second time.
     try:
         if sys.stdout:
             sys.stdout.flush()

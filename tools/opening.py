@@ -1,4 +1,4 @@
-"""The options that every command on a log shares, and how a command opens the log."""
+"""The options that commands on a log share, and opening the log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import click
 
 from ..store.errors import ContentError, CorruptLog, NotFound, PatchError
 from ..store.log import Log
-from .terminal import visible
+from .terminal import escape
 
 Decorated = Callable[..., Any]
 
@@ -16,36 +16,36 @@ Decorated = Callable[..., Any]
 def log_options(function: Decorated) -> Decorated:
     """Add `--db` and `--json` to a command, which receives them as `db` and `as_json`."""
 
-    def either(context: click.Context, _: click.Parameter, value: bool) -> bool:
-        # --json may also stand before the command's name.
+    def callback(context: click.Context, _: click.Parameter, value: bool) -> bool:
+        # --json may also come before the name of the command.
         return value or bool(context.obj)
 
     flag = click.option(
-        "--json", "as_json", is_flag=True, callback=either, help="Print JSON instead of text."
+        "--json", "as_json", is_flag=True, callback=callback, help="Print JSON instead of text."
     )
     file = click.option(
-        "--db", envvar="THREADLOG_DB", required=True, metavar="FILE", help="The log, or set THREADLOG_DB."
+        "--db", envvar="THREADLOG_DB", required=True, metavar="FILE", help="The log. Default: $THREADLOG_DB."
     )
     return file(flag(function))
 
 
 @contextmanager
 def open_readonly(db: str) -> Iterator[Log]:
-    """Open the log for reading only.
+    """Open the log read-only.
 
-    Commands that write open it like this first: opening for writing would create a missing file.
+    Commands that write do this first, because opening for writing would create a missing file.
 
     Raises:
         LogNotFound: there is no such file.
-        CorruptLog: something that was read is damaged.
+        CorruptLog: the log is damaged.
     """
     with Log.open(db, readonly=True) as log:
         if log.notice:
-            click.echo(f"threadlog: {visible(log.notice)}", err=True)
+            click.echo(f"threadlog: {escape(log.notice)}", err=True)
         try:
             yield log
         except (ContentError, PatchError) as err:
-            # A writer refuses such content, so the file was changed afterwards.
+            # The log never accepts such content, so the file was changed afterwards.
             raise CorruptLog(f"{db!r} is damaged ({err}): copy it, then run `threadlog verify`") from err
 
 
@@ -53,16 +53,16 @@ def resolve_version(log: Log, thread: str, version: int | None) -> int:
     """Return the given version of a thread, or its last one.
 
     Raises:
-        NotFound: there is no such thread, or it has no such version.
+        NotFound: the log has no such thread, or the thread has no such version.
     """
     head = log.head(thread) if is_text(thread) else 0
     if not head:
-        raise NotFound(f"there is no thread {thread!r} in this log: `threadlog threads` lists them")
+        raise NotFound(f"this log has no thread {thread!r}: `threadlog threads` lists them")
     if version is not None and not 0 <= version <= head:
         raise NotFound(f"thread {thread!r} has versions 0 to {head}, not {version}")
     return head if version is None else version
 
 
 def is_text(name: str) -> bool:
-    """Whether a command line argument is valid text. Stray bytes are not, and nothing has such a name."""
+    """Return whether a command-line argument is valid Unicode. Every name in a log is."""
     return name.encode(errors="replace").decode() == name

@@ -1,7 +1,6 @@
-"""A run as the log has it now, read without a `Runtime`.
+"""The current status of a run, read without a `Runtime`.
 
-`Runtime` answers the same questions, but to open one needs write access to the file. Commands that only read
-get their answers here.
+`Runtime` answers the same questions, but opening one needs write access to the file.
 """
 
 from pathlib import Path
@@ -17,43 +16,43 @@ from ..store.log import Log
 from .opening import is_text
 
 ActiveRow = RunRow | QueuedRow
-"""A run that has started, or that waits for its turn."""
+"""A started run, or a queued one."""
 
 
 class RunView(NamedTuple):
-    """A run as the log has it now."""
+    """The current status of a run."""
 
     run_id: str
     thread_id: str
     agent: str | None
     status: str
-    """`running`, `waiting` for a person, `queued` after other runs of its thread, or `done`."""
+    """`running`, `waiting` for a person, `queued` until earlier runs of its thread finish, or `done`."""
 
     termination: Termination | None = None
     executor: Executor | None = None
-    """The runtime that executes it, or did last."""
+    """The runtime that executes the run, or was the last to do so."""
 
     control: int = 0
-    """The version of its control stream up to which the run has applied its commands."""
+    """Version of the last command that the run has applied from its control stream."""
 
     first_version: int = 0
     last_version: int = 0
 
     @property
     def has_started(self) -> bool:
-        """Whether it has a history. A queued run has none, nor has one that was cancelled in the queue."""
+        """Whether the run is in the log. A queued run is not, nor is one that was cancelled in the queue."""
         return self.first_version > 0
 
 
 def find_run(log: Log, run_id: str) -> RunView:
-    """Return a run as the log has it now.
+    """Return the current status of a run.
 
     Raises:
-        NotFound: there is no such run.
+        NotFound: the log has no such run.
     """
     found = log.run_status(run_id) if is_text(run_id) else None
     if found is None:
-        raise NotFound(f"there is no run {run_id!r} in this log: `threadlog runs` lists them")
+        raise NotFound(f"this log has no run {run_id!r}: `threadlog runs` lists them")
     if found.run:
         return _started(found.run)
     if found.status == "queued":
@@ -76,12 +75,12 @@ def _started(row: RunRow) -> RunView:
 
 
 def is_dead(db: str, executor: Executor | None) -> bool:
-    """Whether the runtime that executed a run no longer exists: its process died or has closed it."""
+    """Return whether the runtime that executed a run is gone: its process died or closed it."""
     return executor is not None and not Liveness(Path(db)).is_alive(executor.id)
 
 
 def status_json(run: RunRow | RunView) -> dict[str, object]:
-    """Return a run's status, its termination and its executor as JSON."""
+    """Return the status, termination and executor of a run as JSON."""
     return {
         "status": run.status,
         "termination": run.termination.model_dump(exclude_none=True) if run.termination else None,
@@ -90,7 +89,7 @@ def status_json(run: RunRow | RunView) -> dict[str, object]:
 
 
 def result_json(result: RunResult) -> dict[str, object]:
-    """Return the result of a run's latest epoch as JSON."""
+    """Return the result of an epoch as JSON."""
     return {
         "run_id": result.run_id,
         "thread_id": result.thread_id,

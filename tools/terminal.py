@@ -1,4 +1,4 @@
-"""Printing to the terminal. Text from a log is data: control characters are shown, never obeyed."""
+"""Printing. Text from a log is untrusted: its control characters are escaped, never sent to the terminal."""
 
 import json
 import unicodedata
@@ -15,17 +15,19 @@ from rich.text import Text
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        # The reader has seen enough. rich and click would exit with 1, which means: a check found something.
+        # rich and click would exit with 1, which means that a check found something.
         raise Exit(0)
 
 
 console = _Console(highlight=False)
 
 
-def visible(text: object, limit: int | None = None) -> str:
+def escape(text: object, limit: int | None = None) -> str:
     """Escape control and formatting characters, and cut the text at `limit`."""
-    shown = "".join(char if _is_plain(char) else char.encode("unicode_escape").decode() for char in str(text))
-    return shown if limit is None or len(shown) <= limit else shown[: limit - 1] + "…"
+    escaped = "".join(
+        char if _is_plain(char) else char.encode("unicode_escape").decode() for char in str(text)
+    )
+    return escaped if limit is None or len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
 def _is_plain(char: str) -> bool:
@@ -33,18 +35,18 @@ def _is_plain(char: str) -> bool:
     return char in "\n " or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 
-def line(text: object, limit: int | None = None) -> str:
-    """Return a text as `visible` does, on one line."""
-    return visible(" ".join(str(text).split()), limit)
+def one_line(text: object, limit: int | None = None) -> str:
+    """Escape a text and join its lines."""
+    return escape(" ".join(str(text).split()), limit)
 
 
-def styled(text: object, style: str = "") -> Text:
-    """Return a visible text for rich, which reads no markup in it."""
-    return Text(visible(text), style=style)
+def styled_text(text: object, style: str = "") -> Text:
+    """Return an escaped text for rich, which reads no markup in it."""
+    return Text(escape(text), style=style)
 
 
-def when(at: int) -> str:
-    """Return a time in UTC, to the millisecond; the bare microseconds if no calendar reaches that far."""
+def utc_time(at: int) -> str:
+    """Format microseconds since 1970 as UTC, to the millisecond; out-of-range times as plain microseconds."""
     try:
         moment = datetime.fromtimestamp(at / 1_000_000, UTC)
     except (ValueError, OverflowError):
@@ -52,18 +54,18 @@ def when(at: int) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03}"
 
 
-def compact(value: object, limit: int | None = None) -> str:
+def compact_json(value: object, limit: int | None = None) -> str:
     """Return a JSON value on one line."""
-    return visible(json.dumps(value, ensure_ascii=False), limit)
+    return escape(json.dumps(value, ensure_ascii=False), limit)
 
 
 def json_text(value: object) -> Text:
-    """Return a JSON document, indented."""
-    return styled(json.dumps(value, indent=2, ensure_ascii=False))
+    """Return a JSON document, indented, for rich."""
+    return styled_text(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_json(value: object, *, indent: int | None = 2) -> None:
-    """Print a JSON value for programs, in printable ASCII: no character means anything to a terminal."""
+    """Print a JSON value for programs, in printable ASCII: nothing in it can control a terminal."""
     try:
         click.echo(json.dumps(value, indent=indent).replace("\x7f", "\\u007f"))
     except BrokenPipeError:
@@ -72,7 +74,7 @@ def print_json(value: object, *, indent: int | None = 2) -> None:
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Print a table. A column whose name ends in '#' holds numbers."""
-    table = Table(title=styled(title, "bold"), title_justify="left", header_style="bold")
+    table = Table(title=styled_text(title, "bold"), title_justify="left", header_style="bold")
     for column in columns:
         justify: Literal["left", "right"] = "right" if column.endswith("#") else "left"
         table.add_column(column.rstrip("#"), justify=justify, overflow="fold")
@@ -82,4 +84,4 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[obje
 
 
 def _cell(value: object) -> Text:
-    return value if isinstance(value, Text) else styled("" if value is None else value)
+    return value if isinstance(value, Text) else styled_text("" if value is None else value)

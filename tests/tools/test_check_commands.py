@@ -1,4 +1,4 @@
-"""The commands that check, rebuild and measure a log."""
+"""verify, replay, rebuild and stats."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from threadlog.store import Log
 AGENTS = Path(trip_agents.__file__)
 
 
-def test_verify_says_that_all_is_well_and_what_was_looked_at(db: Path) -> None:
+def test_verify_reports_what_it_checked(db: Path) -> None:
     with Log.open(db, readonly=True) as log:
         heads = log.heads()
 
@@ -18,7 +18,7 @@ def test_verify_says_that_all_is_well_and_what_was_looked_at(db: Path) -> None:
     assert "✓ verified  10 changesets on 2 threads" in call("verify", "--db", db).out
 
 
-def test_verify_names_what_was_changed(own: Path) -> None:
+def test_verify_names_the_altered_changeset(own: Path) -> None:
     with tampering(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32) where position = 9")
 
@@ -29,7 +29,7 @@ def test_verify_names_what_was_changed(own: Path) -> None:
     assert "thread 'talk', version 1" in call("verify", "--db", own).out
 
 
-def test_saved_heads_find_a_log_that_was_cut_off(db: Path, tmp_path: Path) -> None:
+def test_saved_heads_reveal_entries_missing_at_the_end(db: Path, tmp_path: Path) -> None:
     heads, cut = tmp_path / "heads.json", tmp_path / "cut.db"
     call("verify --save-heads", heads, "--db", db)
     with Log.open(db, readonly=True) as log, Log.open(cut) as shorter:
@@ -41,7 +41,7 @@ def test_saved_heads_find_a_log_that_was_cut_off(db: Path, tmp_path: Path) -> No
     assert (found.code, {finding["kind"] for finding in found.json()["findings"]}) == (1, {"head"})
 
 
-def test_heads_of_a_log_with_findings_are_not_saved(own: Path, tmp_path: Path) -> None:
+def test_heads_are_not_saved_when_there_are_findings(own: Path, tmp_path: Path) -> None:
     with tampering(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32) where position = 9")
 
@@ -49,7 +49,7 @@ def test_heads_of_a_log_with_findings_are_not_saved(own: Path, tmp_path: Path) -
     assert not (tmp_path / "heads.json").exists()
 
 
-def test_replay_folds_every_thread_from_its_first_version(db: Path) -> None:
+def test_replay_checks_every_thread_from_its_first_version(db: Path) -> None:
     replayed = call("replay --json", "--db", db).json()
 
     assert [(row["thread_id"], row["version"], row["problems"]) for row in replayed] == [
@@ -63,7 +63,7 @@ def test_replay_of_one_thread(db: Path) -> None:
     assert [row["thread_id"] for row in call("replay talk --json", "--db", db).json()] == ["talk"]
 
 
-def test_replay_finds_a_snapshot_that_is_not_what_the_patches_make(own: Path) -> None:
+def test_replay_finds_a_snapshot_that_does_not_match_the_patches(own: Path) -> None:
     with raw(own) as connection:
         connection.execute("insert into snapshot values (1, 8, ?)", (b"{}",))
 
@@ -71,14 +71,14 @@ def test_replay_finds_a_snapshot_that_is_not_what_the_patches_make(own: Path) ->
     assert "threadlog rebuild" in call("replay", "--db", own).out
 
 
-def test_replay_reduces_again_with_the_reducers_of_a_file(db: Path) -> None:
+def test_replay_reduces_the_actions_again_with_the_reducers_of_a_file(db: Path) -> None:
     replayed = call("replay --level reducers --json --agents", AGENTS, "--db", db)
 
     assert replayed.code == 0
     assert [row["problems"] for row in replayed.json()] == [[], []]
 
 
-def test_replay_names_the_first_place_where_a_changed_reducer_differs(db: Path, tmp_path: Path) -> None:
+def test_replay_names_the_first_difference_of_a_changed_reducer(db: Path, tmp_path: Path) -> None:
     changed = tmp_path / "changed.py"
     changed.write_text(AGENTS.read_text().replace("+ action.amount", "+ 2 * action.amount"))
 
@@ -89,7 +89,7 @@ def test_replay_names_the_first_place_where_a_changed_reducer_differs(db: Path, 
         assert text in replayed.out
 
 
-def test_replay_says_what_it_could_not_check(db: Path) -> None:
+def test_replay_reports_what_it_could_not_check(db: Path) -> None:
     replayed = call("replay --level reducers --json", "--db", db)
 
     assert replayed.code == 1
@@ -98,7 +98,7 @@ def test_replay_says_what_it_could_not_check(db: Path) -> None:
     ]
 
 
-def test_rebuild_makes_again_what_was_lost(own: Path) -> None:
+def test_rebuild_restores_lost_rows(own: Path) -> None:
     before = dump(own)
     with raw(own) as connection:
         for table in DERIVED_TABLES:
@@ -111,7 +111,7 @@ def test_rebuild_makes_again_what_was_lost(own: Path) -> None:
     assert dump(own) == before
 
 
-def test_rebuild_makes_a_missing_table_again(own: Path) -> None:
+def test_rebuild_restores_a_missing_table(own: Path) -> None:
     with raw(own) as connection:
         connection.execute("drop table message")
 
@@ -119,7 +119,7 @@ def test_rebuild_makes_a_missing_table_again(own: Path) -> None:
     assert call("threads --json", "--db", own).json()[0]["messages"] == 7
 
 
-def test_stats_counts_what_is_in_the_log(db: Path) -> None:
+def test_stats_counts_threads_runs_calls_and_tokens(db: Path) -> None:
     figures = call("stats --json", "--db", db).json()
 
     assert (figures["changesets"], figures["threads"], figures["runs"], figures["messages"]) == (10, 2, 2, 8)

@@ -1,6 +1,8 @@
-"""Run control from other terminals: runs --active, pending, steer, cancel."""
+"""Controlling runs from another terminal: runs --active, pending, steer, cancel."""
 
+import platform
 import shlex
+import subprocess
 from pathlib import Path
 
 import anyio
@@ -24,15 +26,15 @@ def db(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def waiting(db: Path) -> RunRow:
-    """A run that waits for a person, on thread `bill`; no process is there."""
+    """A run on thread `bill` that waits for a person. No process is running."""
     call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {db}")
     return row(db)
 
 
-# What is active, and what it asks
+# Active runs and their questions
 
 
-def test_the_runs_that_are_not_over_are_listed_with_who_executes_them(db: Path, waiting: RunRow) -> None:
+def test_active_runs_are_listed_with_their_process(db: Path, waiting: RunRow) -> None:
     call(f"run {TRAVELLER}:booker 'a night' --thread trip --db {db}")
     queued = queue_behind(db)
 
@@ -48,7 +50,7 @@ def test_the_runs_that_are_not_over_are_listed_with_who_executes_them(db: Path, 
     assert str(waiting.executor.pid) in shown
 
 
-def test_the_active_runs_of_one_thread(db: Path, waiting: RunRow) -> None:
+def test_active_runs_can_be_limited_to_a_thread(db: Path, waiting: RunRow) -> None:
     call(f"run {TRAVELLER}:payer 'pay it' --thread other --db {db}")
 
     rows = call(f"runs --active --thread bill --json --db {db}").json()
@@ -56,7 +58,7 @@ def test_the_active_runs_of_one_thread(db: Path, waiting: RunRow) -> None:
     assert [row["run_id"] for row in rows] == [waiting.run_id]
 
 
-def test_what_waits_for_a_person_comes_with_the_line_that_answers_it(db: Path, waiting: RunRow) -> None:
+def test_pending_prints_each_question_with_the_command_that_approves_it(db: Path, waiting: RunRow) -> None:
     question = asked(db)
 
     assert (question["run_id"], question["thread_id"], question["agent"]) == (
@@ -74,7 +76,7 @@ def test_what_waits_for_a_person_comes_with_the_line_that_answers_it(db: Path, w
     assert call(f"pending {waiting.run_id} --db {db}", width=40).out == shown
 
 
-def test_the_line_that_answers_works(db: Path, waiting: RunRow) -> None:
+def test_the_command_that_pending_prints_works(db: Path, waiting: RunRow) -> None:
     program, *answer = shlex.split(asked(db)["decide"])
 
     assert program == "threadlog"
@@ -82,17 +84,17 @@ def test_the_line_that_answers_works(db: Path, waiting: RunRow) -> None:
     assert [kind for kind, _ in entries(db, waiting.run_id)] == ["decide"]
 
 
-def test_a_run_that_is_over_asks_nothing(db: Path, waiting: RunRow) -> None:
+def test_a_finished_run_has_no_pending_calls(db: Path, waiting: RunRow) -> None:
     call(f"cancel {waiting.run_id} --db {db}")
 
     assert call(f"pending {waiting.run_id} --json --db {db}").json() == []
-    assert call(f"pending {waiting.run_id} --db {db}").out == "nothing waits for a person\n"
+    assert call(f"pending {waiting.run_id} --db {db}").out == "No tool call is waiting for approval.\n"
 
 
-# Words to a run
+# Steering
 
 
-def test_a_run_is_told_something_once_for_each_id(db: Path, waiting: RunRow) -> None:
+def test_a_message_with_the_same_id_is_sent_once(db: Path, waiting: RunRow) -> None:
     steer = f"steer {waiting.run_id} 'in cash' --id one --by ann --wait 0 --json --db {db}"
 
     assert [call(steer).json()["is_new"] for _ in range(2)] == [True, False]
@@ -100,47 +102,63 @@ def test_a_run_is_told_something_once_for_each_id(db: Path, waiting: RunRow) -> 
     assert entries(db, waiting.run_id) == [("steer", "ann")]
 
 
-def test_a_run_that_waits_goes_on_with_what_it_is_told(db: Path) -> None:
+def test_a_waiting_run_resumes_with_a_message(db: Path) -> None:
     with held(db, "payer") as run_id:
-        told = call(f"steer {run_id} 'in cash' --json --wait 30 --db {db}").json()
+        steered = call(f"steer {run_id} 'in cash' --json --wait 30 --db {db}").json()
         seen = [line.split(maxsplit=1)[1] for line in followed_until(db, run_id, "user: in cash")]
 
-    assert told["taken_in"]
+    assert steered["applied"]
     assert seen[-1] == "user: in cash"
 
 
-def test_a_run_that_is_busy_takes_it_in_later(db: Path) -> None:
+def test_a_running_run_applies_a_message_at_its_next_step(db: Path) -> None:
     with held(db, "stuck") as run_id:
-        told = call(f"steer {run_id} hurry --wait 0 --db {db}").out
+        shown = call(f"steer {run_id} hurry --wait 0 --db {db}").out
         executor = row(db).executor
 
     assert executor
-    assert f"process {executor.pid} on {executor.host} executes the run" in told
+    assert f"Not applied yet: process {executor.pid} on {executor.host} executes the run" in shown
 
 
-def test_a_run_whose_process_was_killed_is_said_to_be_left_alone(db: Path) -> None:
+def test_a_message_to_a_run_whose_process_died_prints_how_to_close_the_run(db: Path) -> None:
+    process = killed(db)
+
+    shown = call(f"steer {row(db).run_id} hurry --wait 0 --db {db}").out
+
+    assert f"Not applied: process {process.pid} on" in shown
+    assert "which executed the run, died." in shown
+    assert "its process died" in call(f"runs --active --db {db}").out
+    assert call(shown.splitlines()[-1].strip().removeprefix("threadlog ")).code == 0
+    assert row(db).termination == ENDS["stop"]
+
+
+@pytest.mark.parametrize("command", ["runs", "show trip", "log trip"])
+def test_a_run_whose_process_died_is_shown_with_its_process(db: Path, command: str) -> None:
+    process = killed(db)
+    call(f"recover --db {db}")
+
+    shown = call(f"{command} --db {db}").out
+
+    assert f"stopped: its process (pid {process.pid} on {platform.node()}) died" in shown
+    assert "executor" not in shown
+
+
+def killed(db: Path) -> subprocess.Popen[str]:
+    """Start a run on thread `trip` and kill its process in the middle of a tool call."""
     OPENED.note(db, [stuck])
-    process = start(f"run {TRAVELLER}:stuck 'do it' --db {db}")
-    with process:
+    with start(f"run {TRAVELLER}:stuck 'do it' --thread trip --db {db}") as process:
         assert process.stdout
         while "hang(" not in process.stdout.readline():
             pass
         process.kill()
-
-    told = call(f"steer {row(db).run_id} hurry --wait 0 --db {db}").out
-
-    assert f"process {process.pid} on" in told
-    assert "is gone" in told
-    assert "its process is gone" in call(f"runs --active --db {db}").out
-    assert call(told.splitlines()[-1].strip().removeprefix("threadlog ")).code == 0
-    assert row(db).termination == ENDS["stop"]
+    return process
 
 
 # Cancelling
 
 
 @pytest.mark.parametrize("which", ["waiting", "queued"])
-def test_a_run_that_waits_or_is_queued_is_over_at_once(db: Path, waiting: RunRow, which: str) -> None:
+def test_cancelling_ends_a_waiting_or_queued_run_at_once(db: Path, waiting: RunRow, which: str) -> None:
     run_id = waiting.run_id if which == "waiting" else queue_behind(db)
 
     cancelled = call(f"cancel {run_id} --reason 'no money' --by ann --json --db {db}").json()
@@ -150,15 +168,15 @@ def test_a_run_that_waits_or_is_queued_is_over_at_once(db: Path, waiting: RunRow
     assert entries(db, run_id)[-1] == ("cancel", "ann")
     assert run_id not in call(f"runs --active --db {db}").out
     again = call(f"cancel {run_id} --db {db}")
-    assert (again.code, again.out.startswith("nothing new: ")) == (0, True)
+    assert (again.code, again.out.startswith("Already recorded: ")) == (0, True)
 
 
-def test_a_run_that_goes_on_elsewhere_is_cancelled(db: Path) -> None:
+def test_cancelling_ends_a_run_of_another_process(db: Path) -> None:
     with held(db, "stuck") as run_id:
         cancelled = call(f"cancel {run_id} --wait 30 --db {db}")
 
     assert cancelled.code == 0
-    assert f"run {run_id} is over (cancelled" in cancelled.out
+    assert "The run has finished, cancelled" in cancelled.out
     assert row(db).status == "done"
 
 
@@ -176,22 +194,22 @@ async def finished_with_waiting_child(db: Path) -> tuple[str, str]:
     return root.run_id, child.run_id
 
 
-def test_cancelling_a_finished_run_reports_that_its_descendants_are_cancelled(db: Path) -> None:
+def test_cancelling_a_finished_run_cancels_its_descendants(db: Path) -> None:
     root, child = anyio.run(finished_with_waiting_child, db)
 
     cancelled = call(f"cancel {root} --by ann --db {db}")
 
     assert cancelled.code == 0
     assert cancelled.out.splitlines() == [
-        "recorded: the unfinished runs below it are to be cancelled, by ann",
-        f"run {root} is over (natural_end)",
+        "Recorded: cancel the unfinished descendants (by ann)",
+        "The run has finished, natural_end.",
     ]
     assert entries(db, child) == [("cancel", "ann")]
     assert_refused(call(f"cancel {root} --db {db}"), 5)
 
 
 @pytest.mark.parametrize("command", ["decide {} c1 --approve", "cancel {}", "steer {} more"])
-def test_a_run_that_is_over_is_left_alone(db: Path, command: str) -> None:
+def test_a_finished_run_rejects_commands(db: Path, command: str) -> None:
     call(f"run {TRAVELLER}:booker 'a night' --db {db}")
     before = bytes_of(db)
 
@@ -208,7 +226,7 @@ CONTROL = ("follow {}", "decide {} c1 --approve", "cancel {}", "steer {} more")
 
 
 @pytest.mark.parametrize("command", [*CONTROL, "pending {}"])
-def test_a_run_that_is_not_there_is_not_found(db: Path, waiting: RunRow, command: str) -> None:
+def test_an_unknown_run_is_not_found(db: Path, waiting: RunRow, command: str) -> None:
     before = bytes_of(db)
 
     for run_id in ("nope", "\udcff", "control/nope"):
@@ -218,7 +236,7 @@ def test_a_run_that_is_not_there_is_not_found(db: Path, waiting: RunRow, command
 
 
 @pytest.mark.parametrize("command", [*CONTROL, "pending {}"])
-def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, command: str) -> None:
+def test_a_missing_file_is_not_created(tmp_path: Path, command: str) -> None:
     assert_refused(call(command.format("r1"), "--db", tmp_path / "nope.db"), 3)
     assert_refused(call(command.format("r1"), "--db", tmp_path), 3)
 
@@ -246,7 +264,7 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, command: str) -> N
         "follow {} --after x.y",
     ],
 )
-def test_wrong_usage_is_refused_and_writes_nothing(db: Path, waiting: RunRow, command: str) -> None:
+def test_wrong_usage_is_refused_and_nothing_is_written(db: Path, waiting: RunRow, command: str) -> None:
     before = bytes_of(db)
 
     assert_refused(call(command.format(waiting.run_id), "--db", db), 2)
@@ -254,7 +272,7 @@ def test_wrong_usage_is_refused_and_writes_nothing(db: Path, waiting: RunRow, co
     assert bytes_of(db) == before
 
 
-# Text from the log is data
+# Escaping
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +287,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "command",
     ["runs --active", "pending", "pending RUN", "decide RUN EVIL --deny --reason EVIL --by EVIL --wait 0"],
 )
-def test_no_text_of_a_log_reaches_the_terminal_as_it_is(evil: Path, command: str, form: str) -> None:
+def test_control_characters_in_a_log_are_escaped(evil: Path, command: str, form: str) -> None:
     words = {"RUN": row(evil).run_id, "EVIL": EVIL}
 
     called = call(form, *(words.get(word, word) for word in command.split()), "--db", evil)

@@ -1,4 +1,4 @@
-"""The command decide, from another terminal."""
+"""decide, from another terminal."""
 
 import os
 import pty
@@ -21,73 +21,71 @@ def db(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def waiting(db: Path) -> RunRow:
-    """A run that waits for a person, on thread `bill`; no process is there."""
+    """A run on thread `bill` that waits for a person. No process is running."""
     call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {db}")
     return row(db)
 
 
-def test_a_decision_is_recorded_and_says_how_a_process_goes_on(db: Path, waiting: RunRow) -> None:
+def test_a_decision_is_recorded_and_the_command_to_resume_is_printed(db: Path, waiting: RunRow) -> None:
     ticket = asked(db)["ticket"]
 
     decided = call(f"decide {waiting.run_id} {ticket} --approve --by ann --wait 0 --db {db}")
 
     assert (decided.code, decided.err) == (0, "")
-    assert f"recorded: {ticket} is approved, by ann" in decided.out
-    assert "no process has gone on with the run" in decided.out
+    assert f"Recorded: approve {ticket} (by ann)" in decided.out
+    assert "No running process has picked it up yet." in decided.out
     assert f"threadlog run FILE.py:AGENT --thread bill --db {db}" in decided.out
     assert entries(db, waiting.run_id) == [("decide", "ann")]
 
 
-def test_what_was_decided_without_a_process_is_not_asked_again_by_one(db: Path, waiting: RunRow) -> None:
+def test_a_recorded_decision_is_applied_by_the_next_process_without_asking(db: Path, waiting: RunRow) -> None:
     call(f"decide {waiting.run_id} {asked(db)['call_id']} --approve --by ann --wait 0 --db {db}")
     decision = asked(db)["decision"]
     shown = call(f"pending --db {db}").out
 
-    went_on = call(f"run {TRAVELLER}:payer --thread bill --db {db}")
+    resumed = call(f"run {TRAVELLER}:payer --thread bill --db {db}")
 
     assert (decision["approved"], decision["by"]) == (True, "ann")
-    assert "approved by ann, and no process has taken it in" in shown
-    assert (went_on.code, row(db).status) == (0, "done")
-    assert "The tool said: paid 7" in went_on.out
+    assert "approved by ann. No running process has picked it up yet" in shown
+    assert (resumed.code, row(db).status) == (0, "done")
+    assert "The tool said: paid 7" in resumed.out
     assert call(f"pending --json --db {db}").json() == []
 
 
-def test_a_decision_wakes_the_process_that_has_the_agent(db: Path) -> None:
+def test_a_decision_resumes_the_run_in_the_process_that_has_its_agent(db: Path) -> None:
     with held(db, "payer") as run_id:
         decided = call(f"decide {run_id} {asked(db)['ticket']} --approve --json --wait 30 --db {db}").json()
         followed = call(f"follow {run_id} --db {db}").out
 
-    assert (decided["run_id"], decided["is_new"], decided["taken_in"]) == (run_id, True, True)
+    assert (decided["run_id"], decided["is_new"], decided["applied"]) == (run_id, True, True)
     assert '"The tool said: paid 7"' in followed.splitlines()[-1]
 
 
-def test_a_denial_tells_the_model_why(db: Path) -> None:
+def test_the_model_reads_why_a_call_was_denied(db: Path) -> None:
     with held(db, "payer") as run_id:
         call(f"decide {run_id} {asked(db)['call_id']} --deny --reason 'too much' --wait 30 --db {db}")
         followed = call(f"follow {run_id} --db {db}").out
 
-    assert "is denied by" in followed
+    assert "was denied by" in followed
     assert "too much" in followed.splitlines()[-1]
 
 
-def test_the_same_decision_again_changes_nothing_and_another_one_is_refused(
-    db: Path, waiting: RunRow
-) -> None:
+def test_repeating_a_decision_is_a_no_op_and_a_conflicting_one_is_rejected(db: Path, waiting: RunRow) -> None:
     question = asked(db)
     first = f"decide {waiting.run_id} {question['ticket']} --approve --wait 0 --db {db}"
     call(first)
 
-    again = call(f"{first} --json --by somebody --id other").json()
+    again = call(f"{first} --json --by bob --id other").json()
     by_call_id = call(first.replace(question["ticket"], question["call_id"]))
     other = call(first.replace("--approve", "--deny"))
 
     assert (again["is_new"], again["status"]) == (False, "waiting")
-    assert (by_call_id.code, by_call_id.out.startswith("nothing new: ")) == (0, True)
+    assert (by_call_id.code, by_call_id.out.startswith("Already recorded: ")) == (0, True)
     assert_refused(other, 5)
     assert len(entries(db, waiting.run_id)) == 1
 
 
-def test_a_result_is_json(db: Path, waiting: RunRow) -> None:
+def test_the_result_of_a_decision_is_json(db: Path, waiting: RunRow) -> None:
     ticket = asked(db)["ticket"]
     decide = f"decide {waiting.run_id} {ticket} --approve --wait 0 --db {db}"
 
@@ -97,7 +95,7 @@ def test_a_result_is_json(db: Path, waiting: RunRow) -> None:
     assert asked(db)["decision"]["result"] == {"amount": 5}
 
 
-def test_who_decides_is_the_user_unless_named(
+def test_the_user_decides_unless_another_name_is_given(
     db: Path, waiting: RunRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOGNAME", "bob")
@@ -106,20 +104,20 @@ def test_who_decides_is_the_user_unless_named(
     assert entries(db, waiting.run_id) == [("decide", "bob")]
 
 
-def test_a_call_that_a_waiting_run_does_not_ask_about_is_refused(db: Path, waiting: RunRow) -> None:
+def test_an_unknown_target_is_refused(db: Path, waiting: RunRow) -> None:
     refused = call(f"decide {waiting.run_id} nothing --approve --db {db}")
 
     assert_refused(refused, 5)
     assert asked(db)["ticket"] in refused.err
 
 
-def test_who_is_asked_at_one_terminal_may_be_answered_for_at_another_one(db: Path) -> None:
-    """the answer that comes second is told so, and the run is not left"""
+def test_a_question_at_one_terminal_can_be_answered_at_another(db: Path) -> None:
+    """The later answer is rejected, and the first terminal keeps following the run."""
     OPENED.note(db, [payer])
-    place = [f"{TRAVELLER}:payer", "pay it", "--thread", "bill", "--db", str(db)]
+    arguments = [f"{TRAVELLER}:payer", "pay it", "--thread", "bill", "--db", str(db)]
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [*PROGRAM, "run", *place])
+        os.execv(sys.executable, [*PROGRAM, "run", *arguments])
     shown, is_answered = b"", False
     while piece := read(terminal):
         shown += piece
@@ -129,5 +127,5 @@ def test_who_is_asked_at_one_terminal_may_be_answered_for_at_another_one(db: Pat
             os.write(terminal, b"no\n")
 
     assert os.waitpid(child, 0)[1] == 0, shown.decode()
-    assert "is decided already" in shown.decode()
+    assert "is already decided" in shown.decode()
     assert "The tool said: paid 7" in shown.decode()

@@ -1,23 +1,198 @@
-"""The demo's first act and its command; test_demo_delegation.py and test_demo_crash.py have the others."""
+"""The demo: a process is killed in the middle of a payment, its run is recovered, nothing is paid twice."""
 
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
 import time
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from support.command import Called, assert_refused, bytes_of, call, run
+from support.command import PROGRAM, Called, assert_refused, bytes_of, call, run
+from support.programs import environment
+from support.terminals import read
 from threadlog.store import Log
-from threadlog.tools.demo.filing import file_expenses
-from threadlog.tools.demo.narration import silent
+from threadlog.tools.demo.payments import read_names
 
-OWN = """date,merchant,amount
-2026-03-01,Flight Oslo-Rome,"1200.05"
-2026-03-01,Trattoria da Enzo,-3
-2026-03-02,Flight Rome-Oslo,0.95
-2026-03-02,Città del gusto [red],7
-2026-03-03,Museum of Rome,12.5
-"""
+ROOT = Path(__file__).parents[2]
+BILLS = ["Hotel Kamogawa", "Taxi MK", "Museum of Kyoto"]
+RUN = "pay-the-bills"
+
+
+# As a newcomer sees it
+
+
+class Played(NamedTuple):
+    """A demo that ran in a shell, in an empty folder."""
+
+    folder: Path
+    shell: dict[str, str]
+    """The environment of the shell: it finds `threadlog`."""
+
+    out: str
+    seconds: float
+
+    def paste(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Paste a line into the shell."""
+        return subprocess.run(
+            ["sh", "-c", line],
+            cwd=self.folder,
+            env=self.shell,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder, programs = tmp_path_factory.mktemp("newcomer"), tmp_path_factory.mktemp("bin")
+    install(programs)
+    shell = environment(PATH=f"{programs}:{os.environ['PATH']}", COLUMNS="80")
+    demo, before = Played(folder, shell, "", 0), time.monotonic()
+    done = demo.paste("threadlog demo")
+    assert done.returncode == 0, done.stdout
+    return demo._replace(out=done.stdout, seconds=time.monotonic() - before)
+
+
+def install(programs: Path) -> None:
+    """Make a folder with the program `threadlog`, as pip would."""
+    program = programs / "threadlog"
+    program.write_text(f"#!{sys.executable}\nfrom threadlog.tools.cli import main\nmain()\n")
+    program.chmod(0o755)
+
+
+def commands(out: str) -> list[str]:
+    """Return the commands that a demo suggests."""
+    return [line.strip() for line in out.partition("Try:")[2].splitlines() if line]
+
+
+def test_the_demo_tells_which_payments_are_finished_uncertain_and_never_started(played: Played) -> None:
+    for line in (
+        '  finished       pay({"bill": "Hotel Kamogawa", "cents": 42400})\n',
+        '  uncertain      pay({"bill": "Taxi MK", "cents": 1860})\n',
+        '  never started  pay({"bill": "Museum of Kyoto", "cents": 950})\n',
+        "? Was Taxi MK paid?  Ann: Yes, without a receipt.",
+        "✓ Every bill is paid, and nothing is paid twice.",
+    ):
+        assert line in played.out
+
+
+def test_the_demo_shows_that_the_model_reads_a_denial(played: Played) -> None:
+    (denied, reads, corrects) = (
+        played.out.index(text)
+        for text in (
+            "? May send_report run?  Ann: No. Say that the receipt of Taxi MK is missing.",
+            '← the model reads {"error": "Say that the receipt of Taxi MK is missing."}',
+            '→ send_report({"text": "3 bills paid. No receipt: Taxi MK."})',
+        )
+    )
+
+    assert denied < reads < corrects
+
+
+def test_the_demo_answers_who_decided_what_and_checks_its_log(played: Played) -> None:
+    for line in (
+        '  pay was approved by ann, with the result {"paid": "Taxi MK", "receipt": false}\n',
+        "  send_report was denied by ann: Say that the receipt of Taxi MK is missing.\n",
+        "  send_report was approved by ann\n",
+        "✓ verified  25 changesets on 1 thread",
+        "✓ replayed  1 run executed again: identical, byte for byte",
+    ):
+        assert line in played.out
+
+
+def test_the_demo_takes_less_than_20_seconds(played: Played) -> None:
+    assert played.seconds < 20
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_the_demo_fits_60_lines_of_a_terminal(tmp_path: Path, columns: int) -> None:
+    lines = at_a_terminal(tmp_path, columns)
+
+    assert sum(max(1, ceil(len(line) / columns)) for line in lines) <= 60
+    assert [line for line in lines if len(line) > columns and "threadlog replay" not in line] == []
+
+
+def at_a_terminal(folder: Path, columns: int) -> list[str]:
+    """Run the demo at a terminal without colors, and return its lines."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execve(sys.executable, [*PROGRAM, "demo"], environment(COLUMNS=str(columns), TERM="dumb"))
+    shown = b""
+    while piece := read(terminal):
+        shown += piece
+    assert os.waitpid(child, 0)[1] == 0, shown.decode()
+    return [line.rstrip() for line in shown.decode().splitlines()]
+
+
+def test_every_command_that_the_demo_prints_works_when_pasted(played: Played) -> None:
+    printed = commands(played.out)
+
+    assert len(printed) == 5
+    for line in printed:
+        done = played.paste(line)
+        assert done.returncode == 0, f"{line}\n{done.stdout}"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the Makefile, with everything installed."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    install(tmp_path / ".venv" / "bin")
+    (tmp_path / ".venv" / "installed").touch()
+    return tmp_path
+
+
+def test_make_demo_prints_commands_that_work_without_activating_its_environment(project: Path) -> None:
+    demo = Played(project, environment(), "", 0)
+
+    printed = commands(demo.paste("make demo").stdout)
+
+    assert {line.split()[0] for line in printed} == {".venv/bin/threadlog"}
+    assert demo.paste(printed[0]).returncode == 0
+
+
+def test_ctrl_c_ends_make_demo(project: Path) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        ["make", "demo"],
+        cwd=project,
+        env=environment(),
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+
+    assert process.returncode != 0
+    assert "Traceback" not in errors
+
+
+def test_a_second_demo_writes_to_a_new_folder(played: Played) -> None:
+    before, first = set(played.folder.iterdir()), bytes_of(played.folder / "threadlog-demo" / "demo.db")
+
+    shown = played.paste("threadlog demo").stdout
+
+    (new,) = set(played.folder.iterdir()) - before
+    assert f"threadlog verify --db {new.name}/demo.db" in shown
+    assert bytes_of(played.folder / "threadlog-demo" / "demo.db") == first
+
+
+# What it leaves
 
 
 @pytest.fixture(scope="module")
@@ -26,155 +201,48 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(folder: Path) -> Called:
-    """The demo, as a newcomer runs it."""
-    return run("demo --folder", folder)
+def results(folder: Path) -> Any:
+    called: Called = run("demo --json --folder", folder)
+    assert (called.code, called.err) == (0, "")
+    return called.json()
 
 
-def test_the_demo_shows_the_run_its_log_its_states_and_its_audit(shown: Called) -> None:
-    assert (shown.code, shown.err) == (0, "")
-    for text in (
-        "→ read_expenses(",
-        "All filed. 824.60 in all; the report is report.md.",
-        "the log: all of it, and nothing else",
-        "27  ",
-        "the state between version 13 and version 27",
-        "~ /ledger/filed  11 → 12",
-        "+ /ledger/totals/other  1410",
-        "✓ verified  29 changesets on 1 threads",
-        "✓ expenses  27 versions",
-        "✓ 6 of 6 runs executed again: the same bytes",
-    ):
-        assert text in shown.out
-
-
-def test_the_demo_shows_a_retry_an_approval_and_an_execution_on_the_record(shown: Called) -> None:
-    for text in (
-        "scripted-bookkeeper failed (rate_limit: the model is busy, as models are), it is asked again",
-        "? may write_report be called with",
-        "no: The title must say for which days.",
-        "    yes\n",
-        "✓ executed again on what was recorded: the same bytes",
-    ):
-        assert text in shown.out
-
-
-def test_the_demo_shows_what_is_known_of_a_run_whose_process_was_killed(shown: Called) -> None:
-    for text in (
-        "the process is dead: exit status -9",
-        'done          pay({"cents": 42400, "merchant": "Hotel Kamogawa"})',
-        'unknown       pay({"cents": 1860, "merchant": "Taxi MK"})',
-        'not started   pay({"cents": 950, "merchant": "Museum of Kyoto"})',
-        "✓ nothing is paid twice",
-    ):
-        assert text in shown.out
-
-
-def test_the_demo_leaves_its_expenses_its_report_and_its_log(shown: Called, folder: Path) -> None:
-    assert {"expenses.csv", "report.md"} <= {file.name for file in folder.iterdir()}
-    assert set(bytes_of(folder / "demo.db")) == {"demo.db"}
-    assert "| lodging | 424.00 |" in (folder / "report.md").read_text()
-    assert "| **all** | **824.60** |" in (folder / "report.md").read_text()
-
-
-def test_every_call_that_the_demo_names_works(shown: Called) -> None:
-    named = [
-        line.split("threadlog ")[1] for line in shown.out.splitlines() if line.startswith("  threadlog ")
-    ]
-
-    assert [call(command).code for command in named] == [0] * 6
-
-
-def test_the_log_of_the_demo_is_intact_and_reduced_again_it_is_the_same(
-    shown: Called, folder: Path, tmp_path: Path
-) -> None:
-    agents = tmp_path / "agents.py"
-    agents.write_text("from threadlog.tools.demo.bookkeeper import ledger")
-
-    assert call("verify --db", folder / "demo.db").code == 0
-    assert call("replay expenses --level reducers --agents", agents, "--db", folder / "demo.db").code == 0
-
-
-def test_the_demo_fits_a_terminal_of_80_columns_and_takes_less_than_20_seconds(tmp_path: Path) -> None:
-    before = time.monotonic()
-    shown = run("demo --folder", tmp_path / "d", COLUMNS="80")
-
-    assert shown.code == 0
-    assert time.monotonic() - before < 20
-    assert [line for line in shown.out.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
-
-
-@pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """The results of two demos, for machines."""
-    folder = str(tmp_path_factory.mktemp("twice"))
-    return [run(command, TMPDIR=folder).json() for command in ("demo --json", "--json demo")]
-
-
-def test_the_demo_makes_a_folder_of_its_own_each_time(twice: list[Any]) -> None:
-    first, second = twice
-
-    assert Path(first["db"]).is_file()
-    assert Path(first["db"]).parent != Path(second["db"]).parent
-
-
-@pytest.mark.parametrize("which", [0, 1])
-def test_the_demo_as_json_is_its_results(twice: list[Any], which: int) -> None:
-    result = twice[which]["expenses"]
-
-    assert twice[which]["problems"] == []
-    assert (result["status"], result["termination"], result["version"]) == (
-        "done",
-        {"type": "natural_end"},
-        27,
-    )
-    assert result["state"]["ledger"] == {
-        "filed": 12,
-        "totals": {
-            "travel": 30260,
-            "lodging": 42400,
-            "food": 4340,
-            "culture": 950,
-            "office": 3100,
-            "other": 1410,
-        },
-    }
-
-
-def test_the_demo_files_the_users_own_expenses(tmp_path: Path) -> None:
-    source, folder = tmp_path / "mine.csv", tmp_path / "demo"
-    source.write_text(OWN, "utf-8")
-
-    shown = call("demo --input", source, "--folder", folder)
-
-    assert shown.code == 0
+def test_the_evidence_is_that_of_a_killed_process(results: Any, folder: Path) -> None:
     with Log.open(folder / "demo.db", readonly=True) as log:
-        assert log.state("expenses")["ledger"] == {
-            "filed": 5,
-            "totals": {"travel": 120100, "other": 400, "culture": 1250},
-        }
-    assert "| **all** | **1,217.50** |" in (folder / "report.md").read_text()
-    assert source.read_text("utf-8") == OWN
+        (recovered,) = (each for each in log.read("payments") if each.reason == "recovered")
+
+    assert recovered.orphan
+    assert recovered.orphan.model_dump(mode="json") == results["evidence"]
+    assert [call["fate"] for call in results["evidence"]["calls"]] == ["unknown", "not_started"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(results["evidence"]["executor"]["pid"], 0)
 
 
-@pytest.mark.parametrize(
-    "text", ["date,merchant,amount\n", "\ufeffdate,merchant,amount,card\n2026-03-01,Bus,0,x\n"]
-)
-def test_expenses_may_be_none_and_come_from_a_spreadsheet(tmp_path: Path, text: str) -> None:
-    source = tmp_path / "mine.csv"
-    source.write_text(text, "utf-8")
-
-    with silent(True):
-        result = file_expenses(tmp_path / "demo.db", source, tmp_path / "report.md")
-
-    assert result.termination.type == "natural_end"
+def test_each_bill_is_paid_once_and_the_interrupted_one_has_no_receipt(results: Any, folder: Path) -> None:
+    assert read_names(folder / "bank.csv") == results["payments"] == BILLS
+    assert read_names(folder / "receipts.csv") == results["receipts"] == [BILLS[0], BILLS[2]]
+    assert (folder / "report.txt").read_text() == "3 bills paid. No receipt: Taxi MK."
 
 
-def test_a_second_demo_in_the_same_folder_is_refused_and_changes_nothing(shown: Called, folder: Path) -> None:
-    before = {path: path.is_file() and path.read_bytes() for path in folder.iterdir()}
+def test_the_run_finishes_in_a_later_epoch(results: Any, folder: Path) -> None:
+    with Log.open(folder / "demo.db", readonly=True) as log:
+        row = log.run(RUN)
+
+    assert row
+    assert (row.status, row.epoch, results["termination"]) == ("done", 4, {"type": "natural_end"})
+    assert results["problems"] == []
+
+
+def test_json_prints_only_the_results(results: Any, folder: Path) -> None:
+    assert results["db"] == str(folder / "demo.db")
+    assert set(bytes_of(folder / "demo.db")) == {"demo.db"}
+
+
+def test_a_second_demo_in_the_same_folder_is_refused_and_changes_nothing(results: Any, folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
 
     refused = call("demo --folder", folder)
 
     assert_refused(refused, 2)
-    assert "give another --folder" in refused.err
-    assert {path: path.is_file() and path.read_bytes() for path in folder.iterdir()} == before
+    assert "choose another --folder" in refused.err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before

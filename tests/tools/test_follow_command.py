@@ -1,4 +1,4 @@
-"""`threadlog follow`: the facts of a run at another terminal."""
+"""follow: the events of a run at another terminal."""
 
 import json
 import shlex
@@ -27,13 +27,13 @@ def db(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def waiting(db: Path) -> RunRow:
-    """A run that waits for a person, on thread `bill`; no process is there."""
+    """A run on thread `bill` that waits for a person. No process is running."""
     call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {db}")
     return row(db)
 
 
-def told(db: Path) -> list[str]:
-    """The cursors of all facts of the log."""
+def recorded_cursors(db: Path) -> list[str]:
+    """Return the cursors of all durable events in the log."""
     with Log.open(db, readonly=True) as log:
         return [str(event.cursor) for event in run_events(log, row(db).run_id)]
 
@@ -42,7 +42,7 @@ def cursors(out: str) -> list[str]:
     return [line.split()[0] for line in out.splitlines()]
 
 
-def test_a_run_that_is_over_is_told_whole_a_line_for_each_fact(db: Path) -> None:
+def test_a_finished_run_is_printed_completely_one_event_per_line(db: Path) -> None:
     call(f"run {TRAVELLER}:booker 'a night' --thread trip --db {db}")
     run_id = row(db).run_id
     before = bytes_of(db)
@@ -54,16 +54,16 @@ def test_a_run_that_is_over_is_told_whole_a_line_for_each_fact(db: Path) -> None
         f"run {run_id} starts on thread trip",
         'assistant: → book({"city": "Kyoto"})',
         'book succeeded: "booked Kyoto"',
-        "step 0 is complete",
+        "step 0 finished",
         "assistant: Kyoto is booked.",
-        "step 1 is complete",
-        'the run is over: natural_end, "Kyoto is booked."',
+        "step 1 finished",
+        'run finished: natural_end, "Kyoto is booked."',
     ]
-    assert cursors(followed.out) == told(db)
+    assert cursors(followed.out) == recorded_cursors(db)
     assert bytes_of(db) == before
 
 
-def test_whoever_names_the_last_fact_seen_gets_the_rest(db: Path) -> None:
+def test_after_a_cursor_only_later_events_are_printed(db: Path) -> None:
     call(f"run {TRAVELLER}:booker 'a night' --db {db}")
     follow = f"follow {row(db).run_id} --db {db}"
     every = call(follow).out.splitlines(keepends=True)
@@ -72,7 +72,7 @@ def test_whoever_names_the_last_fact_seen_gets_the_rest(db: Path) -> None:
         assert call(f"{follow} --after {line.split()[0]}").out == "".join(every[n:])
 
 
-def test_for_machines_every_line_is_one_fact(db: Path, waiting: RunRow) -> None:
+def test_json_has_one_event_per_line(db: Path, waiting: RunRow) -> None:
     call(f"cancel {waiting.run_id} --db {db}")
 
     lines = [json.loads(line) for line in call(f"follow {waiting.run_id} --json --db {db}").out.splitlines()]
@@ -86,22 +86,22 @@ def test_for_machines_every_line_is_one_fact(db: Path, waiting: RunRow) -> None:
     assert lines[-1]["result"]["termination"]["type"] == "cancelled"
 
 
-def test_a_follower_that_was_killed_misses_nothing_and_hears_nothing_twice(db: Path) -> None:
+def test_following_again_after_a_kill_misses_and_repeats_nothing(db: Path) -> None:
     with held(db, "payer") as run_id:
-        first = followed_until(db, run_id, "waits for a person")
+        first = followed_until(db, run_id, "run waits for a person")
         rest = start(f"follow {run_id} --after {first[-1].split()[0]} --db {db}")
         call(f"decide {run_id} {asked(db)['ticket']} --approve --by ann --db {db}")
-        heard = ended(rest)
+        followed = ended(rest)
 
-    assert (heard.code, heard.err) == (0, "")
-    assert cursors("\n".join(first)) + cursors(heard.out) == told(db)
-    assert "is approved by ann" in heard.out
+    assert (followed.code, followed.err) == (0, "")
+    assert cursors("\n".join(first)) + cursors(followed.out) == recorded_cursors(db)
+    assert "was approved by ann" in followed.out
 
 
-def test_ctrl_c_ends_the_following_and_not_the_run(db: Path, waiting: RunRow) -> None:
+def test_ctrl_c_does_not_stop_the_run(db: Path, waiting: RunRow) -> None:
     with start(f"follow {waiting.run_id} --db {db}") as process:
         assert process.stdout
-        while "waits for a person" not in process.stdout.readline():
+        while "run waits for a person" not in process.stdout.readline():
             pass
         process.send_signal(signal.SIGINT)
         followed = ended(process)
@@ -110,7 +110,7 @@ def test_ctrl_c_ends_the_following_and_not_the_run(db: Path, waiting: RunRow) ->
     assert row(db).status == "waiting"
 
 
-def test_a_run_is_followed_from_before_its_turn_comes(db: Path, waiting: RunRow) -> None:
+def test_a_queued_run_can_be_followed(db: Path, waiting: RunRow) -> None:
     queued = queue_behind(db)
     follower = start(f"follow {queued} --db {db}")
 
@@ -119,10 +119,10 @@ def test_a_run_is_followed_from_before_its_turn_comes(db: Path, waiting: RunRow)
         followed = ended(follower)
 
     assert followed.code == 0
-    assert "the run is over: natural_end" in followed.out.splitlines()[-1]
+    assert "run finished: natural_end" in followed.out.splitlines()[-1]
 
 
-def test_a_run_that_was_cancelled_before_its_turn_has_nothing_to_tell(db: Path, waiting: RunRow) -> None:
+def test_a_run_cancelled_in_the_queue_has_no_events(db: Path, waiting: RunRow) -> None:
     queued = queue_behind(db)
     call(f"cancel {queued} --db {db}")
 
@@ -131,7 +131,7 @@ def test_a_run_that_was_cancelled_before_its_turn_has_nothing_to_tell(db: Path, 
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that every user may enter, which pytest's own are not."""
+    """A folder that every user can enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -139,7 +139,7 @@ def public() -> Iterator[Path]:
         folder.chmod(0o755)
 
 
-def test_where_no_lock_can_be_taken_a_follower_is_told_what_it_cannot_see(public: Path) -> None:
+def test_without_locks_future_events_cannot_be_followed(public: Path) -> None:
     path = public / "log.db"
     call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {path}")
     run_id = row(path).run_id
@@ -147,13 +147,13 @@ def test_where_no_lock_can_be_taken_a_follower_is_told_what_it_cannot_see(public
         left.unlink()
     public.chmod(0o555)
 
-    followed = as_a_stranger(f"follow {run_id} --db {path}")
+    followed = as_another_user(f"follow {run_id} --db {path}")
 
-    assert (followed.code, followed.out.splitlines()[-1]) == (4, "4.0   the run waits for a person")
+    assert (followed.code, followed.out.splitlines()[-1]) == (4, "4.0   run waits for a person")
     assert_refused(followed, 4)
 
 
-STRANGER = """
+ANOTHER_USER = """
 import os, sys
 from threadlog.tools.cli import main
 from support.command import call
@@ -166,13 +166,13 @@ main()
 """
 
 
-def as_a_stranger(command: str) -> Called:
-    arguments = [sys.executable, "-c", STRANGER, *shlex.split(command)]
+def as_another_user(command: str) -> Called:
+    arguments = [sys.executable, "-c", ANOTHER_USER, *shlex.split(command)]
     env, pipe = environment(COLUMNS="200"), subprocess.PIPE
     return ended(subprocess.Popen(arguments, stdout=pipe, stderr=pipe, encoding="utf-8", env=env))
 
 
-def test_no_run_is_followed_from_a_version_that_is_not_there(db: Path, waiting: RunRow) -> None:
+def test_a_cursor_after_the_end_of_the_log_is_not_found(db: Path, waiting: RunRow) -> None:
     assert_refused(call(f"follow {waiting.run_id} --after 5.0 --db {db}"), 3)
     assert_refused(call(f"follow {waiting.run_id} --after {10**17}.0 --db {db}"), 3)
 
@@ -184,8 +184,8 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_what_is_followed_is_shown_and_not_obeyed(evil: Path) -> None:
-    lines = followed_until(evil, row(evil).run_id, "waits for a person")
+def test_control_characters_in_events_are_escaped(evil: Path) -> None:
+    lines = followed_until(evil, row(evil).run_id, "run waits for a person")
 
     assert len(lines) == 4
     assert {char for line in lines for char in line if not plain(char)} == set()

@@ -1,4 +1,4 @@
-"""Text from the log is data: none of it controls the terminal."""
+"""Text from a log is escaped: none of it can control the terminal."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ from threadlog.store.changeset import AgentSnapshot, RunStatus, Termination
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log where every text would do something to a terminal, with a file name that rich would read."""
+    """A log in which every text holds control characters, under a file name with rich markup."""
     path = tmp_path_factory.mktemp("evil") / "[red]\x1b[31m.db"
     added: dict[str, Any] = {"op": "add", "path": f"/{EVIL}", "value": {EVIL: EVIL}}
     changeset = Changeset(
@@ -62,9 +62,7 @@ EVIL_CALLS: tuple[tuple[str, ...], ...] = (
 
 @pytest.mark.parametrize("arguments", EVIL_CALLS, ids=lambda arguments: arguments[0].strip(EVIL))
 @pytest.mark.parametrize("form", ["--json", "text"])
-def test_no_text_of_a_log_reaches_the_terminal_as_it_is(
-    evil: Path, arguments: tuple[str, ...], form: str
-) -> None:
+def test_control_characters_in_a_log_are_escaped(evil: Path, arguments: tuple[str, ...], form: str) -> None:
     command, *rest = arguments
     db = () if command == EVIL else ("--db", evil)
 
@@ -75,7 +73,7 @@ def test_no_text_of_a_log_reaches_the_terminal_as_it_is(
     assert {char for char in shown if not plain(char)} == set()
 
 
-def test_findings_show_no_text_of_a_log_as_it_is(evil: Path, tmp_path: Path) -> None:
+def test_control_characters_in_findings_are_escaped(evil: Path, tmp_path: Path) -> None:
     own = Path(shutil.copy(evil, tmp_path / "own.db"))
     with tampering(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32), id = id || 'x'")
@@ -87,11 +85,11 @@ def test_findings_show_no_text_of_a_log_as_it_is(evil: Path, tmp_path: Path) -> 
         assert all(map(plain, called.out))
 
 
-def test_markup_in_a_log_is_shown_as_it_is_written(evil: Path) -> None:
+def test_rich_markup_in_a_log_is_printed_literally(evil: Path) -> None:
     assert "[red]:smile:" in call("show", EVIL, "--db", evil).out
     assert "[red]" in call("stats", "--db", evil).out.splitlines()[0]
 
 
-def test_json_gives_back_every_character(evil: Path) -> None:
+def test_json_preserves_every_character(evil: Path) -> None:
     assert call("state --json", EVIL, "--db", evil).json() == {EVIL: EVIL}
     assert call("threads --json", "--db", evil).json()[0]["owner"] == EVIL

@@ -1,4 +1,4 @@
-"""`threadlog run`: an agent from a file, at the terminal."""
+"""run: an agent of a file, at the terminal."""
 
 import os
 import pty
@@ -21,12 +21,12 @@ def db(tmp_path: Path) -> Path:
     return tmp_path / "log.db"
 
 
-def ends(db: Path) -> list[str | None]:
+def termination_types(db: Path) -> list[str | None]:
     with Log.open(db, readonly=True) as log:
         return [row.termination.type if row.termination else None for row in log.runs()]
 
 
-def test_a_run_shows_its_text_and_its_tools(db: Path) -> None:
+def test_run_prints_text_and_tool_calls(db: Path) -> None:
     called = call(f"run {TRAVELLER}:booker 'a night in Kyoto' --db {db}")
 
     assert called.code == 0
@@ -35,7 +35,7 @@ def test_a_run_shows_its_text_and_its_tools(db: Path) -> None:
     assert "Kyoto is booked." in called.out
 
 
-def test_a_run_is_in_the_log(db: Path) -> None:
+def test_the_run_is_in_the_log(db: Path) -> None:
     call(f"run {TRAVELLER}:booker 'a night in Kyoto' --thread trip --db {db}")
 
     with Log.open(db, readonly=True) as log:
@@ -43,46 +43,46 @@ def test_a_run_is_in_the_log(db: Path) -> None:
         assert log.verify() == []
 
 
-def test_a_run_for_machines_prints_its_result(db: Path) -> None:
+def test_run_prints_its_result_as_json(db: Path) -> None:
     result = call(f"run {TRAVELLER}:payer 'pay it' --json --db {db}").json()
 
     assert (result["status"], result["termination"]) == ("waiting", {"type": "suspended"})
 
 
-def test_a_run_that_waits_prints_its_ticket_and_is_fine(db: Path) -> None:
+def test_a_waiting_run_prints_its_ticket_and_exits_with_zero(db: Path) -> None:
     called = call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {db}")
 
     assert called.code == 0
-    assert 'waits for a decision: pay({"amount": 7}), ticket ' in called.err
+    assert 'Waiting for approval: pay({"amount": 7}), ticket ' in called.err
 
 
-def test_a_run_that_waits_refuses_another_prompt(db: Path) -> None:
+def test_a_thread_with_a_waiting_run_refuses_a_prompt(db: Path) -> None:
     call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {db}")
 
     assert call(f"run {TRAVELLER}:payer 'pay more' --thread bill --db {db}").code == 5
 
 
-@pytest.mark.parametrize(("answer", "told"), [("yes", "paid 7"), ("no, too much", "too much")])
-def test_a_person_at_the_terminal_is_asked(db: Path, answer: str, told: str) -> None:
+@pytest.mark.parametrize(("answer", "result"), [("yes", "paid 7"), ("no, too much", "too much")])
+def test_run_asks_for_approval_at_a_terminal(db: Path, answer: str, result: str) -> None:
     shown = at_a_terminal(db, "pay it", answer)
 
     assert "Call pay?" in shown
-    assert f"The tool said: {told}" in shown or f'"error":"{told}"' in shown
+    assert f"The tool said: {result}" in shown or f'"error":"{result}"' in shown
 
 
-def test_a_run_that_waits_goes_on_in_another_process(db: Path) -> None:
+def test_a_waiting_run_resumes_in_another_process(db: Path) -> None:
     call(f"run {TRAVELLER}:payer 'pay it' --thread bill --db {db}")
     at_a_terminal(db, None, "yes")
 
-    assert ends(db) == ["natural_end"]
+    assert termination_types(db) == ["natural_end"]
 
 
 def at_a_terminal(db: Path, prompt: str | None, answer: str) -> str:
-    """What a person sees who types the answer when asked for it."""
-    place = [f"{TRAVELLER}:payer", *([prompt] if prompt else []), "--thread", "bill", "--db", str(db)]
+    """Run the command at a terminal, type the answer when asked, and return what the terminal shows."""
+    arguments = [f"{TRAVELLER}:payer", *([prompt] if prompt else []), "--thread", "bill", "--db", str(db)]
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [*PROGRAM, "run", *place])
+        os.execv(sys.executable, [*PROGRAM, "run", *arguments])
     shown = b""
     while piece := read(terminal):
         shown += piece
@@ -93,52 +93,52 @@ def at_a_terminal(db: Path, prompt: str | None, answer: str) -> str:
     return shown.decode()
 
 
-def test_ctrl_c_cancels_the_run_and_says_how_to_go_on(db: Path) -> None:
+def test_ctrl_c_cancels_the_run_and_prints_how_to_continue(db: Path) -> None:
     process = start(f"run {TRAVELLER}:stuck 'do it' --thread trip --db {db}")
     assert process.stdout
     while "hang(" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, printed = process.communicate(timeout=30)
 
     assert process.returncode == 130
-    assert f"--thread trip --db {db}" in told
-    assert ends(db) == ["cancelled"]
+    assert f"--thread trip --db {db}" in printed
+    assert termination_types(db) == ["cancelled"]
 
 
-def test_a_run_that_fails_exits_with_one(db: Path) -> None:
+def test_a_failed_run_exits_with_one(db: Path) -> None:
     assert call(f"run {TRAVELLER}:failing 'do it' --db {db}").code == 1
-    assert ends(db) == ["error"]
+    assert termination_types(db) == ["error"]
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        f"run {TRAVELLER}:nobody hello",
+        f"run {TRAVELLER}:unknown hello",
         f"run {TRAVELLER} hello",
         "run /nowhere/agents.py:booker hello",
         f"run {TRAVELLER}:booker",
         f"run {TRAVELLER}:booker hello --model nothing",
     ],
 )
-def test_what_cannot_be_run_is_refused_before_a_log_is_made(db: Path, command: str) -> None:
+def test_wrong_usage_is_refused_before_a_log_is_created(db: Path, command: str) -> None:
     called = call(f"{command} --db {db}")
 
     assert called.code == 2
     assert not db.exists()
 
 
-def test_a_thread_where_nothing_waits_needs_a_prompt(db: Path) -> None:
+def test_a_thread_without_a_waiting_run_needs_a_prompt(db: Path) -> None:
     assert call(f"run {TRAVELLER}:booker --thread trip --db {db}").code == 5
 
 
-def test_a_run_can_be_executed_again_from_the_command_line(db: Path) -> None:
+def test_a_run_can_be_replayed_with_the_same_file(db: Path) -> None:
     call(f"run {TRAVELLER}:booker 'a night in Kyoto' --thread trip --db {db}")
 
     assert call(f"replay trip --level run --agents {TRAVELLER} --db {db}").code == 0
 
 
-def test_a_changed_instruction_is_found_from_the_command_line(db: Path, tmp_path: Path) -> None:
+def test_replay_finds_a_changed_instruction(db: Path, tmp_path: Path) -> None:
     call(f"run {TRAVELLER}:booker 'a night in Kyoto' --thread trip --db {db}")
     changed = tmp_path / "changed.py"
     changed.write_text(

@@ -1,4 +1,4 @@
-"""Runs that have started others, at the terminal: they all run, and are shown as a tree."""
+"""Runs with sub-agents at the terminal: all of them run, and are printed as a tree."""
 
 import signal
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from support import team_agents
 from support.command import call, start
 from threadlog.store import Log
-from threadlog.tools.look.tree import as_tree
+from threadlog.tools.look.tree import walk_tree
 
 TEAM = Path(team_agents.__file__)
 
@@ -18,7 +18,7 @@ def db(tmp_path: Path) -> Path:
     return tmp_path / "log.db"
 
 
-def test_the_agents_of_a_file_work_for_the_one_that_runs(db: Path) -> None:
+def test_an_agent_can_delegate_to_the_others_of_its_file(db: Path) -> None:
     called = call(f"run {TEAM}:planner 'find inns' --thread trip --db {db}")
 
     assert (called.code, called.err) == (0, "")
@@ -26,7 +26,7 @@ def test_the_agents_of_a_file_work_for_the_one_that_runs(db: Path) -> None:
     assert call(f"replay --level run --agents {TEAM} --db {db}").code == 0
 
 
-def test_runs_and_show_draw_the_tree(db: Path) -> None:
+def test_runs_and_show_print_the_tree(db: Path) -> None:
     call(f"run {TEAM}:planner 'find inns' --thread trip --db {db}")
     with Log.open(db, readonly=True) as log:
         rows = {row.agent: row for row in log.runs()}
@@ -42,11 +42,11 @@ def test_runs_and_show_draw_the_tree(db: Path) -> None:
     assert call(f"runs --db {db}").out.count("└─ ") == 2
 
 
-def test_what_goes_on_in_the_background_is_waited_for_and_cancelled_by_a_ctrl_c(db: Path) -> None:
+def test_run_waits_for_background_sub_agents_and_ctrl_c_cancels_them(db: Path) -> None:
     with start(f"run {TEAM}:leaver 'find inns' --thread trip --db {db}") as process:
         assert process.stdout
         for line in process.stdout:
-            if "still works" in line:
+            if "is still running" in line:
                 break
         process.send_signal(signal.SIGINT)
         process.stdout.read()
@@ -57,11 +57,11 @@ def test_what_goes_on_in_the_background_is_waited_for_and_cancelled_by_a_ctrl_c(
     assert ends == ["natural_end", "cancelled"]
 
 
-def test_a_tree_has_every_run_once_whatever_is_missing(db: Path) -> None:
+def test_the_tree_has_every_run_once_even_if_parents_are_missing(db: Path) -> None:
     call(f"run {TEAM}:planner 'find inns' --thread trip --db {db}")
     with Log.open(db, readonly=True) as log:
         rows = log.runs()
 
-    assert [depth for depth, _ in as_tree(rows)] == [0, 1, 2]
-    assert [depth for depth, _ in as_tree(rows[1:])] == [0, 1]
-    assert [row for _, row in as_tree(list(reversed(rows)))] == rows
+    assert [depth for depth, _ in walk_tree(rows)] == [0, 1, 2]
+    assert [depth for depth, _ in walk_tree(rows[1:])] == [0, 1]
+    assert [row for _, row in walk_tree(list(reversed(rows)))] == rows

@@ -1,4 +1,4 @@
-"""Every command on a file that is missing, is no log, or is damaged."""
+"""Every command on a file that is missing, not a log, or damaged."""
 
 import random
 import sqlite3
@@ -11,7 +11,7 @@ from support.logs import raw
 
 
 @pytest.mark.parametrize("command", ALL)
-def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, command: str) -> None:
+def test_a_missing_file_is_not_created(tmp_path: Path, command: str) -> None:
     assert_refused(call(command, "--db", tmp_path / "nope.db"), 3)
     assert_refused(call(command, "--db", tmp_path), 3)
 
@@ -19,13 +19,13 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, command: str) -> N
 
 
 @pytest.mark.parametrize("command", ALL)
-def test_a_file_name_that_no_disk_takes(tmp_path: Path, command: str) -> None:
+def test_a_file_name_that_is_too_long_is_refused(tmp_path: Path, command: str) -> None:
     assert_refused(call(command, "--db", tmp_path / ("x" * 300)), 4)
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "other database", "newer format"])
 @pytest.mark.parametrize("command", ALL)
-def test_a_file_that_is_no_log_is_left_alone(own: Path, kind: str, command: str) -> None:
+def test_a_file_that_is_not_a_log_is_refused_and_not_changed(own: Path, kind: str, command: str) -> None:
     spoil(own, kind)
     before = bytes_of(own)
 
@@ -52,7 +52,7 @@ def spoil(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("command", ALL)
 @pytest.mark.parametrize("place", ["name", "schema", "pages", "content", "keys", "digests"])
-def test_a_damaged_log_is_found_or_read_but_never_fatal(own: Path, place: str, command: str) -> None:
+def test_a_damaged_log_is_reported_or_read_without_a_traceback(own: Path, place: str, command: str) -> None:
     damage(own, place)
     before = bytes_of(own)
 
@@ -85,14 +85,14 @@ def damage(path: Path, place: str) -> None:
             for key in (b"at", b"operations", b"op", b"path", b"reducer"):
                 data[:] = data.replace(b'"%s":' % key, b'"%s":' % key.swapcase())
         case "digests":
-            # A long row lies in several pages: there a digest may be in two parts, and is left as it is.
+            # In a row that spans pages a digest may be split in two: it stays unchanged.
             for digest in digests:
                 data[:] = data.replace(digest, bytes(len(digest)))
     path.write_bytes(data)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_log_with_any_byte_changed_is_found_or_read_but_never_fatal(own: Path, seed: int) -> None:
+def test_a_log_with_one_changed_byte_is_reported_or_read_without_a_traceback(own: Path, seed: int) -> None:
     data = bytearray(own.read_bytes())
     written = [index for index, byte in enumerate(data) if byte]
     data[random.Random(seed).choice(written)] ^= 1 << seed % 8

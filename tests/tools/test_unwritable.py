@@ -1,4 +1,4 @@
-"""Every command where nothing may be written, and on a full disk."""
+"""Every command without write access, and on a full disk."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ UNPRIVILEGED = """
 import json, os, sys
 from support.command import ALL, call
 path, readable = sys.argv[1:]
-# Afterwards this process may not even import.
+# Import everything first: afterwards this process cannot read its modules.
 for command in ALL:
     call(command, "--db", readable)
 if os.geteuid() == 0:
@@ -34,7 +34,7 @@ print(json.dumps({command: call(command, "--db", path) for command in ALL}))
 
 
 def unprivileged(path: Path, readable: Path) -> dict[str, Called]:
-    """Every command, by a process that may write neither the log nor into its folder."""
+    """Call every command in a process that can write neither to the log nor to its folder."""
     done = subprocess.run(
         [sys.executable, "-c", UNPRIVILEGED, path, readable],
         env=environment(),
@@ -47,7 +47,7 @@ def unprivileged(path: Path, readable: Path) -> dict[str, Called]:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that every user may enter, which pytest's own are not."""
+    """A folder that every user can enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -55,9 +55,7 @@ def public() -> Iterator[Path]:
         folder.chmod(0o755)
 
 
-def test_where_nothing_may_be_written_a_log_is_read_and_not_rebuilt(
-    db: Path, own: Path, public: Path
-) -> None:
+def test_without_write_access_a_log_can_be_read_but_not_rebuilt(db: Path, own: Path, public: Path) -> None:
     path = Path(shutil.copy(db, public))
     path.chmod(0o444)
     public.chmod(0o555)
@@ -71,7 +69,7 @@ def test_where_nothing_may_be_written_a_log_is_read_and_not_rebuilt(
     assert {file.name: file.read_bytes() for file in public.iterdir()} == {path.name: db.read_bytes()}
 
 
-def test_where_nothing_may_be_written_the_write_ahead_log_is_read_too(own: Path, public: Path) -> None:
+def test_without_write_access_the_write_ahead_log_is_read_too(own: Path, public: Path) -> None:
     with Log.open(own) as log:
         log.append(setting("/late", 1, thread_id="trip"), 8)
         for file in own.parent.glob("own.db*"):
@@ -88,7 +86,7 @@ def test_where_nothing_may_be_written_the_write_ahead_log_is_read_too(own: Path,
 
 @pytest.mark.parametrize("hidden", ["file", "folder"])
 @pytest.mark.long
-def test_what_may_not_be_read(db: Path, own: Path, public: Path, hidden: str) -> None:
+def test_without_read_access_every_command_is_refused(db: Path, own: Path, public: Path, hidden: str) -> None:
     path = Path(shutil.copy(db, public))
     public.chmod(0o555)
     (path if hidden == "file" else public).chmod(0)
@@ -109,7 +107,7 @@ main()
 
 
 def limited(size: int, *arguments: object) -> Called:
-    """The command, on a disk that takes no larger file."""
+    """Call the command in a process that cannot write files larger than `size` bytes."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, *map(str, (size, *arguments))],
         capture_output=True,
@@ -121,11 +119,11 @@ def limited(size: int, *arguments: object) -> Called:
 
 @pytest.mark.parametrize("size", [0, 5_000, 60_000, 150_000])
 @pytest.mark.long
-def test_a_demo_on_a_full_disk(tmp_path: Path, size: int) -> None:
+def test_the_demo_reports_a_full_disk(tmp_path: Path, size: int) -> None:
     assert_refused(limited(size, "demo", "--folder", tmp_path / "demo"), 4)
 
 
-def test_a_rebuild_on_a_full_disk_leaves_the_log_as_it_was(own: Path) -> None:
+def test_a_rebuild_on_a_full_disk_leaves_the_log_intact(own: Path) -> None:
     assert_refused(limited(own.stat().st_size // 2, "rebuild", "--db", own), 4)
 
     assert call("verify", "--db", own).code == 0

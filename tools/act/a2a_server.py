@@ -1,4 +1,4 @@
-"""What `serve` needs from the A2A SDK. Imported only where agents are served: the SDK is an extra."""
+"""The part of `serve` that needs the A2A SDK. The SDK is an extra, so only `serve` imports this."""
 
 import socket
 from collections.abc import Callable, Sequence
@@ -10,10 +10,10 @@ __all__ = ["Site", "check_agents", "serve_agents"]
 
 
 def check_agents(agents: Sequence[Agent]) -> None:
-    """Refuse wrong names before a log is created.
+    """Check the names of agents and models, before a log is created.
 
     Raises:
-        DefinitionError: an agent's name makes no path, or a model's name is wrong.
+        DefinitionError: an agent's name cannot be part of a URL, or a model's name is unknown.
     """
     for agent in agents:
         agent.models()

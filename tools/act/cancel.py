@@ -1,4 +1,4 @@
-"""`threadlog cancel`: cancel a run and all runs below it."""
+"""`threadlog cancel`: cancel a run and all its descendants."""
 
 import click
 
@@ -11,12 +11,12 @@ from .control_command import ControlCommand, control_options, send
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
-@click.option("--reason", metavar="TEXT", help="Why, for the log.")
+@click.option("--reason", metavar="TEXT", help="Why; recorded in the log.")
 @control_options
 def cancel(db: str, as_json: bool, run_id: str, reason: str | None, by: str | None, wait: float) -> None:
-    """Cancel a run and all runs that it has started.
+    """Cancel a run and all its descendants.
 
-    A waiting or queued run ends at once. A running one ends as soon as it can, in whichever process.
+    A waiting or queued run ends at once. A running run is interrupted by the process that executes it.
     """
 
     async def record(runtime: Runtime) -> str | None:
@@ -24,15 +24,14 @@ def cancel(db: str, as_json: bool, run_id: str, reason: str | None, by: str | No
         if not await runtime.cancel(run_id, by=by, reason=reason):
             _refuse_unless_cancelled(find_run(runtime.log, run_id))
         elif run.status == "done":
-            return "the unfinished runs below it are to be cancelled"
+            return "cancel the unfinished descendants"
         return None
 
-    summary = "the run is to be cancelled"
-    command = ControlCommand(db, run_id, summary, by, record, lambda entry: entry.kind == "cancel")
+    command = ControlCommand(db, run_id, "cancel", by, record, lambda entry: entry.kind == "cancel")
     send(command, as_json, wait)
 
 
 def _refuse_unless_cancelled(run: RunView) -> None:
-    # A run that is already cancelled is what the user wants.
+    # Cancelling a cancelled run is a no-op.
     if run.termination is None or run.termination.type != "cancelled":
-        raise RunOver(run.run_id, end_text(run.termination))
+        raise RunOver(run.run_id, end_text(run.termination, run.executor))

@@ -14,11 +14,16 @@ from .control_command import ControlCommand, control_options, send
 @click.command()
 @click.argument("run_id", metavar="RUN")
 @click.argument("target", metavar="TARGET")
-@click.option("--approve", is_flag=True, help="Let the call proceed.")
-@click.option("--deny", is_flag=True, help="Refuse the call. The model is told.")
-@click.option("--reason", metavar="TEXT", help="Why the call is denied, for the model.")
-@click.option("--result", metavar="JSON", help="Data for tools that read it from the decision, as JSON.")
-@click.option("--id", metavar="ID", help="An id for the decision, instead of one made from the ticket.")
+@click.option("--approve", is_flag=True, help="Approve the call.")
+@click.option("--deny", is_flag=True, help="Deny the call. The model reads the reason.")
+@click.option("--reason", metavar="TEXT", help="Why the call is denied.")
+@click.option(
+    "--result",
+    metavar="JSON",
+    help="Data for tools that read context.decision; it does not change the call's arguments. For a call "
+    "that was interrupted by a crash: its result, so that it does not run again.",
+)
+@click.option("--id", metavar="ID", help="The id of the decision. Default: derived from the ticket.")
 @control_options
 def decide(
     db: str,
@@ -33,15 +38,16 @@ def decide(
     id: str | None,
     wait: float,
 ) -> None:
-    """Approve or deny a tool call that waits for a person. TARGET is its ticket or call id: see `pending`.
+    """Approve or deny a tool call that is waiting for approval. TARGET is its ticket or call id.
 
-    The decision is recorded at once, and applied by a process that has the run's agent. If there is none,
-    this prints how to start one. The same decision again changes nothing; a different one is refused.
+    `threadlog pending` lists both. The decision is recorded at once, and applied by a process that has the
+    run's agent; if none is running, this prints how to start one. Repeating a decision is a no-op; a
+    conflicting decision is rejected.
     """
     if approve == deny:
         raise click.UsageError("give either --approve or --deny")
     if approve and reason is not None:
-        raise click.UsageError("--reason says why a call is denied: give it with --deny")
+        raise click.UsageError("--reason needs --deny")
     decision = Decision(target, approve, _parse(result), reason, by, id)
 
     async def record(runtime: Runtime) -> None:
@@ -51,7 +57,7 @@ def decide(
         content = entry.content if isinstance(entry.content, dict) else {}
         return entry.kind == "decide" and content.get("target") == target
 
-    summary = f"{target} is {'approved' if approve else 'denied'}"
+    summary = f"{'approve' if approve else 'deny'} {target}"
     send(ControlCommand(db, run_id, summary, by, record, matches), as_json, wait)
 
 

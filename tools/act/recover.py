@@ -9,25 +9,25 @@ from ...engine.runs import Recovered, find_orphans
 from ...engine.runtime import Runtime
 from ..opening import log_options, open_readonly
 from ..run_view import find_run
-from ..terminal import print_json, print_table, when
-from ..wording import process_text
+from ..terminal import print_json, print_table, utc_time
+from ..wording import process_text, quantity
 
-COLUMNS = ("run", "thread", "agent", "executed by", "last commit (UTC)", "calls without a result")
+COLUMNS = ("run", "thread", "agent", "executed by", "last commit (UTC)", "unfinished calls")
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN", required=False)
-@click.option("--force", is_flag=True, help="Take RUN away from its process, even though that is alive.")
-@click.option("--dry-run", is_flag=True, help="Only list the runs. Nothing is written.")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--force", is_flag=True, help="Close RUN even if its process is alive, for example suspended.")
+@click.option("--dry-run", is_flag=True, help="List the runs without closing them.")
 @log_options
 def recover(db: str, as_json: bool, run_id: str | None, force: bool, dry_run: bool) -> None:
-    """Close runs whose process died, or one RUN, and list their tool calls without a result.
+    """Close runs whose process died; list their unfinished calls.
 
-    Such a call was not started, or its effect is unknown; the model is told which if the run resumes. A
-    suspended process keeps its runs until --force takes one. Recovering a run twice changes nothing.
+    With RUN, close only that one. `not started` means that a call had no effect. `unknown` means that it may
+    have had one: find out. If the run resumes, the model reads the same. Recovering a run twice is a no-op.
     """
     if force and (run_id is None or dry_run):
-        raise click.UsageError("--force needs a RUN, and does not go with --dry-run")
+        raise click.UsageError("--force needs a RUN, and cannot be combined with --dry-run")
     with open_readonly(db) as log:
         if run_id is not None:
             find_run(log, run_id)
@@ -41,7 +41,7 @@ def recover(db: str, as_json: bool, run_id: str | None, force: bool, dry_run: bo
     if as_json:
         print_json(list(map(_json, found)))
     else:
-        title = f"{len(found)} runs {'to be recovered' if dry_run else 'recovered'}"
+        title = f"{quantity(len(found), 'run')} {'to recover' if dry_run else 'recovered'}"
         print_table(title, COLUMNS, map(_cells, found))
 
 
@@ -63,4 +63,4 @@ def _cells(found: Recovered) -> tuple[object, ...]:
     evidence = found.evidence
     calls = ", ".join(f"{call.name}: {call.fate.replace('_', ' ')}" for call in evidence.calls)
     process = process_text(evidence.executor)
-    return (found.run_id, found.thread_id, found.agent, process, when(evidence.at), calls)
+    return (found.run_id, found.thread_id, found.agent, process, utc_time(evidence.at), calls)

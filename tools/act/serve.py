@@ -14,22 +14,30 @@ from ...engine import Agent, Runtime
 from ...engine.runs import OrphanPolicy
 from ..agents import load_agents
 from ..opening import log_options
-from ..terminal import line, print_json, visible
+from ..terminal import escape, one_line, print_json
 
 
 @click.command()
 @click.argument("agents", metavar="FILE.py[:AGENT]")
-@click.option("--a2a", is_flag=True, required=True, help="Serve them over the A2A protocol.")
+@click.option("--a2a", is_flag=True, required=True, help="Use the A2A protocol.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any.")
-@click.option("--url", metavar="URL", help="The URL for the agent cards, if clients use another one.")
-@click.option("--token-env", metavar="NAME", help="Require the bearer token in this environment variable.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="The port to listen on; 0 for any free port.",
+)
+@click.option("--url", metavar="URL", help="The URL in the agent cards, if it is not that of host and port.")
+@click.option(
+    "--token-env", metavar="NAME", help="Require a bearer token: the value of this environment variable."
+)
 @click.option(
     "--orphans",
     type=click.Choice(("stop", "ask", "resume")),
     default="stop",
     show_default=True,
-    help="What to do with runs whose process died: stop them, ask a person, or resume them.",
+    help="For runs whose process died: stop them, ask a person, or resume them.",
 )
 @log_options
 @click.pass_context
@@ -45,12 +53,13 @@ def serve(
     token_env: str | None,
     orphans: OrphanPolicy,
 ) -> None:
-    """Serve the agents of a file, each at /agents/NAME/, until Ctrl-C or SIGTERM. Then it exits with 130.
+    """Serve the agents of a file to other programs.
 
-    The named agent, or the only one of the file, is also served at /. Remote agents of the file are not
-    served; the others may delegate to them. A task is a run and a context is a thread of the log: every
-    server on the file, also after a restart, answers for the same tasks. A message to a context with an
-    unfinished task is queued. Runs still running when the server ends are cancelled, and the log says so.
+    Each agent is served at /agents/NAME/, until Ctrl-C or SIGTERM (exit code 130). The named agent, or the
+    only agent of the file, is also served at /. Remote agents are not served; the others can delegate to
+    them. A task is a run, and a context is a thread: every server on the same log, also after a restart,
+    answers for the same tasks. A message to a context with an unfinished task is queued. Runs still running
+    at shutdown are cancelled.
     """
     with _explain_missing_extra():
         from .a2a_server import Site, check_agents, serve_agents
@@ -59,7 +68,7 @@ def serve(
     token = _token(token_env)
     check_agents(served)
     with _listen(host, port) as listening:
-        _log_in_lines()
+        _configure_logging()
         site = Site(url.rstrip("/") if url else _address(listening), root, token)
         runtime = Runtime.open(db, agents=known, orphans=orphans)
         report = partial(_print_addresses, as_json=as_json)
@@ -82,7 +91,7 @@ def _token(variable: str | None) -> str | None:
         return None
     if not (token := os.environ.get(variable, "").strip()):
         raise click.UsageError(
-            f"the environment variable {variable!r} holds no token: set it, or omit --token-env"
+            f"environment variable {variable!r} is empty: set it to the token, or omit --token-env"
         )
     return token
 
@@ -93,7 +102,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family)
     except OSError as err:
         problem = f"cannot listen on {host} port {port}: {err.strerror}"
-        raise click.UsageError(f"{problem}; choose others with --host and --port") from err
+        raise click.UsageError(f"{problem}; choose another --host or --port") from err
 
 
 def _address(listening: socket.socket) -> str:
@@ -106,18 +115,18 @@ def _print_addresses(addresses: dict[str, str], *, as_json: bool) -> None:
         print_json({"agents": addresses}, indent=None)
         return
     for name, address in addresses.items():
-        click.echo(f"{visible(name)}: {visible(address)}")
+        click.echo(f"{escape(name)}: {escape(address)}")
 
 
 class _LineFormatter(logging.Formatter):
-    """Formats what libraries report on one line each, with control characters escaped."""
+    """Formats each record of a library's log on one line, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
-        return line(f"threadlog: {record.getMessage()}" + (f": {error!r}" if error else ""))
+        return one_line(f"threadlog: {record.getMessage()}" + (f": {error!r}" if error else ""))
 
 
-def _log_in_lines() -> None:
+def _configure_logging() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_LineFormatter())
     logging.basicConfig(handlers=[handler], level=logging.ERROR)

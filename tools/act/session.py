@@ -1,4 +1,4 @@
-"""One run at the terminal: printing its events, asking for approvals, cancelling on Ctrl-C."""
+"""A run at the terminal: print its events, ask for approvals, cancel it on Ctrl-C."""
 
 import signal
 import sys
@@ -21,12 +21,12 @@ from ...engine.events import (
 from ...reducers.tool_call import ToolCallState
 from ...store.errors import RunError, ThreadlogError
 from ..next_steps import decide_line
-from ..terminal import compact, console, styled, visible
+from ..terminal import compact_json, console, escape, styled_text
 from ..wording import call_text, outcome_style
 
 
 class Session:
-    """A run at the terminal, through all its questions."""
+    """One run at the terminal, through all its epochs."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Session:
         *,
         is_quiet: bool,
     ) -> None:
-        """`agent` runs; it may delegate to the others. A quiet session prints nothing and asks nothing."""
+        """Run `agent`, which can delegate to the others. A quiet session prints and asks nothing."""
         self.is_interrupted = False
         self._db = db
         self._agent = agent
@@ -46,7 +46,7 @@ class Session:
         self._is_quiet = is_quiet
 
     async def run(self, prompt: str | None) -> RunResult:
-        """Run until the run finishes, waits with no person to ask, or is cancelled."""
+        """Return when the run has finished, was cancelled, or waits and there is no terminal to ask at."""
         outcome: RunResult | Exception = RunError("the run was never followed")
         async with Runtime.open(self._db, agents=[self._agent, *self._others]) as runtime:
             run = await self._start(runtime, prompt)
@@ -55,7 +55,7 @@ class Session:
                 try:
                     outcome = await self._follow_through_questions(runtime, run)
                 except ThreadlogError as err:
-                    # Raised inside, the error would come out wrapped in an exception group.
+                    # Raised in here, the error would leave the task group inside an exception group.
                     outcome = err
                 tasks.cancel_scope.cancel()
         if isinstance(outcome, Exception):
@@ -67,8 +67,8 @@ class Session:
             return await runtime.start(self._agent.name, prompt, thread=self._thread)
         waiting = [run.run_id for run in runtime.active_runs(self._thread) if run.status == "waiting"]
         if not waiting:
-            raise RunError(f"no run waits on thread {self._thread!r}: give a PROMPT to start one")
-        # Resume with what is already recorded, say by another terminal, instead of asking again.
+            raise RunError(f"thread {self._thread!r} has no waiting run: give a PROMPT to start one")
+        # Apply decisions that are already recorded, for example by another terminal, before asking.
         run = await runtime.decide(waiting[-1], [])
         row = runtime.log.run(run.run_id)
         if row and row.status != "waiting":
@@ -89,8 +89,8 @@ class Session:
             try:
                 run = await runtime.decide(result.run_id, decisions)
             except RunError as err:
-                # Another terminal was faster. Follow the run as it was decided there.
-                click.echo(f"threadlog: {visible(err)}", err=True)
+                # Another terminal decided first: follow the run as it continues.
+                click.echo(f"threadlog: {escape(err)}", err=True)
             result = await self._follow(run)
         if result.status == "waiting":
             self._print_questions(result.run_id, runtime.pending(result.run_id))
@@ -103,18 +103,18 @@ class Session:
             if self._is_quiet:
                 continue
             if isinstance(event, AssistantTurn) and not is_written:
-                # No deltas came for this turn: print its whole text.
+                # The turn came without deltas: print its text.
                 print_event(TextDelta(event.message.content))
             print_event(event)
             is_written = isinstance(event, TextDelta) or (is_written and not isinstance(event, AssistantTurn))
         return await run.result()
 
     async def _wait_for_sub_agents(self, runtime: Runtime, thread: str) -> None:
-        # They run in this process: closing the runtime would cancel them.
+        # Closing the runtime would cancel them.
         for sub in runtime.sub_agents(thread):
             if sub.status == "running" and not self.is_interrupted:
                 if not self._is_quiet:
-                    console.print(styled(f"{sub.agent} still works (run {sub.run_id})", "dim"))
+                    console.print(styled_text(f"{sub.agent} is still running (run {sub.run_id})", "dim"))
                 await runtime.get_run(sub.run_id).result()
 
     def _can_ask(self) -> bool:
@@ -126,16 +126,16 @@ class Session:
     def _print_questions(self, run_id: str, calls: Sequence[ToolCallState]) -> None:
         for call in calls:
             if call.suspension:
-                asked = f"{call.name}({compact(call.suspension.parameters, 200)})"
-                click.echo(f"waits for a decision: {asked}, ticket {call.suspension.ticket}", err=True)
+                asked = f"{call.name}({compact_json(call.suspension.parameters, 200)})"
+                click.echo(f"Waiting for approval: {asked}, ticket {call.suspension.ticket}", err=True)
                 answer = decide_line(self._db, run_id, call.suspension.ticket)
-                click.echo(f"answer with: {visible(answer)}, or --deny", err=True)
+                click.echo(f"  {escape(answer)}\n  (or --deny --reason WHY)", err=True)
 
 
 def _ask_one(call: ToolCallState) -> Decision:
     assert call.suspension
     question = call.suspension.message or f"Allow {call.name}?"
-    console.print(styled(f"{question}  {compact(call.suspension.parameters, 400)}", "bold yellow"))
+    console.print(styled_text(f"{question}  {compact_json(call.suspension.parameters, 400)}", "bold yellow"))
     answer = click.prompt("yes, or no and why", default="no", show_default=True).strip()
     if answer.lower() in ("y", "yes"):
         return Decision.approve(call.suspension.ticket)
@@ -144,20 +144,20 @@ def _ask_one(call: ToolCallState) -> Decision:
 
 
 def print_event(event: Event) -> None:
-    """Print an event of the run."""
+    """Print an event."""
     match event:
         case TextDelta(text):
-            console.print(styled(text), end="")
+            console.print(styled_text(text), end="")
         case AssistantTurn(message):
             console.print()
             for call in message.tool_calls:
-                console.print(styled(f"→ {call_text(call, 200)}", "green"))
+                console.print(styled_text(f"→ {call_text(call, 200)}", "green"))
         case ToolProgress(_, name, progress):
-            console.print(styled(f"  {name}: {compact(progress, 200)}", "dim"))
+            console.print(styled_text(f"  {name}: {compact_json(progress, 200)}", "dim"))
         case ToolCallSuspended(_, name):
-            console.print(styled(f"  {name} waits for a decision", "yellow"))
+            console.print(styled_text(f"  {name} is waiting for approval", "yellow"))
         case ToolCallFinished(outcome):
-            result = compact(outcome.result, 200)
-            console.print(styled(f"  {outcome.outcome}: {result}", outcome_style(outcome)))
+            result = compact_json(outcome.result, 200)
+            console.print(styled_text(f"  {outcome.outcome}: {result}", outcome_style(outcome)))
         case AttemptFailed(model, problem):
-            console.print(styled(f"  {model} failed: {visible(problem)}", "red"))
+            console.print(styled_text(f"  Model {model} failed: {problem}", "red"))

@@ -1,7 +1,7 @@
-"""`make bench`: the store against raw SQLite at the same durability, interleaved in one run.
+"""`make bench`: the store compared with raw SQLite at the same durability, interleaved in one run.
 
-Every figure is the median over the rounds, and ratios are taken within a round: shared machines drift. "Raw"
-is INSERT + COMMIT of the same bytes, encoded beforehand, into a table with the same key.
+Every figure is the median over all rounds. Ratios are taken within a round, because shared machines drift.
+"Raw" is INSERT + COMMIT of the same bytes, already encoded, into a table with the same key.
 """
 
 import shutil
@@ -13,30 +13,30 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from .store import Figures, measure_appends, measure_growth, measure_loading
+from .store import Figures, measure_growth, measure_loading, measure_round
 
 ROUNDS = 5
 
 
 def main() -> None:
-    """Measure and print. The first argument may name a folder on the disk to measure."""
-    place = sys.argv[1] if len(sys.argv) > 1 else "."
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=place))
+    """Measure and print. The first argument names a folder on the disk to measure."""
+    parent = sys.argv[1] if len(sys.argv) > 1 else "."
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
     try:
-        rounds = [measure_appends(folder / str(n)) for n in range(ROUNDS)]
-        table = Table(title=f"threadlog against raw SQLite ({ROUNDS} rounds)", title_justify="left")
-        for column in ("figure", "here", "aim"):
+        rounds = [measure_round(folder / str(n)) for n in range(ROUNDS)]
+        table = Table(title=f"threadlog and raw SQLite ({ROUNDS} rounds)", title_justify="left")
+        for column in ("figure", "measured", "target"):
             table.add_column(column)
-        for name, aim in AIMS.items():
-            table.add_row(name, _median(rounds, name), aim)
-        for name, value, aim in (*measure_loading(folder / "loading"), *measure_growth(folder / "growth")):
-            table.add_row(name, value, aim)
+        for name, target in TARGETS.items():
+            table.add_row(name, _median(rounds, name), target)
+        for name, value, target in (*measure_loading(folder / "loading"), *measure_growth(folder / "growth")):
+            table.add_row(name, value, target)
         Console(width=110).print(table)
     finally:
         shutil.rmtree(folder)
 
 
-AIMS = {
+TARGETS = {
     "raw FULL, µs per append": "",
     "raw NORMAL, µs per append": "",
     "append FULL ÷ raw rate": "≥ 0.75",

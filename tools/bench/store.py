@@ -16,10 +16,10 @@ from ...store.database import Durability, sqlite3
 STEPS = 1000
 CONCURRENT, EACH = 100, 40
 Figures = dict[str, float | tuple[float, float]]
-"""By name: a figure, or two percentiles."""
+"""Figures by name; a pair is two percentiles."""
 
 
-def opening(thread: str) -> Changeset:
+def first_changeset(thread: str) -> Changeset:
     """Return the first changeset of a thread: a state document of about 4 KB."""
     document: JsonValue = {f"field-{n}": "x" * 60 for n in range(50)}
     return Changeset(
@@ -34,7 +34,7 @@ def opening(thread: str) -> Changeset:
 
 
 def step(thread: str, number: int) -> Changeset:
-    """Return what a step of an agent writes."""
+    """Return the changeset of one step of an agent."""
     value = f"{number:08}" * 8
     return Changeset(
         id=f"{thread}:{number}",
@@ -55,14 +55,14 @@ def step(thread: str, number: int) -> Changeset:
     )
 
 
-def measure_appends(folder: Path) -> Figures:
-    """Run one round: every measurement once, in turn."""
+def measure_round(folder: Path) -> Figures:
+    """Run every measurement once."""
     folder.mkdir(parents=True)
-    raw_full, raw_normal = (raw(folder / f"raw-{mode}.db", mode) for mode in ("full", "normal"))
-    times = append(folder / "full.db", "full")
-    full, normal = sum(times) / STEPS, sum(append(folder / "normal.db", "normal")) / STEPS
-    awaited = anyio.run(one_in_flight, folder / "awaited.db")
-    concurrent = anyio.run(many_in_flight, folder / "concurrent.db")
+    raw_full, raw_normal = (measure_raw(folder / f"raw-{mode}.db", mode) for mode in ("full", "normal"))
+    times = measure_append(folder / "full.db", "full")
+    full, normal = sum(times) / STEPS, sum(measure_append(folder / "normal.db", "normal")) / STEPS
+    awaited = anyio.run(measure_one_in_flight, folder / "awaited.db")
+    concurrent = anyio.run(measure_many_in_flight, folder / "concurrent.db")
     cuts = quantiles(times, n=100)
     return {
         "raw FULL, µs per append": raw_full * 1e6,
@@ -76,7 +76,7 @@ def measure_appends(folder: Path) -> Figures:
     }
 
 
-def raw(path: Path, mode: str) -> float:
+def measure_raw(path: Path, mode: str) -> float:
     """Return the seconds per INSERT + COMMIT of the same bytes."""
     contents = [encode(step("t", number)) for number in range(1, STEPS + 1)]
     connection = sqlite3.connect(path, isolation_level=None)
@@ -86,66 +86,66 @@ def raw(path: Path, mode: str) -> float:
         "create table log (position integer primary key, thread integer, version integer, content blob,"
         " unique (thread, version)) strict"
     )
-    begun = perf_counter()
+    started = perf_counter()
     for number, content in enumerate(contents, 1):
         connection.execute("begin immediate")
         connection.execute("insert into log values (?, 1, ?, ?)", (number, number, content))
         connection.execute("commit")
-    seconds = perf_counter() - begun
+    seconds = perf_counter() - started
     connection.close()
     return seconds / STEPS
 
 
-def append(path: Path, mode: Durability) -> list[float]:
+def measure_append(path: Path, mode: Durability) -> list[float]:
     """Return the seconds of each append through the synchronous API."""
     times = []
     with Log.open(path, durability=mode) as log:
-        log.append(opening("t"), 0)
+        log.append(first_changeset("t"), 0)
         for number in range(1, STEPS + 1):
             changeset = step("t", number)
-            begun = perf_counter()
+            started = perf_counter()
             log.append(changeset, number)
-            times.append(perf_counter() - begun)
+            times.append(perf_counter() - started)
     return times
 
 
-async def one_in_flight(path: Path) -> float:
-    """Return the seconds per awaited append, one after the other."""
+async def measure_one_in_flight(path: Path) -> float:
+    """Return the seconds per append when each is awaited before the next."""
     spent = 0.0
     with Log.open(path) as log:
-        async with Appender(log) as front:
-            await front.append(opening("t"), 0)
+        async with Appender(log) as appender:
+            await appender.append(first_changeset("t"), 0)
             for number in range(1, STEPS + 1):
                 changeset = step("t", number)
-                begun = perf_counter()
-                await front.append(changeset, number)
-                spent += perf_counter() - begun
+                started = perf_counter()
+                await appender.append(changeset, number)
+                spent += perf_counter() - started
     return spent / STEPS
 
 
-async def many_in_flight(path: Path) -> float:
-    """Return the seconds per append when a hundred threads append at once."""
+async def measure_many_in_flight(path: Path) -> float:
+    """Return the seconds per append when a hundred threads append concurrently."""
 
-    async def append_steps(front: Appender, thread: str) -> None:
+    async def append_steps(appender: Appender, thread: str) -> None:
         for number in range(1, EACH + 1):
-            await front.append(step(thread, number), number)
+            await appender.append(step(thread, number), number)
 
     with Log.open(path) as log:
-        async with Appender(log) as front:
+        async with Appender(log) as appender:
             for n in range(CONCURRENT):
-                await front.append(opening(f"t{n}"), 0)
-            begun = perf_counter()
+                await appender.append(first_changeset(f"t{n}"), 0)
+            started = perf_counter()
             async with anyio.create_task_group() as tasks:
                 for n in range(CONCURRENT):
-                    tasks.start_soon(append_steps, front, f"t{n}")
-            return (perf_counter() - begun) / (CONCURRENT * EACH)
+                    tasks.start_soon(append_steps, appender, f"t{n}")
+            return (perf_counter() - started) / (CONCURRENT * EACH)
 
 
 def measure_loading(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Measure loading a thread of 10,000 changesets: its state with and without snapshots, and all of it."""
+    """Measure loading a thread of 10,000 changesets: its state, its messages, and replay."""
     folder.mkdir(parents=True)
     with Log.open(folder / "long.db", durability="normal") as log:
-        log.append(opening("t"), 0)
+        log.append(first_changeset("t"), 0)
         for first in range(1, 10_000, 500):
             log.append([step("t", number) for number in range(first, min(first + 500, 10_000))], first)
         yield "latest state of 10,000 changesets", _milliseconds(lambda: log.state("t")), "≤ 1 ms"
@@ -160,14 +160,14 @@ def measure_loading(folder: Path) -> Iterator[tuple[str, str, str]]:
 def _milliseconds(work: Callable[[], object]) -> str:
     times = []
     for _ in range(5):
-        begun = perf_counter()
+        started = perf_counter()
         work()
-        times.append(perf_counter() - begun)
+        times.append(perf_counter() - started)
     return f"{sorted(times)[2] * 1000:.2f} ms"
 
 
 def measure_growth(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Measure the bytes of the file per step, early and late in a thread."""
+    """Measure how many bytes a step adds to the file, early and late in a thread."""
     folder.mkdir(parents=True)
     path = folder / "growing.db"
     sizes = {}
@@ -175,9 +175,10 @@ def measure_growth(folder: Path) -> Iterator[tuple[str, str, str]]:
         with Log.open(path, durability="normal") as log:
             head = log.head("t")
             log.append(
-                [step("t", number) if number else opening("t") for number in range(head, until + 1)], head
+                [step("t", number) if number else first_changeset("t") for number in range(head, until + 1)],
+                head,
             )
-        # Closing the log has moved the write-ahead log into the file.
+        # Closing the log has moved its write-ahead log into the file.
         sizes[until] = path.stat().st_size
     early, late = (sizes[1000] - sizes[0]) / 1000, (sizes[5000] - sizes[4000]) / 1000
     payload = len(encode(step("t", 1)))

@@ -1,18 +1,19 @@
-"""`threadlog rebuild`: the derived tables computed again from the log. The log itself stays as it is."""
+"""`threadlog rebuild`: recompute the derived tables. The log itself is not changed."""
 
 import click
 
 from ...store.log import Log
 from ..opening import log_options, open_readonly
-from ..terminal import console, print_json, styled
+from ..terminal import console, print_json, styled_text
+from ..wording import quantity
 
 
 @click.command()
 @log_options
 def rebuild(db: str, as_json: bool) -> None:
-    """Compute every derived table (runs, messages, snapshots) again from the log."""
+    """Recompute the derived tables (runs, messages, snapshots)."""
     with open_readonly(db):
-        # Only to fail if the file is missing: `Log.open` would create it.
+        # Fail if the file is missing: `Log.open` would create it.
         pass
     with Log.open(db) as log:
         log.rebuild()
@@ -20,4 +21,6 @@ def rebuild(db: str, as_json: bool) -> None:
     if as_json:
         print_json({"position": position})
     else:
-        console.print(styled("✓ rebuilt  ", "bold green") + styled(f"from {position} changesets"))
+        console.print(
+            styled_text("✓ rebuilt  ", "bold green") + styled_text(f"from {quantity(position, 'changeset')}")
+        )

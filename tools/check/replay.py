@@ -1,4 +1,4 @@
-"""`threadlog replay`: a thread, or all of them, computed again from the log alone and compared with it."""
+"""`threadlog replay`: compute threads again from the log alone, and compare the results with the log."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -17,13 +17,14 @@ from ...store.errors import ThreadlogError
 from ...store.log import Log
 from ..agents import load_definitions
 from ..opening import log_options, open_readonly, resolve_version
-from ..terminal import console, line, print_json, styled
+from ..terminal import console, one_line, print_json, styled_text
+from ..wording import quantity
 
 Level = Literal["patches", "reducers", "run"]
 
 
 class Replayed(NamedTuple):
-    """A replayed thread."""
+    """The result of replaying a thread."""
 
     thread_id: str
     version: int
@@ -39,21 +40,23 @@ class Replayed(NamedTuple):
     "--level",
     type=click.Choice(["patches", "reducers", "run"]),
     default="patches",
-    help="patches: apply the logged patches. reducers: also reduce the logged actions again and compare. "
-    "run: also execute the runs again, with the logged answers of models, tools and people, and compare.",
+    help="patches: apply the recorded patches. reducers: also reduce the recorded actions again. run: also "
+    "execute the runs again, with the recorded answers of models, tools and people.",
 )
-@click.option("--agents", metavar="FILE.py", help="Your agents and reducers, for levels reducers and run.")
+@click.option(
+    "--agents", metavar="FILE.py", help="Your agents and reducers, for the levels reducers and run."
+)
 @log_options
 @click.pass_context
 def replay(
     context: click.Context, db: str, as_json: bool, thread: str | None, level: Level, agents: str | None
 ) -> None:
-    """Replay a thread, or all of them, from the log alone.
+    """Replay one thread, or all, and compare with the log.
 
-    Exits with 1 if something differs or could not be checked.
+    Exits with 1 if anything differs or could not be checked.
     """
     if agents and level == "patches":
-        raise click.UsageError("--agents brings reducers: it goes with --level reducers or run")
+        raise click.UsageError("--agents needs --level reducers or --level run")
     with open_readonly(db) as log:
         if thread is not None:
             resolve_version(log, thread, None)
@@ -73,18 +76,18 @@ def _replay(log: Log, threads: Sequence[str], level: Level, file: str | None) ->
     replayed = [replay_thread(log, thread, definitions.reducers) for thread in threads]
     if level == "reducers":
         return replayed
-    return [_with_runs(log, row, definitions.agents) for row in replayed]
+    return [_replay_its_runs(log, row, definitions.agents) for row in replayed]
 
 
-def _with_runs(log: Log, replayed: Replayed, agents: Sequence[Registered]) -> Replayed:
+def _replay_its_runs(log: Log, replayed: Replayed, agents: Sequence[Registered]) -> Replayed:
     runs = [row.run_id for row in log.runs(replayed.thread_id)]
     return replayed._replace(problems=[*replayed.problems, *replay_runs(log, runs, agents)])
 
 
 def replay_thread(log: Log, thread: str, reducers: Reducers | None = None) -> Replayed:
-    """Apply a thread's patches from the first version and compare the state with the log's.
+    """Apply the patches of a thread from its first version, and compare the state with the log's.
 
-    With `reducers` also reduce the logged actions again and compare the patches.
+    With `reducers`, also reduce the recorded actions again and compare the patches.
     """
     changesets = list(log.read(thread))
     problems: list[str] = []
@@ -94,7 +97,7 @@ def replay_thread(log: Log, thread: str, reducers: Reducers | None = None) -> Re
         digest = sha256(state).hexdigest()
         if dumps(log.state(thread)) != state:
             problems.append(
-                f"thread {thread!r}: a snapshot differs from the patches: run `threadlog rebuild`"
+                f"thread {thread!r}: a snapshot does not match the patches: run `threadlog rebuild`"
             )
         if reducers:
             problems += map(str, check_reducers(changesets, reducers))
@@ -106,7 +109,7 @@ def replay_thread(log: Log, thread: str, reducers: Reducers | None = None) -> Re
 
 
 def replay_runs(log: Log, run_ids: Sequence[str], agents: Sequence[Registered]) -> list[str]:
-    """Execute runs again on their log; return what differs or could not be checked."""
+    """Execute runs again, and return what differs or could not be checked."""
     return anyio.run(_replay_runs, log, run_ids, agents)
 
 
@@ -116,11 +119,15 @@ async def _replay_runs(log: Log, run_ids: Sequence[str], agents: Sequence[Regist
 
 
 def print_replayed(replayed: list[Replayed]) -> None:
-    """Print a line for each thread, and below it every problem."""
+    """Print one line per thread, followed by its problems."""
     for row in replayed:
-        mark = styled("✗ ", "bold red") if row.problems else styled("✓ ", "bold green")
-        counts = f"{row.version} versions, {row.actions} actions, {row.patches} patches"
-        digest = styled(f"state {row.state_digest[:16]}…", "dim")
-        console.print(mark + styled(f"{row.thread_id}  {counts}; ") + digest)
+        mark = styled_text("✗ ", "bold red") if row.problems else styled_text("✓ ", "bold green")
+        figures = (
+            quantity(row.version, "version"),
+            quantity(row.actions, "action"),
+            quantity(row.patches, "patch", "patches"),
+        )
+        digest = styled_text(f"state {row.state_digest[:16]}…", "dim")
+        console.print(mark + styled_text(f"{row.thread_id}  {', '.join(figures)}; ") + digest)
         for problem in row.problems:
-            console.print(styled(f"  {line(problem)}", "red"))
+            console.print(styled_text(f"  {one_line(problem)}", "red"))

@@ -1,4 +1,4 @@
-"""`threadlog stats`: what a log holds, and how large it is."""
+"""`threadlog stats`: figures about a log: its size, runs, calls and tokens."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ Figure = tuple[str, int | float]
 @click.command()
 @log_options
 def stats(db: str, as_json: bool) -> None:
-    """Print what is in the log, and how large it is."""
+    """Print the size of the log, and count runs, calls and tokens."""
     with open_readonly(db) as log:
         figures = dict([*_counts(log), *_work(log), ("bytes", _size(log))])
     if as_json:
         print_json(figures)
     else:
-        print_table(Path(db).name, ("what", "how many#"), figures.items())
+        print_table(Path(db).name, ("figure", "value#"), figures.items())
 
 
 def _counts(log: Log) -> Iterator[Figure]:

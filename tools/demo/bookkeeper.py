@@ -1,7 +1,7 @@
-"""The agent of act 1: it reads a CSV of expenses, files each line under a category, and writes a report.
+"""The bookkeeper: it reads a CSV of expenses, files each line under a category, and writes a report.
 
-The tools work on real files. The model is scripted: a function that decides the next step from the
-conversation, as a model would.
+Its tools work on real files. Its model is scripted: a function that chooses the next step from the
+conversation.
 """
 
 import re
@@ -37,10 +37,10 @@ CATEGORIES = {
 OTHER = "other"
 
 NEEDS_DAYS = "The title must say for which days."
-"""Why a person denies the first report."""
+"""Why the person denies the first report."""
 
-BUSY = ModelError("rate_limit", "the model is busy, as models are", retry_after=0.1)
-"""The model's answer to the first request."""
+BUSY = ModelError("rate_limit", "too many requests", retry_after=0.1)
+"""The answer to the first request: the model is asked again."""
 
 
 class Ledger(BaseModel):
@@ -77,10 +77,10 @@ def read_expenses(path: str) -> ToolResult:
 
 @tool
 def file_expenses(category: str, lines: list[int], path: str) -> ToolResult:
-    """File lines of the CSV under a category; the ledger keeps the totals.
+    """File lines of the CSV under a category, and add them to the ledger.
 
     Args:
-        category: where they belong.
+        category: the category.
         lines: their line numbers.
         path: the CSV file.
     """
@@ -96,9 +96,9 @@ def write_report(context: ToolContext, path: str, title: str) -> ToolResult:
     """Write the ledger as a Markdown report.
 
     Args:
-        context: what has been filed so far.
+        context: gives access to the ledger.
         path: the file to write.
-        title: its first line.
+        title: the heading of the report.
     """
     totals: dict[str, int] = context.read("/ledger/totals", {})
     lines = [f"# {title}", "", "| category | total |", "| --- | ---: |"]
@@ -140,9 +140,11 @@ def _next(request: ModelRequest, source: Path, report: Path) -> Turn:
         days = sorted(row["date"] for row in answers[0]) or ["never"]
         return _report(report, f"Expenses, {days[0]} to {days[-1]}")
     if "error" in answers[-1]:
-        raise RuntimeError(f"the bookkeeper cannot go on: {answers[-1]['error']}")
+        raise RuntimeError(f"the bookkeeper cannot continue: {answers[-1]['error']}")
     if "written" in answers[-1]:
-        return Turn(text=f"All filed. {answers[-1]['total']} in all; the report is {report.name}.")
+        return Turn(
+            text=f"All expenses are filed: {answers[-1]['total']} in total. The report is {report.name}."
+        )
     filed = {answer["category"] for answer in answers[1:]}
     return _file_next(answers[0], filed, source) or _report(report, "Expenses")
 

@@ -1,124 +1,71 @@
-"""Act 3: a process is killed during a payment, and nothing is paid twice."""
+"""The crash: a process is killed in the middle of a payment. What does the log know?"""
 
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import anyio
-import click
-
-from ...engine import Decision, RunResult, Runtime
 from ...engine.runs import find_orphans
-from ...reducers.tool_call import ToolCallState, calls
+from ...reducers.tool_call import calls
 from ...store.changeset import Orphan
+from ...store.errors import LogUnavailable
 from ...store.log import Log
-from ..run_view import result_json
-from ..terminal import compact, styled, when
-from ..wording import call_text, process_text
-from .narration import follow, heading, print_line, say
-from .payments import BILLS, PAYMENTS, RECEIPTS, RUN, SAMPLE, THREAD, cashier, read_merchants
+from ..terminal import styled_text
+from ..wording import call_text
+from .narration import heading, print_line, say
+from .payments import DUE, RUN, THREAD, write_bills
 
 PROGRAM = (sys.executable, "-m", f"{__package__}.payments_main")
-PERSON = "the demo's user"
+
+INTRODUCTION = (
+    f"An agent pays three bills: {', '.join(DUE)}. Its process is killed in the "
+    "middle of the second payment. Which bills are paid?"
+)
+
+WORDS = {
+    None: ("finished", "green"),
+    "unknown": ("uncertain", "bold red"),
+    "not_started": ("never started", "yellow"),
+}
+"""A word and a color for each fate of a call; None is a call with a result."""
 
 
-class Crashed(NamedTuple):
-    """What became of the payments."""
-
-    exit_status: int
-    """Of the killed process: minus the number of the signal."""
-
-    evidence: Orphan
-    decisions: list[Decision]
-    result: RunResult
-    payments: list[str]
-    """The merchants that were paid, in order."""
-
-    receipts: list[str]
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "exit_status": self.exit_status,
-            "evidence": self.evidence.model_dump(),
-            "decisions": [{"call": each.target, "result": each.result} for each in self.decisions],
-            **result_json(self.result),
-            "payments": self.payments,
-            "receipts": self.receipts,
-        }
-
-
-def survive_a_crash(path: Path, folder: Path) -> Crashed:
-    """Let a process be killed while it pays bills, then recover its run and let it finish."""
-    heading(f"3. A process is killed during a payment, on thread {THREAD}")
-    exit_status = _crash(path, folder)
-    evidence = _inspect(path)
-    decisions, result = anyio.run(_recover, path, folder)
-    _print_lists(folder)
-    payments = read_merchants(folder / PAYMENTS)
-    if len(payments) == len(set(payments)):
-        say("✓ nothing is paid twice", "bold green")
-    else:
-        say("✗ something is paid twice", "bold red")
-    return Crashed(exit_status, evidence, decisions, result, payments, read_merchants(folder / RECEIPTS))
-
-
-def _crash(path: Path, folder: Path) -> int:
+def crash(path: Path, folder: Path) -> Orphan:
+    """Let a process die during the second payment. Return what the log knows about its run."""
+    say(INTRODUCTION)
+    say("(No key, no network. The model and the person, Ann, are scripted.)", "dim")
+    heading("1. The crash")
     say(
-        "Another process pays three bills. It is killed with SIGKILL when the second payment is listed and "
-        "its receipt is not: it can neither clean up nor report what it has done."
+        "A payment has two halves: the bank books it (bank.csv), then the receipt is filed (receipts.csv). "
+        "Between the two halves of the second payment, the process gets SIGKILL."
     )
-    (folder / BILLS).write_text(SAMPLE)
-    exit_status = subprocess.run([*PROGRAM, str(path), str(folder)], check=False).returncode
-    if exit_status != -signal.SIGKILL:
-        raise click.ClickException(
-            f"the process should have been killed, but its exit status is {exit_status}"
-        )
-    say(f"the process is dead: exit status {exit_status}", "red", indent=2)
-    return exit_status
+    _run_until_killed(path, folder)
+    return _inspect(path)
+
+
+def _run_until_killed(path: Path, folder: Path) -> None:
+    write_bills(folder)
+    command = [*PROGRAM, str(path), str(folder)]
+    process = subprocess.run(command, check=False, stderr=subprocess.PIPE, encoding="utf-8")
+    if process.returncode != -signal.SIGKILL:
+        *_, problem = process.stderr.splitlines() or [f"exit status {process.returncode}"]
+        raise LogUnavailable(f"the process failed before it could be killed: {problem}")
 
 
 def _inspect(path: Path) -> Orphan:
     """Print what the log knows about the run. Nothing is written."""
     with Log.open(path, readonly=True) as log:
-        (found,) = (each.evidence for each in find_orphans(log) if each.row.run_id == RUN)
+        (evidence,) = (each.evidence for each in find_orphans(log) if each.row.run_id == RUN)
         state = log.state(THREAD)
-    say("The log is opened again. It knows how far the run came, and what it cannot know:")
-    say(f"executed by   {process_text(found.executor)}, whose lock is released", indent=2)
-    say(f"last version  {found.version}, at {when(found.at)} UTC", indent=2)
-    fates = {call.call_id: call.fate.replace("_", " ") for call in found.calls}
+    if executor := evidence.executor:
+        say(f"Process {executor.pid} on {executor.host} is dead.", "red", indent=2)
+    heading("2. What the log says")
+    fates = {call.call_id: call.fate for call in evidence.calls}
     for call in calls(state):
-        fate = fates.get(call.call_id, "done")
-        print_line(styled(f"  {fate:<12}  {call_text(call)}", "red" if fate == "unknown" else "yellow"))
-    return found
-
-
-async def _recover(path: Path, folder: Path) -> tuple[list[Decision], RunResult]:
-    """Recover the run. A person decides what became of the calls whose effect is unknown."""
-    async with Runtime.open(path, agents=[cashier(folder)], orphans="ask") as runtime:
-        questions = runtime.pending(RUN)
-        say("The run waits and asks a person, who looks at the lists:")
-        decisions = [_decide(call, folder) for call in questions]
-        run = await runtime.decide(RUN, decisions)
-        say("The run resumes in its next epoch:")
-        return decisions, await follow(run)
-
-
-def _decide(call: ToolCallState, folder: Path) -> Decision:
-    """Answer a question as a person does who has looked at the lists."""
-    say(f"? {call.suspension.message if call.suspension else ''}", "bold cyan", indent=2)
-    _print_lists(folder)
-    arguments: Any = call.arguments
-    merchant = arguments["merchant"]
-    if merchant not in read_merchants(folder / PAYMENTS):
-        say(f"{merchant} has no payment: call it again", "cyan", indent=4)
-        return Decision.approve(call.call_id, by=PERSON)
-    result = {"paid": merchant, "receipt": merchant in read_merchants(folder / RECEIPTS)}
-    say(f"{merchant} has a payment: it happened, with the result {compact(result)}", "cyan", indent=4)
-    return Decision.approve(call.call_id, result, by=PERSON)
-
-
-def _print_lists(folder: Path) -> None:
-    for name in (PAYMENTS, RECEIPTS):
-        say(f"{name:<12}  {', '.join(read_merchants(folder / name)) or 'nothing'}", indent=4)
+        word, style = WORDS[fates.get(call.call_id)]
+        print_line(styled_text(f"  {word:<15}{call_text(call)}", style))
+    say(
+        "The log has every call before it starts, and every result as soon as it arrives. It cannot know "
+        "whether the bank booked the uncertain payment before the crash."
+    )
+    return evidence

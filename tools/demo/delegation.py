@@ -1,4 +1,4 @@
-"""Act 2: a planner delegates to three agents, one of them in another process."""
+"""A further scene: a planner delegates to three agents, one of them in another process."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,30 +12,29 @@ from ...engine.agents import Registered
 from ...store.log import Log
 from ..look import branch, print_history
 from ..run_view import result_json
-from ..terminal import styled
+from ..terminal import styled_text
 from ..wording import end_text, status_text
 from .narration import follow, heading, print_line, say, short
 from .second_process import LOG, SecondProcess, is_extra_missing, start_second_process
 from .team import ARCHIVIST, team
 
 THREAD = "plan"
-PROMPT = "Was something filed twice, and what has the last trip cost?"
-LEFT_OUT = (
-    "The agent in a second process is left out: the extra a2a is not installed. "
-    "It is part of the demo after pip install 'threadlog[a2a]'"
+PROMPT = "Was anything filed twice, and what did the last trip cost?"
+MISSING_EXTRA = (
+    "Without the extra a2a there is no agent in a second process. To include it: pip install 'threadlog[a2a]'"
 )
 
 
 class Delegated(NamedTuple):
-    """What became of the planner and its sub-agents."""
+    """The outcome of the planner and its sub-agents."""
 
     result: RunResult
     sub_agents: list[SubAgent]
     agents: Sequence[Registered]
-    """The agents of the runtime, the remote one included."""
+    """The agents of the runtime, including the remote one."""
 
     second_process: dict[str, object] | None
-    """Where the second process was, how it ended, and the runs of its own log."""
+    """The second process: its address, its exit status, and the runs in its own log."""
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -49,7 +48,7 @@ class Delegated(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """The planner's run, and what the runtime knew at its end."""
+    """The planner's run, with the sub-agents and agents of the runtime at its end."""
 
     result: RunResult
     sub_agents: list[SubAgent]
@@ -59,8 +58,8 @@ class _Run(NamedTuple):
 
 
 def delegate(path: Path, source: Path, folder: Path) -> Delegated:
-    """Run the planner on the log at `path`. The second process has ended on return."""
-    heading(f"2. A planner delegates to other agents, on thread {THREAD}")
+    """Run the planner on the log at `path`. On return the second process has ended."""
+    heading("More: a planner delegates to other agents")
     with ExitStack() as stack:
         second = _start_second(stack, folder)
         result, sub_agents, agents = anyio.run(_run, path, source, second)
@@ -75,10 +74,10 @@ def delegate(path: Path, source: Path, folder: Path) -> Delegated:
 
 def _start_second(stack: ExitStack, folder: Path) -> SecondProcess | None:
     if is_extra_missing():
-        say(LEFT_OUT, "yellow")
+        say(MISSING_EXTRA, "yellow")
         return None
     second = stack.enter_context(start_second_process(folder))
-    say("A second process has started: `threadlog serve --a2a`, with an agent and a log of its own.")
+    say("A second process runs `threadlog serve --a2a`, with an agent and a log of its own:")
     say(f"pid {second.pid}, at {second.urls[ARCHIVIST]}", "dim", indent=2)
     return second
 
@@ -94,7 +93,7 @@ async def _run(path: Path, source: Path, second: SecondProcess | None) -> _Run:
 
 
 def _print_tree(result: RunResult, subs: Sequence[SubAgent]) -> None:
-    heading("the tree of runs: the status of each is computed from its own thread")
+    heading("More: the tree of runs, each status computed from the log of that run")
     status = status_text(result.status, end_text(result.termination))
     _print_run(short(result.run_id), "planner", status, THREAD)
     for sub in subs:
@@ -102,23 +101,23 @@ def _print_tree(result: RunResult, subs: Sequence[SubAgent]) -> None:
 
 
 def _print_run(run: str, agent: str | None, status: str, thread_id: str) -> None:
-    print_line(styled(f"{run:<13}{agent:<11}{status:<34}{short(thread_id)}"))
+    print_line(styled_text(f"{run:<13}{agent:<11}{status:<34}{short(thread_id)}"))
 
 
 def _print_mirror(path: Path, mirror: SubAgent) -> None:
-    heading(f"the remote one here: thread {short(mirror.thread_id)} mirrors its task")
+    heading("More: the thread that mirrors the task of the remote agent")
     with Log.open(path, readonly=True) as log:
         print_history(list(log.read(mirror.thread_id)))
 
 
 def _print_second(second: SecondProcess) -> dict[str, object]:
-    heading(f"the remote one there: {LOG}, the second process's own log")
+    heading(f"More: the same task in {LOG}, the log of the second process")
     with Log.open(second.log, readonly=True) as log:
         rows = log.runs()
     for row in rows:
         status = status_text(row.status, end_text(row.termination))
         _print_run(short(row.run_id), row.agent, status, row.thread_id)
-    say(f"The second process was asked to end, and has ended: exit status {second.exit_status}.")
+    say(f"The second process has ended after SIGTERM, with exit status {second.exit_status}.")
     return {
         "url": second.urls[ARCHIVIST],
         "pid": second.pid,

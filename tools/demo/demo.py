@@ -1,88 +1,112 @@
-"""The command: three acts, one audit of them all, and the commands to try next."""
+"""The command: the crash, the recovery, what the log says about both, and the commands to try next."""
 
 import csv
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
-from ...engine import RunResult
-from ...engine.agents import Registered
-from ...store.log import Log
-from ..check import print_findings, replay_runs
+from ...store.changeset import Orphan
+from ..next_steps import command_line
 from ..run_view import result_json
-from ..terminal import console, print_json, styled
-from . import payments, second_process
-from .bookkeeper import bookkeeper
-from .crash import Crashed, survive_a_crash
-from .delegation import Delegated, delegate
-from .expenses import SAMPLE, read_csv
-from .filing import THREAD, file_expenses
-from .narration import heading, print_line, silent
-from .payments import cashier
+from ..terminal import console, print_json, styled_text
+from . import further_scenes, payments
+from .audit import check, print_decisions
+from .crash import crash
+from .expenses import read_csv
+from .further_scenes import play_further_scenes
+from .narration import heading, say, silence
+from .payments import RUN, THREAD, cashier
+from .recovery import Recovered, recover
 
-LOG, REPORT, EXPENSES = "demo.db", "report.md", "expenses.csv"
-FILES = (
-    LOG,
-    REPORT,
-    *(second_process.AGENTS, second_process.LOG, second_process.TRIP),
-    *(payments.BILLS, payments.PAYMENTS, payments.RECEIPTS),
-)
+FOLDER = "threadlog-demo"
+LOG, AGENT = "demo.db", "agent.py"
+FILES = (LOG, AGENT, payments.BILLS, payments.BANK, payments.RECEIPTS, payments.REPORT)
+
+AGENT_SOURCE = f'''"""The agent of the demo, for `threadlog replay --level run --agents`."""
+
+from pathlib import Path
+
+from {__package__}.payments import cashier
+
+agent = cashier(Path(__file__).parent)
+'''
 
 
 @click.command()
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Where to write the files. Default: ./{FOLDER}, or with a number if that exists.",
+)
+@click.option(
+    "--verbose", is_flag=True, help="Also show an agent that files expenses, and one that delegates."
+)
 @click.option(
     "--input",
     "source",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.csv",
-    help="Your expenses, instead of a sample.",
-)
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where to put the files (default: new).",
+    help="The expenses for --verbose, with the columns date, merchant, amount. Default: a sample.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only the results, as JSON.")
 @click.pass_context
-def demo(context: click.Context, source: Path | None, folder: Path | None, as_json: bool) -> None:
-    """Run agents, kill a process while it works, and show what the log says about all of it.
+def demo(
+    context: click.Context, folder: Path | None, verbose: bool, source: Path | None, as_json: bool
+) -> None:
+    """Kill an agent in the middle of a payment, and recover its run.
 
-    1: an agent files expenses; its log is shown, verified and replayed. 2: a planner delegates, also to an
-    agent in a second process (with the extra a2a). 3: a process is killed during a payment; its run is
-    recovered, and nothing is paid twice.
-
-    No key, and no network but loopback: the models are scripted, the tools and the files are real. Give
-    your own CSV (columns date, merchant, amount) with --input.
+    Needs no key and no network. The model is scripted; the processes, the files and the kill are real.
     """
-    folder, source = _prepare(folder, source)
-    is_quiet = as_json or bool(context.obj)
-    path, report = folder / LOG, folder / REPORT
-    with silent(is_quiet):
-        filed = file_expenses(path, source, report)
-        delegated = delegate(path, source, folder)
-        crashed = survive_a_crash(path, folder)
-        agents = [bookkeeper(source, report), *delegated.agents, cashier(folder)]
-        problems = _audit(path, agents)
-        _print_next_commands(path)
-    if is_quiet:
-        print_json(_json(path, filed, delegated, crashed, problems))
-    results = (filed, delegated.result, crashed.result)
-    is_fine = all(result.termination.type == "natural_end" for result in results) and not problems
-    context.exit(0 if is_fine else 1)
-
-
-def _prepare(folder: Path | None, source: Path | None) -> tuple[Path, Path]:
-    """Return the folder, and the CSV, which is written there unless the user has given one."""
+    if source and not verbose:
+        raise click.UsageError("--input needs --verbose")
     if source:
         _refuse_unreadable(source)
-    folder = folder or Path(tempfile.mkdtemp(prefix="threadlog-demo-"))
-    _make_folder(folder, [*FILES, *([] if source else [EXPENSES])])
-    if source is None:
-        source = folder / EXPENSES
-        source.write_text(SAMPLE)
-    return folder, source
+    folder = _make_folder(folder, (*FILES, *(further_scenes.FILES if verbose else ())))
+    is_quiet = as_json or bool(context.obj)
+    with silence(is_quiet):
+        paid = _pay(folder)
+        further = play_further_scenes(folder, source) if verbose else None
+        _print_next_commands(folder, is_verbose=verbose)
+    if is_quiet:
+        print_json(paid.as_json() | ({"further": further.as_json()} if further else {}))
+    context.exit(0 if paid.is_fine and (further is None or further.is_fine) else 1)
+
+
+class Paid(NamedTuple):
+    """The outcome of the interrupted run."""
+
+    db: Path
+    evidence: Orphan
+    recovered: Recovered
+    problems: list[str]
+    """What verify and replay found."""
+
+    @property
+    def is_fine(self) -> bool:
+        return self.recovered.is_fine and not self.problems
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "db": str(self.db),
+            "evidence": self.evidence.model_dump(),
+            **result_json(self.recovered.result),
+            "payments": self.recovered.payments,
+            "receipts": self.recovered.receipts,
+            "problems": self.problems,
+        }
+
+
+def _pay(folder: Path) -> Paid:
+    (folder / AGENT).write_text(AGENT_SOURCE, encoding="utf-8")
+    db = folder / LOG
+    evidence = crash(db, folder)
+    recovered = recover(db, folder)
+    heading("5. The log answers questions later")
+    print_decisions(db, RUN)
+    return Paid(db, evidence, recovered, check(db, [cashier(folder)]))
 
 
 def _refuse_unreadable(source: Path) -> None:
@@ -92,56 +116,36 @@ def _refuse_unreadable(source: Path) -> None:
         raise click.UsageError(f"the expenses cannot be read: {err}") from err
 
 
-def _make_folder(folder: Path, files: Iterable[str]) -> None:
+def _make_folder(folder: Path | None, files: Iterable[str]) -> Path:
+    """Create the folder, or a new one in the current folder. Existing files are never overwritten."""
+    folder = folder or next(path for path in _new_folders() if not path.exists())
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
-        raise click.UsageError(f"the folder {str(folder)!r} cannot be created: {err.strerror}") from err
+        problem = f"the folder {str(folder)!r} cannot be created: {err.strerror}"
+        raise click.UsageError(f"{problem}; choose another --folder") from err
     for name in files:
         if (folder / name).exists():
-            raise click.UsageError(f"{str(folder / name)!r} already exists: give another --folder")
+            raise click.UsageError(f"{str(folder / name)!r} already exists: choose another --folder")
+    return folder
 
 
-def _audit(path: Path, agents: Sequence[Registered]) -> list[str]:
-    """Verify the log and execute all runs of the three acts again; return all problems."""
-    heading("all of it: is the record intact, and would the agents do the same again?")
-    with Log.open(path, readonly=True) as log:
-        findings = log.verify()
-        print_findings(findings, None if findings else log.heads())
-        runs = [row.run_id for row in log.runs()]
-        problems = replay_runs(log, runs, agents)
-    for problem in problems:
-        print_line(styled(f"✗ {problem}", "red"))
-    same = f"{len(runs) - len(problems)} of {len(runs)} runs executed again: the same bytes"
-    print_line(styled("✓ ", "bold green") + styled(same))
-    return [*map(str, findings), *problems]
+def _new_folders() -> Iterator[Path]:
+    yield Path(FOLDER)
+    yield from (Path(f"{FOLDER}-{number}") for number in count(2))
 
 
-def _print_next_commands(path: Path) -> None:
-    with Log.open(path, readonly=True) as log:
-        middle = log.head(THREAD) // 2
+def _print_next_commands(folder: Path, *, is_verbose: bool) -> None:
+    db = str(folder / LOG)
     console.print()
-    console.print(styled(f"All files are in {path.parent}\nContinue with:"), soft_wrap=True)
-    for command in (
-        "runs",
-        f"log {THREAD}",
-        f"show {payments.THREAD}",
-        f"state {THREAD} /ledger --at {middle}",
-        "verify",
-        "stats",
-    ):
-        console.print(styled(f"  threadlog {command} --db {path}", "bold"), soft_wrap=True)
-
-
-def _json(
-    path: Path, filed: RunResult, delegated: Delegated, crashed: Crashed, problems: list[str]
-) -> dict[str, object]:
-    with Log.open(path, readonly=True) as log:
-        state = log.state(THREAD)
-    return {
-        "db": str(path),
-        "expenses": result_json(filed) | {"state": state},
-        "delegation": delegated.as_json(),
-        "crash": crashed.as_json(),
-        "problems": problems,
-    }
+    say(f"Everything is in {folder}/. Try:", "bold")
+    commands = [
+        ("log", THREAD, "--db", db),
+        ("follow", RUN, "--db", db),
+        ("verify", "--db", db),
+        ("replay", "--level", "run", "--agents", str(folder / AGENT), "--db", db),
+    ]
+    if not is_verbose:
+        commands.append(("demo", "--verbose"))
+    for words in commands:
+        console.print(styled_text(f"  {command_line(*words)}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A CSV of expenses: a sample, and how it is read."""
+"""A CSV of expenses: reading it, and a sample."""
 
 import csv
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ COLUMNS = ("date", "merchant", "amount")
 
 
 class Expense(TypedDict):
-    """A line of the CSV."""
+    """One line of the CSV."""
 
     line: int
     date: str
@@ -37,7 +37,7 @@ def read_csv(path: Path) -> Iterator[Expense]:
     """Yield the expenses of a CSV.
 
     Raises:
-        ValueError: it is not such a CSV; the message says where.
+        ValueError: a column is missing, or a line is malformed.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
@@ -67,5 +67,5 @@ def _cents(amount: str) -> int:
 
 
 def money(cents: int) -> str:
-    """Return cents as an amount of money."""
+    """Format cents as an amount of money."""
     return f"{cents / 100:,.2f}"

@@ -1,30 +1,27 @@
-"""Act 1: an agent files expenses, a person decides, and the log accounts for all of it."""
+"""A further scene: an agent files expenses, a person denies its report, then approves a corrected one."""
 
 from functools import partial
 from pathlib import Path
 
 import anyio
-from rich.panel import Panel
 
 from ...engine import Decision, RunResult, Runtime
-from ...reducers.reduce import Reducers
+from ...reducers.tool_call import ToolCallState
 from ...store.log import Log
-from ..check import print_findings, print_replayed, replay_runs, replay_thread
 from ..look import print_diff, print_history, readable_diff
-from ..terminal import compact, console, styled
-from .bookkeeper import NEEDS_DAYS, bookkeeper, ledger
-from .narration import follow, heading, print_decision, print_line
+from .bookkeeper import NEEDS_DAYS, bookkeeper
+from .narration import follow, heading, say
 
 THREAD = "expenses"
+PERSON = "ann"
 
 
 def file_expenses(path: Path, source: Path, report: Path) -> RunResult:
-    """Run the bookkeeper on the log at `path` to its end, then show what the log has recorded."""
-    heading(f"1. An agent files expenses: the run, on thread {THREAD}")
+    """Run the bookkeeper, then print what its log has recorded."""
+    heading("More: an agent files expenses")
     result = anyio.run(_run, path, source, report)
     with Log.open(path, readonly=True) as log:
-        _show_log(log)
-        _show_audit(log, result.run_id, source, report)
+        _print_log(log)
     return result
 
 
@@ -34,35 +31,26 @@ async def _run(path: Path, source: Path, report: Path) -> RunResult:
         result = await follow(run)
         for answer in (partial(Decision.deny, reason=NEEDS_DAYS), Decision.approve):
             for call in runtime.pending(result.run_id):
-                decision = answer(call.call_id, by="the demo's user")
-                print_decision(call, decision)
-                run = await runtime.decide(result.run_id, [decision]) or run
+                decision = answer(call.call_id, by=PERSON)
+                _print_decision(call, decision)
+                run = await runtime.decide(result.run_id, [decision])
                 result = await follow(run)
         return result
 
 
-def _show_log(log: Log) -> None:
+def _print_decision(call: ToolCallState, decision: Decision) -> None:
+    answer = "Yes." if decision.approved else f"No. {decision.reason}"
+    say(f"? May {call.name} run?  Ann: {answer}", "bold cyan")
+
+
+def _print_log(log: Log) -> None:
     head = log.head(THREAD)
     middle = head // 2
-    heading("the log: all of it, and nothing else")
+    heading("More: the log of that run")
     print_history(list(log.read(THREAD)))
-    heading(f"the state between version {middle} and version {head}")
+    heading(f"More: what changed in its state from version {middle} to {head}")
     old, new = (_public(log.state(THREAD, version)) for version in (middle, head))
-    for version, state in ((middle, old), (head, new)):
-        console.print(Panel(styled(compact(state)), title=f"version {version}", title_align="left"))
     print_diff(old, readable_diff(old, new))
-
-
-def _show_audit(log: Log, run_id: str, source: Path, report: Path) -> None:
-    heading("the audit: is the record intact, and do the reducers still agree?")
-    print_findings(log.verify(), log.heads())
-    print_replayed([replay_thread(log, THREAD, Reducers([ledger]))])
-    problems = replay_runs(log, [run_id], [bookkeeper(source, report)])
-    for problem in problems:
-        print_line(styled(f"✗ {problem}", "red"))
-    if not problems:
-        same = styled("✓ executed again on what was recorded: ", "bold green")
-        print_line(same + styled("the same bytes"))
 
 
 def _public(state: dict[str, object]) -> dict[str, object]:

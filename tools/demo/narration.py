@@ -1,4 +1,4 @@
-"""How the acts print what they do, in lines that fit a terminal of 80 columns."""
+"""How the demo prints what happens, in lines that fit a terminal of 80 columns."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,17 +6,16 @@ from contextlib import contextmanager
 from rich.padding import Padding
 from rich.text import Text
 
-from ...engine import Decision, Run, RunResult
+from ...engine import Run, RunResult
 from ...engine.events import AssistantTurn, AttemptFailed, Event, ToolCallFinished
-from ...reducers.tool_call import ToolCallState
-from ..terminal import compact, console, styled
+from ..terminal import compact_json, console, styled_text
 from ..wording import call_text, outcome_style
 
 
 @contextmanager
-def silent(wanted: bool) -> Iterator[None]:
-    """Print nothing inside the block, if wanted."""
-    before, console.quiet = console.quiet, wanted or console.quiet
+def silence(is_quiet: bool) -> Iterator[None]:
+    """Print nothing inside the block if `is_quiet`."""
+    before, console.quiet = console.quiet, is_quiet or console.quiet
     try:
         yield
     finally:
@@ -26,16 +25,17 @@ def silent(wanted: bool) -> Iterator[None]:
 def heading(text: str) -> None:
     """Print a rule with an empty line above it."""
     console.print()
-    console.rule(styled(text, "bold"), align="left")
+    console.rule(styled_text(text, "bold"), align="left")
 
 
 def say(text: object, style: str = "", *, indent: int = 0) -> None:
-    """Print sentences, folded to the terminal's width."""
-    console.print(Padding(styled(text, style), (0, 0, 0, indent), expand=False))
+    """Print sentences, wrapped at the width of the terminal."""
+    content = styled_text(text, style)
+    console.print(Padding(content, (0, 0, 0, indent), expand=False) if indent else content)
 
 
 def print_line(text: Text) -> None:
-    """Print one line; what does not fit is cut off."""
+    """Print one line. A line that is too long is cut."""
     console.print(text, no_wrap=True, overflow="ellipsis")
 
 
@@ -46,27 +46,22 @@ def short(name: str) -> str:
 
 
 async def follow(run: Run) -> RunResult:
-    """Print what a run does until it ends or waits; return the result."""
+    """Print what a run does until it finishes or waits; return the result."""
     async for event in run:
         _print_event(event)
     return await run.result()
-
-
-def print_decision(call: ToolCallState, decision: Decision) -> None:
-    """Print a question and a person's answer."""
-    print_line(styled(f"  ? may {call.name} be called with {compact(call.arguments)}", "bold cyan"))
-    print_line(styled(f"    {'yes' if decision.approved else f'no: {decision.reason}'}", "cyan"))
 
 
 def _print_event(event: Event) -> None:
     match event:
         case AssistantTurn(message):
             if message.content:
-                say(message.content, "green", indent=2)
+                say(f"model: {message.content}", "green", indent=2)
             for call in message.tool_calls:
-                print_line(styled(f"  → {call_text(call)}", "bold green"))
+                print_line(styled_text(f"  → {call_text(call)}", "bold green"))
         case AttemptFailed(model, problem):
-            say(f"{model} failed ({problem}), it is asked again", "red", indent=2)
+            say(f"Model {model} failed: {problem}", "red", indent=2)
         case ToolCallFinished(outcome):
-            text = f"    {outcome.outcome}: {compact(outcome.result)}"
-            print_line(styled(text, outcome_style(outcome)))
+            note = "" if outcome.outcome == "succeeded" else "the model reads "
+            text = f"    ← {note}{compact_json(outcome.result)}"
+            print_line(styled_text(text, outcome_style(outcome)))

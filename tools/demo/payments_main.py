@@ -1,4 +1,4 @@
-"""The process of act 3: it pays bills, and kills itself with SIGKILL halfway through the second payment.
+"""The process that is killed: it pays bills, and sends itself SIGKILL halfway through the second payment.
 
 python -m threadlog.tools.demo.payments_main LOG FOLDER
 """
@@ -11,17 +11,18 @@ from pathlib import Path
 import anyio
 
 from ...engine import Runtime
+from ...store.errors import ThreadlogError
 from .payments import RUN, THREAD, cashier
 
 DEADLY = "Taxi MK"
-"""The process does not survive the payment of this merchant."""
+"""The bill during whose payment the process is killed."""
 
 
 async def main(path: str, folder: Path) -> None:
     """Run the cashier."""
 
-    def die(merchant: str) -> None:
-        if merchant == DEADLY:
+    def die(bill: str) -> None:
+        if bill == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
 
     async with Runtime.open(path, agents=[cashier(folder, die)]) as runtime:
@@ -30,4 +31,7 @@ async def main(path: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], Path(sys.argv[2]))
+    try:
+        anyio.run(main, sys.argv[1], Path(sys.argv[2]))
+    except (ThreadlogError, OSError) as err:
+        sys.exit(str(err))

@@ -1,4 +1,4 @@
-"""The second process of act 2: `threadlog serve` on loopback, with its own agent, files and log."""
+"""The second process: `threadlog serve` on loopback, with its own agent, files and log."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ import click
 PROGRAM = (sys.executable, "-m", f"{__package__}.second_process_main")
 AGENTS, LOG, TRIP = "archive.py", "archive.db", "last-trip.csv"
 PATIENCE = 10
-"""Seconds that the process has to end."""
+"""Seconds to wait for the process to end after SIGTERM."""
 
 SOURCE = f'''"""The agent of the second process: threadlog serve {AGENTS} --a2a --db {LOG}."""
 
@@ -33,16 +33,16 @@ SAMPLE = """date,merchant,amount
 
 
 def is_extra_missing() -> bool:
-    """Whether the extra `a2a` is not installed."""
+    """Return whether the extra `a2a` is not installed."""
     return any(find_spec(name) is None for name in ("a2a", "starlette", "uvicorn"))
 
 
 class SecondProcess:
-    """The process, once it answers requests."""
+    """The process. It accepts requests."""
 
     def __init__(self, process: subprocess.Popen[str], urls: dict[str, str], log: Path) -> None:
         self.urls = urls
-        """By agent: its address."""
+        """The address of each agent."""
 
         self.log = log
         self._process = process
@@ -53,20 +53,20 @@ class SecondProcess:
 
     @property
     def exit_status(self) -> int | None:
-        """The exit status; None while the process runs."""
+        """The exit status, or None while the process runs."""
         return self._process.poll()
 
     def end(self) -> None:
-        """End the process as an operator would, with SIGTERM."""
+        """End the process with SIGTERM, and wait for it."""
         _end(self._process)
 
 
 @contextmanager
 def start_second_process(folder: Path) -> Iterator[SecondProcess]:
-    """Start the process; it has ended when the block is left.
+    """Start the process, and end it at the end of the block.
 
     Raises:
-        click.ClickException: it ended before it answered; its standard error says why.
+        click.ClickException: the process failed to start. It has printed why to standard error.
     """
     (folder / AGENTS).write_text(SOURCE)
     (folder / TRIP).write_text(SAMPLE)
@@ -80,7 +80,7 @@ def start_second_process(folder: Path) -> Iterator[SecondProcess]:
         try:
             line = process.stdout.readline()
             if not line:
-                raise click.ClickException("the second process ended before it could serve its agent")
+                raise click.ClickException("the second process failed to start")
             yield SecondProcess(process, json.loads(line)["agents"], folder / LOG)
         finally:
             _end(process)
@@ -92,6 +92,6 @@ def _end(process: subprocess.Popen[str]) -> None:
         try:
             process.wait(PATIENCE)
         except BaseException:
-            # It does not react to SIGTERM, or Ctrl-C came again.
+            # It ignored SIGTERM, or the user pressed Ctrl-C again.
             process.kill()
             raise

@@ -1,4 +1,4 @@
-"""The program of the second process: `threadlog`, which ends when the process of the demo ends or is killed.
+"""The program of the second process: `threadlog` that ends with its parent, even if that is killed.
 
 python -m threadlog.tools.demo.second_process_main serve …
 """
@@ -11,7 +11,7 @@ from ..cli import main
 
 
 def _end_with_parent() -> None:
-    # The kernel closes the pipe even if the parent is killed. A buffered read would block the shutdown.
+    # The kernel closes the pipe when the parent dies. A buffered read would block the shutdown.
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 

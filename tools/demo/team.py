@@ -1,4 +1,4 @@
-"""The agents of act 2: a planner, and three to which it delegates. Scripted models, real files."""
+"""A planner, and the three agents that it delegates to. Their models are scripted; their files are real."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from .expenses import money, read_csv
 
 RESEARCHER, WATCHER, ARCHIVIST = "researcher", "watcher", "archivist"
 MAX_ROUNDS = 300
-"""Of the planner: it polls the others while they run."""
+"""The planner polls the other agents while they run."""
 
 
 @tool
@@ -38,7 +38,7 @@ async def wait_for_file(path: str) -> str:
     """Wait until a file exists.
 
     Args:
-        path: where it will be.
+        path: the file to wait for.
     """
     while not Path(path).exists():
         await anyio.sleep(0.05)
@@ -47,7 +47,7 @@ async def wait_for_file(path: str) -> str:
 
 @tool
 def sum_up(path: str) -> dict[str, int]:
-    """Sum up a CSV of expenses.
+    """Add up a CSV of expenses.
 
     Args:
         path: the CSV file.
@@ -57,7 +57,7 @@ def sum_up(path: str) -> dict[str, int]:
 
 
 def team(source: Path) -> list[Agent]:
-    """Return the agents of this process, the planner first."""
+    """Return the agents of this process: the planner, then two that it delegates to."""
     receipts = str(source.with_name("receipts-of-the-trip.csv"))
     return [
         Agent(
@@ -70,7 +70,7 @@ def team(source: Path) -> list[Agent]:
         Agent(
             RESEARCHER,
             ScriptedModel(ToolCall("find_repeated", {"path": str(source)}), _repeated),
-            description="Finds what was filed twice.",
+            description="Finds expenses that were filed twice.",
             tools=[find_repeated],
         ),
         Agent(
@@ -83,11 +83,11 @@ def team(source: Path) -> list[Agent]:
 
 
 def archivist(trip: Path) -> Agent:
-    """Return the agent of the second process, which knows what a trip has cost."""
+    """Return the agent of the second process, which adds up the cost of a trip."""
     return Agent(
         ARCHIVIST,
         ScriptedModel(ToolCall("sum_up", {"path": str(trip)}), _summed),
-        description="Knows what the last trip has cost.",
+        description="Knows the cost of the last trip.",
         tools=[sum_up],
     )
 
@@ -95,22 +95,22 @@ def archivist(trip: Path) -> Agent:
 def _repeated(request: ModelRequest) -> Answer:
     ((_, found),) = _results(request)
     named = [f"{each['merchant']} ({each['times']} times {money(each['cents'])})" for each in found]
-    return f"More than once: {', '.join(named) or 'nothing'}."
+    return f"Filed more than once: {', '.join(named) or 'nothing'}."
 
 
 def _summed(request: ModelRequest) -> Answer:
     ((_, found),) = _results(request)
-    return f"The last trip has cost {money(found['cents'])}, in {found['lines']} expenses."
+    return f"The last trip cost {money(found['cents'])}, in {found['lines']} expenses."
 
 
 class _Delegate(NamedTuple):
-    """What the planner knows about an agent that it has delegated to."""
+    """What the planner knows about a sub-agent."""
 
     run_id: str
     status: str
     output: JsonValue
     is_read: bool
-    """Whether the planner has asked for its output."""
+    """Whether the planner has read its output."""
 
 
 def _plan(request: ModelRequest) -> Turn:
@@ -118,17 +118,17 @@ def _plan(request: ModelRequest) -> Turn:
     if not known:
         calls = [
             _run(RESEARCHER, "What was filed twice?", background=True),
-            _run(WATCHER, "Tell me when the receipts are here.", background=True),
+            _run(WATCHER, "Report when the receipts are here.", background=True),
         ]
-        return Turn(text="Two agents work in the background.", tool_calls=calls)
+        return Turn(text="I start two agents in the background.", tool_calls=calls)
     if ARCHIVIST in _catalogue(request) and ARCHIVIST not in known:
-        return Turn(tool_calls=[_run(ARCHIVIST, "What has the last trip cost?")])
+        return Turn(tool_calls=[_run(ARCHIVIST, "What did the last trip cost?")])
     for name, each in known.items():
         if name != WATCHER and (each.status == "running" or not each.is_read):
             return Turn(tool_calls=[ToolCall("agent_output", {"run_id": each.run_id})])
     if known[WATCHER].status == "running":
         stop = ToolCall("agent_stop", {"run_id": known[WATCHER].run_id})
-        return Turn(text="The receipts are not needed any more.", tool_calls=[stop])
+        return Turn(text="I no longer need the receipts.", tool_calls=[stop])
     return Turn(text=_summary(known))
 
 
@@ -143,7 +143,7 @@ def _run(agent: str, prompt: str, *, background: bool = False) -> ToolCall:
 
 
 def _delegates(request: ModelRequest) -> Iterator[tuple[str, _Delegate]]:
-    """Yield each agent with its status, oldest first: the last one counts."""
+    """Yield each agent with its status, oldest first: the last status is the current one."""
     for call, result in _results(request):
         if "error" in result and "status" not in result:
             raise RuntimeError(f"the planner cannot continue: {result['error']}")
@@ -152,7 +152,7 @@ def _delegates(request: ModelRequest) -> Iterator[tuple[str, _Delegate]]:
 
 
 def _results(request: ModelRequest) -> Iterator[tuple[ToolCall, Any]]:
-    """Yield each tool call with its result."""
+    """Yield the tool calls with their results."""
     calls = {call.id: call for message in request.messages for call in message.tool_calls}
     for message in request.messages:
         if message.role == "tool" and message.tool_call_id:
@@ -160,5 +160,5 @@ def _results(request: ModelRequest) -> Iterator[tuple[ToolCall, Any]]:
 
 
 def _catalogue(request: ModelRequest) -> str:
-    """Return the request's system texts, which list the agents to delegate to."""
+    """Return the system messages of the request, which list the agents to delegate to."""
     return " ".join(message.content for message in request.messages if message.role == "system")

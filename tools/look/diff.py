@@ -7,7 +7,7 @@ import jsonpatch
 
 from ...store.patch import Operation, apply, find
 from ..opening import log_options, open_readonly, resolve_version
-from ..terminal import compact, console, print_json, styled, visible
+from ..terminal import compact_json, console, escape, print_json, styled_text
 
 
 @click.command()
@@ -16,9 +16,9 @@ from ..terminal import compact, console, print_json, styled, visible
 @click.argument("after", type=int, required=False)
 @log_options
 def diff(db: str, as_json: bool, thread: str, before: int, after: int | None) -> None:
-    """Print what changed in a thread's state between two versions. Without AFTER, up to the last one.
+    """Print what changed in a thread's state between two versions.
 
-    With --json it is an RFC 6902 patch.
+    AFTER is the last version by default. --json prints an RFC 6902 patch.
     """
     with open_readonly(db) as log:
         old = log.state(thread, resolve_version(log, thread, before))
@@ -31,31 +31,34 @@ def diff(db: str, as_json: bool, thread: str, before: int, after: int | None) ->
 
 
 def readable_diff(old: Any, new: Any) -> list[Operation]:
-    """Return the difference of two documents, moves included. `store.patch.diff` is faster and has none."""
+    """Return the RFC 6902 patch between two documents, with moves, which `store.patch.diff` never makes."""
     operations: list[Operation] = jsonpatch.make_patch(old, new).patch
     return operations
 
 
 def print_diff(old: Any, operations: list[Operation]) -> None:
-    """Print a line for each operation, with the value before and after."""
+    """Print one line per operation, with the value before and after."""
     if not operations:
         console.print("no difference")
     for operation in operations:
-        console.print(styled(*_change(old, operation)))
+        console.print(styled_text(*_change(old, operation)))
         # The next operation refers to the document as this one left it.
         old = apply(old, [operation])
 
 
 def _change(old: Any, operation: Operation) -> tuple[str, str]:
-    """Return an operation in words, and its color."""
-    path = visible(operation["path"]) or "(the whole state)"
+    """Return the line for an operation, and its color."""
+    path = escape(operation["path"]) or "(the whole state)"
     before = find(old, operation["path"])
     match operation["op"]:
         case "add":
-            return f"+ {path}  {compact(operation['value'], 200)}", "green"
+            return f"+ {path}  {compact_json(operation['value'], 200)}", "green"
         case "remove":
-            return f"- {path}  {compact(before, 200)}", "red"
+            return f"- {path}  {compact_json(before, 200)}", "red"
         case "replace":
-            return f"~ {path}  {compact(before, 100)} → {compact(operation['value'], 100)}", "yellow"
+            return (
+                f"~ {path}  {compact_json(before, 100)} → {compact_json(operation['value'], 100)}",
+                "yellow",
+            )
         case _:
             return f"> {path}  from {operation['from']}", "yellow"

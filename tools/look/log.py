@@ -12,28 +12,34 @@ from ...store.errors import NotFound
 from ...store.log import Log
 from ...store.patch import Operation
 from ..opening import log_options, open_readonly, resolve_version
-from ..terminal import compact, console, line, print_json, styled, when
+from ..terminal import compact_json, console, one_line, print_json, styled_text, utc_time
 from ..wording import ROLE_STYLES, call_text, end_text
 
 LOOP = "agent_loop"
-"""The source of threadlog's own patches. The table leaves them out: a person looks for the agent's."""
+"""The source of threadlog's own patches, which the table omits."""
 
 COLUMNS = {"version": 7, "UTC": 12, "reason": 14}
-"""Their widths; the last column, `what`, takes the rest."""
+"""Columns with their widths. The last column, `what`, takes the rest of the line."""
 
 
 @click.command()
 @click.argument("thread", required=False)
-@click.option("--after", type=int, default=0, metavar="N", help="Start after this version (or position).")
+@click.option(
+    "--after",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Start after this version; without THREAD, after this position.",
+)
 @click.option("--until", type=int, metavar="VERSION", help="Stop at this version of the thread.")
 @log_options
 def log(db: str, as_json: bool, thread: str | None, after: int, until: int | None) -> None:
-    """Print the history of a thread, or of the whole log: every changeset, in order.
+    """Print every changeset of a thread, or of the whole log.
 
-    With --json every line is one changeset.
+    --json prints one changeset per line.
     """
     if thread is None and until is not None:
-        raise click.UsageError("--until is a version of a thread: name the thread")
+        raise click.UsageError("--until needs a THREAD: it is a version of it")
     with open_readonly(db) as opened:
         changesets = _history(opened, thread, after, until)
     if as_json:
@@ -48,19 +54,19 @@ def _history(log: Log, thread: str | None, after: int, until: int | None) -> lis
         end = resolve_version(log, thread, until)
         return list(log.read(thread, resolve_version(log, thread, after), end))
     if after < 0:
-        raise NotFound(f"positions start at 0, before the first changeset: there is no {after}")
+        raise NotFound(f"position {after} does not exist: positions start at 0, before the first changeset")
     return [entry.changeset for entry in log.entries(after)]
 
 
 def print_history(changesets: list[Changeset], *, names_threads: bool = False) -> None:
-    """Print a row for each changeset: its messages and what it did to the state."""
+    """Print one row per changeset: its messages and how it changed the state."""
     table = _table({"thread": 8} | COLUMNS if names_threads else COLUMNS)
     day = ""
     for changeset in changesets:
-        today, time = when(changeset.at).split(" ")
-        # The date stands only where it changes.
+        today, time = utc_time(changeset.at).split(" ")
+        # Print the date only when it changes.
         at, day = (time if today == day else f"{today}\n{time}"), today
-        thread = (styled(changeset.thread_id),) if names_threads else ()
+        thread = (styled_text(changeset.thread_id),) if names_threads else ()
         what = Text("\n").join(_what(changeset))
         table.add_row(*thread, str(changeset.version), at, changeset.reason, what)
     console.print(table)
@@ -78,16 +84,17 @@ def _table(columns: dict[str, int]) -> Table:
 def _what(changeset: Changeset) -> Iterator[Text]:
     for message in changeset.messages:
         if message.content:
-            yield styled(f"{message.role}: {line(message.content, 200)}", ROLE_STYLES[message.role])
+            yield styled_text(f"{message.role}: {one_line(message.content, 200)}", ROLE_STYLES[message.role])
         for call in message.tool_calls:
-            yield styled(f"→ {call_text(call, 200)}", "green")
+            yield styled_text(f"→ {call_text(call, 200)}", "green")
     for patch in changeset.patches:
         if patch.source != LOOP:
-            yield from (styled(_operation(operation), "magenta") for operation in patch.operations)
+            yield from (styled_text(_operation(operation), "magenta") for operation in patch.operations)
     if changeset.run and changeset.run.termination:
-        yield styled(end_text(changeset.run.termination), "dim")
+        executor = changeset.orphan.executor if changeset.orphan else None
+        yield styled_text(end_text(changeset.run.termination, executor), "dim")
 
 
 def _operation(operation: Operation) -> str:
-    value = f" = {compact(operation['value'], 100)}" if "value" in operation else ""
+    value = f" = {compact_json(operation['value'], 100)}" if "value" in operation else ""
     return f"{operation.get('op')} {operation.get('path')}{value}"

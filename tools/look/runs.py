@@ -1,4 +1,4 @@
-"""`threadlog runs`: the runs of a log as a tree, or only the unfinished ones."""
+"""`threadlog runs`: the runs of a log, as a tree; or only the unfinished ones."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ import click
 from ...store.listing import QueuedRow, RunRow
 from ..opening import log_options, open_readonly, resolve_version
 from ..run_view import ActiveRow, is_dead, status_json
-from ..terminal import print_json, print_table, when
-from ..wording import end_text
-from .tree import as_tree, branch
+from ..terminal import print_json, print_table, utc_time
+from ..wording import end_text, quantity
+from .tree import branch, walk_tree
 
 COLUMNS = ("run", "thread", "agent", "status", "ended by", "tokens in#", "out#", "started (UTC)", "seconds#")
 ACTIVE_COLUMNS = ("run", "thread", "agent", "status", "host", "pid#", "started (UTC)")
@@ -18,11 +18,14 @@ ACTIVE_COLUMNS = ("run", "thread", "agent", "status", "host", "pid#", "started (
 @click.command()
 @click.option("--thread", metavar="THREAD", help="Only the runs of this thread.")
 @click.option(
-    "--active", is_flag=True, help="Only running, waiting and queued runs, and the process of each."
+    "--active", is_flag=True, help="Only running, waiting and queued runs, with the process of each."
 )
 @log_options
 def runs(db: str, as_json: bool, thread: str | None, active: bool) -> None:
-    """List the runs with their status and how they ended, each below the run that started it."""
+    """List the runs with their status and how they ended.
+
+    The run of a sub-agent is printed below the run that started it.
+    """
     with open_readonly(db) as log:
         if thread is not None:
             resolve_version(log, thread, None)
@@ -30,11 +33,13 @@ def runs(db: str, as_json: bool, thread: str | None, active: bool) -> None:
     if as_json:
         print_json(list(map(_json, rows)))
     elif active:
-        cells = [_active_cells(db, depth, row) for depth, row in as_tree(rows)]
-        print_table(f"{len(rows)} active runs", ACTIVE_COLUMNS, cells)
+        cells = [_active_cells(db, depth, row) for depth, row in walk_tree(rows)]
+        print_table(quantity(len(rows), "active run"), ACTIVE_COLUMNS, cells)
     else:
         started = [row for row in rows if isinstance(row, RunRow)]
-        print_table(f"{len(rows)} runs", COLUMNS, [_cells(depth, row) for depth, row in as_tree(started)])
+        print_table(
+            quantity(len(rows), "run"), COLUMNS, [_cells(depth, row) for depth, row in walk_tree(started)]
+        )
 
 
 def _json(row: ActiveRow) -> dict[str, object]:
@@ -44,17 +49,17 @@ def _json(row: ActiveRow) -> dict[str, object]:
 
 
 def _cells(depth: int, row: RunRow) -> tuple[object, ...]:
-    # The processes that executed the run may have different clocks: never show a negative duration.
+    # Clocks may differ between the processes that executed the run: never print a negative duration.
     seconds = max(row.updated_at - row.started_at, 0) / 1e6
     return (
         branch(depth, row.run_id),
         row.thread_id,
         row.agent,
         row.status,
-        end_text(row.termination),
+        end_text(row.termination, row.executor),
         row.input_tokens,
         row.output_tokens,
-        when(row.started_at),
+        utc_time(row.started_at),
         f"{seconds:.3f}",
     )
 
@@ -66,4 +71,4 @@ def _active_cells(db: str, depth: int, row: ActiveRow) -> tuple[object, ...]:
     executor = row.executor
     host, pid = (executor.host, executor.pid) if executor else (None, None)
     is_orphan = row.status == "running" and is_dead(db, executor)
-    return (*run, "its process is gone" if is_orphan else row.status, host, pid, when(row.started_at))
+    return (*run, "its process died" if is_orphan else row.status, host, pid, utc_time(row.started_at))

@@ -1,4 +1,4 @@
-"""`threadlog state`: the state document of a thread at a version, or one value in it."""
+"""`threadlog state`: the state of a thread at a version, or one value in it."""
 
 import click
 
@@ -11,10 +11,10 @@ from ..terminal import console, json_text, print_json
 @click.command()
 @click.argument("thread")
 @click.argument("pointer", default="")
-@click.option("--at", type=int, metavar="VERSION", help="The state at this version.")
+@click.option("--at", type=int, metavar="VERSION", help="Print the state as it was at this version.")
 @log_options
 def state(db: str, as_json: bool, thread: str, pointer: str, at: int | None) -> None:
-    """Print the state document of a thread, or the value at a JSON POINTER in it."""
+    """Print a thread's state, or the value at a JSON POINTER in it."""
     with open_readonly(db) as log:
         document = log.state(thread, resolve_version(log, thread, at))
     try:
@@ -22,7 +22,7 @@ def state(db: str, as_json: bool, thread: str, pointer: str, at: int | None) -> 
     except ValueError as err:
         raise ContentError(str(err)) from None
     if value is MISSING:
-        raise NotFound(f"there is nothing at {pointer!r} in the state of thread {thread!r}")
+        raise NotFound(f"the state of thread {thread!r} has no value at {pointer!r}")
     if as_json:
         print_json(value)
     else:

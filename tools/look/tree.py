@@ -1,4 +1,4 @@
-"""Runs as a tree, each below the run that started it. A foreign log may hold a cycle."""
+"""Runs as a tree, each below the run that started it. A log written by other software may hold a cycle."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -9,41 +9,41 @@ from ...store.log import Log
 Row = TypeVar("Row", RunRow, RunRow | QueuedRow)
 
 
-def as_tree(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
-    """Yield every row once with its depth, each after its parent, otherwise in the given order."""
+def walk_tree(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
+    """Yield every row once with its depth: each after its parent, otherwise in the given order."""
     known = {row.run_id for row in rows}
     below: dict[str | None, list[Row]] = {}
     for row in rows:
         below.setdefault(row.parent_run_id if row.parent_run_id in known else None, []).append(row)
     seen = set[int]()
-    yield from _below(below, below.get(None, []), 0, seen)
-    # Only rows in a cycle are left.
-    yield from _below(below, rows, 0, seen)
+    yield from _walk(below, below.get(None, []), 0, seen)
+    # The rows that are left belong to cycles.
+    yield from _walk(below, rows, 0, seen)
 
 
-def _below(
+def _walk(
     below: dict[str | None, list[Row]], rows: Iterable[Row], depth: int, seen: set[int]
 ) -> Iterator[tuple[int, Row]]:
     for row in rows:
         if id(row) not in seen:
             seen.add(id(row))
             yield depth, row
-            yield from _below(below, below.get(row.run_id, []), depth + 1, seen)
+            yield from _walk(below, below.get(row.run_id, []), depth + 1, seen)
 
 
 def descendants(log: Log, run_ids: Iterable[str]) -> dict[str, list[tuple[int, RunRow]]]:
-    """Return all runs below each of the given runs, with their depth."""
-    return {run_id: list(_started(log, run_id, 1, {run_id})) for run_id in run_ids}
+    """Return the descendants of each run, with their depth."""
+    return {run_id: list(_walk_children(log, run_id, 1, {run_id})) for run_id in run_ids}
 
 
-def _started(log: Log, run_id: str, depth: int, seen: set[str]) -> Iterator[tuple[int, RunRow]]:
+def _walk_children(log: Log, run_id: str, depth: int, seen: set[str]) -> Iterator[tuple[int, RunRow]]:
     for row in log.children(run_id):
         if row.run_id not in seen:
             seen.add(row.run_id)
             yield depth, row
-            yield from _started(log, row.run_id, depth + 1, seen)
+            yield from _walk_children(log, row.run_id, depth + 1, seen)
 
 
 def branch(depth: int, run_id: str) -> str:
-    """Return a run's id, indented for its depth."""
+    """Return the id of a run, indented by its depth."""
     return f"{'   ' * (depth - 1)}└─ {run_id}" if depth else run_id

@@ -124,7 +124,7 @@ async def test_nobody_is_handed_over_to_who_is_not_there(path: Path) -> None:
 
     await run(path, planner(model, researcher(listening()[0])))
 
-    problem = "there is no agent 'nobody' to hand over to; there are ['researcher']"
+    problem = "unknown agent 'nobody': hand over to one of ['researcher']"
     assert told(path) == [f'{{"error":"{problem}"}}']
     assert actions(path, "RequestHandoff") == []
 

@@ -47,7 +47,7 @@ async def test_the_run_waits_with_the_question(path: Path) -> None:
     assert (result.status, told(path)) == ("waiting", [])
     (asked,) = actions(path, "SuspendToolCall")
     assert asked["suspension"]["action"] == CONFIRM
-    assert asked["suspension"]["message"] == "Running the tool 'send' needs permission"
+    assert asked["suspension"]["message"] == "Allow the tool 'send' to run?"
     assert asked["suspension"]["parameters"] == {"tool_name": "send", "tool_args": {"to": "ann"}}
 
 

@@ -178,7 +178,7 @@ async def test_another_answer_to_what_was_answered_is_refused(payer: Peer, askin
     first, _ = tickets(asking_twice)
     await payer.send(answer(asking_twice, {"target": first, "approved": True}))
 
-    with pytest.raises(InvalidParamsError, match="decided already"):
+    with pytest.raises(InvalidParamsError, match="already decided"):
         await payer.send(answer(asking_twice, {"target": first, "approved": False}, id="a2"))
 
 

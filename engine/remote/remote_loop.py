@@ -21,7 +21,7 @@ from anyio import CancelScope, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 from pydantic import JsonValue
 
-from ...reducers.remote import RecordRemoteTask, RemoteTask, remote_task
+from ...reducers.remote import Outgoing, RecordRemoteTask, RemoteTask, remote_task
 from ...reducers.run import MoveRun, StartRun
 from ...reducers.tool_call import ForgetToolCalls, pending_calls
 from ...store.changeset import Inference, Interruption, Message, Termination
@@ -118,7 +118,7 @@ class RemoteLoop:
             await self._connect()
         while self._outbox.stop is None:
             remote = remote_task(self._work.state)
-            if remote.outbox:
+            if remote.outbox and not self._is_confirming(remote):
                 if end := await self._deliver(remote):
                     return end
             elif end := self._end(remote):
@@ -147,10 +147,7 @@ class RemoteLoop:
         if any(call.name == SUBMISSION for call in pending_calls(self._work.state)):
             return Termination(type="suspended")
         message = remote.outbox[0]
-        may_be_there = message.id in self._outbox.doubtful
-        delivery = Delivery(
-            self._remote, self._effects, self._agent.patience, message, remote, may_be_there=may_be_there
-        )
+        delivery = self._delivery(message, remote)
         # From here on the message may arrive: it must be in the log before it reaches the server.
         await self._work.flush("mirrored")
         self._outbox.doubtful.add(message.id)
@@ -159,8 +156,28 @@ class RemoteLoop:
             self._outbox.ask_whether_it_arrived(message, answer["unknown"])
             return Termination(type="suspended")
         self._outbox.doubtful.discard(message.id)
-        self._mirror(answer["task"], arrived=message.id)
+        self._outbox.unconfirmed = message.id if "unconfirmed" in answer else None
+        if "unconfirmed" in answer:
+            self._mirror(answer["unconfirmed"])
+        else:
+            self._mirror(answer["task"], arrived=message.id)
         return None
+
+    def _delivery(self, message: Outgoing, remote: RemoteTask) -> Delivery:
+        is_unconfirmed = message.id == self._outbox.unconfirmed
+        return Delivery(
+            self._remote,
+            self._effects,
+            self._agent.patience,
+            message,
+            remote,
+            may_be_there=is_unconfirmed or message.id in self._outbox.doubtful,
+            is_unconfirmed=is_unconfirmed,
+        )
+
+    def _is_confirming(self, remote: RemoteTask) -> bool:
+        """Return whether the task may still show that the first message of the outbox has arrived."""
+        return remote.outbox[0].id == self._outbox.unconfirmed and remote.status not in (*OVER, *ASKING)
 
     async def _follow(self, remote: RemoteTask) -> None:
         """Wait for news of the task or for a command."""
@@ -169,7 +186,8 @@ class RemoteLoop:
         watcher = Watcher(self._remote, self._effects, self._agent.patience, self._emit_text)
 
         def is_news(task: Task) -> bool:
-            return last is None or has_news(task, run_id, known, remote.sent, remote.status)
+            is_new = last is None or self._outbox.is_confirmed_by(task)
+            return is_new or has_news(task, run_id, known, remote.sent, remote.status)
 
         async def news() -> Task | None:
             with self._mailbox.interrupt_on_command(work.control_version()):
@@ -191,6 +209,8 @@ class RemoteLoop:
     def _mirror(self, task: Task, arrived: str | None = None) -> None:
         """Mirror what is new of the task into the thread."""
         work, remote = self._work, remote_task(self._work.state)
+        if self._outbox.is_confirmed_by(task):
+            arrived, self._outbox.unconfirmed = self._outbox.unconfirmed, None
         for message in mirror_messages(task, work.identity.run_id, remote.sent):
             work.add_message(message)
         seen = RecordRemoteTask(

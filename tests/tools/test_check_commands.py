@@ -4,7 +4,8 @@ from pathlib import Path
 
 from support import trip_agents
 from support.command import call, row_of
-from support.logs import DERIVED_TABLES, append_all, dump, raw, tampering
+from support.log_files import DERIVED_TABLES, open_sqlite, open_without_triggers, read_tables
+from support.logs import append_all
 from threadlog.store import Log
 
 AGENTS = Path(trip_agents.__file__)
@@ -19,7 +20,7 @@ def test_verify_says_that_all_is_well_and_what_was_looked_at(db: Path) -> None:
 
 
 def test_verify_names_what_was_changed(own: Path) -> None:
-    with tampering(own) as connection:
+    with open_without_triggers(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32) where position = 9")
 
     found = call("verify --json", "--db", own)
@@ -42,7 +43,7 @@ def test_saved_heads_find_a_log_that_was_cut_off(db: Path, tmp_path: Path) -> No
 
 
 def test_heads_of_a_log_with_findings_are_not_saved(own: Path, tmp_path: Path) -> None:
-    with tampering(own) as connection:
+    with open_without_triggers(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32) where position = 9")
 
     assert call("verify --save-heads", tmp_path / "heads.json", "--db", own).code == 1
@@ -64,7 +65,7 @@ def test_replay_of_one_thread(db: Path) -> None:
 
 
 def test_replay_finds_a_snapshot_that_is_not_what_the_patches_make(own: Path) -> None:
-    with raw(own) as connection:
+    with open_sqlite(own) as connection:
         connection.execute("insert into snapshot values (1, 8, ?)", (b"{}",))
 
     assert call("replay", "--db", own).code == 1
@@ -99,8 +100,8 @@ def test_replay_says_what_it_could_not_check(db: Path) -> None:
 
 
 def test_rebuild_makes_again_what_was_lost(own: Path) -> None:
-    before = dump(own)
-    with raw(own) as connection:
+    before = read_tables(own)
+    with open_sqlite(own) as connection:
         for table in DERIVED_TABLES:
             connection.execute(f"delete from {table}")
     assert call("verify", "--db", own).code == 1
@@ -108,11 +109,11 @@ def test_rebuild_makes_again_what_was_lost(own: Path) -> None:
     assert call("rebuild", "--db", own).code == 0
 
     assert call("verify", "--db", own).code == 0
-    assert dump(own) == before
+    assert read_tables(own) == before
 
 
 def test_rebuild_makes_a_missing_table_again(own: Path) -> None:
-    with raw(own) as connection:
+    with open_sqlite(own) as connection:
         connection.execute("drop table message")
 
     assert call("rebuild --json", "--db", own).json() == {"position": 10}

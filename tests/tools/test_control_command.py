@@ -7,7 +7,7 @@ import pytest
 
 from support.command import assert_refused, bytes_of, call, start
 from support.hostile_text import EVIL, plain
-from support.soundness import OPENED
+from support.soundness import OPENED_LOGS
 from support.terminals import TRAVELLER, asked, entries, followed_until, held, make_evil, queue_behind, row
 from support.travel_agents import stuck
 from threadlog.reducers.run import ENDS
@@ -116,7 +116,7 @@ def test_a_run_that_is_busy_takes_it_in_later(db: Path) -> None:
 
 
 def test_a_run_whose_process_was_killed_is_said_to_be_left_alone(db: Path) -> None:
-    OPENED.note(db, [stuck])
+    OPENED_LOGS.note(db, [stuck])
     process = start(f"run {TRAVELLER}:stuck 'do it' --db {db}")
     with process:
         assert process.stdout

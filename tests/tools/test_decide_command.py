@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.command import PROGRAM, assert_refused, call
-from support.soundness import OPENED
+from support.soundness import OPENED_LOGS
 from support.terminals import TRAVELLER, asked, entries, held, read, row
 from support.travel_agents import payer
 from threadlog.store.listing import RunRow
@@ -115,7 +115,7 @@ def test_a_call_that_a_waiting_run_does_not_ask_about_is_refused(db: Path, waiti
 
 def test_who_is_asked_at_one_terminal_may_be_answered_for_at_another_one(db: Path) -> None:
     """the answer that comes second is told so, and the run is not left"""
-    OPENED.note(db, [payer])
+    OPENED_LOGS.note(db, [payer])
     place = [f"{TRAVELLER}:payer", "pay it", "--thread", "bill", "--db", str(db)]
     child, terminal = pty.fork()
     if child == 0:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.command import ALL, READING, Called, assert_refused, call
-from support.logs import setting
+from support.logs import value_changeset
 from support.programs import environment
 from threadlog.store import Log
 
@@ -73,7 +73,7 @@ def test_where_nothing_may_be_written_a_log_is_read_and_not_rebuilt(
 
 def test_where_nothing_may_be_written_the_write_ahead_log_is_read_too(own: Path, public: Path) -> None:
     with Log.open(own) as log:
-        log.append(setting("/late", 1, thread_id="trip"), 8)
+        log.append(value_changeset("/late", 1, thread_id="trip"), 8)
         for file in own.parent.glob("own.db*"):
             Path(shutil.copy(file, public)).chmod(0o444)
     (public / "own.db-shm").unlink()

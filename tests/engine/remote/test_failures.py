@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from support.gated_runs import until
+from support.log_reads import read_history
 from support.remote_host import RemoteHost, RemoteServer
 from support.remote_runs import follow, helper, remote_history, said
-from support.replay_checks import running
-from support.runs import history
+from support.runtimes import open_runtime
+from support.waiting import wait_until
 from threadlog.engine import Decision, RemoteAgent, Runtime
 from threadlog.engine.events.event import RunResult
 from threadlog.reducers.remote import remote_task
@@ -112,7 +112,7 @@ async def test_what_is_refused_is_not_tried_again(path: Path, server: RemoteServ
 
 
 async def test_a_task_that_the_server_has_forgotten_is_lost(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         run = await runtime.start("helper", "ask what?", thread="t1", id="run")
         await run.result()
         server.forget()
@@ -124,13 +124,13 @@ async def test_a_task_that_the_server_has_forgotten_is_lost(path: Path, server: 
 
 
 async def test_a_run_in_flight_goes_on_with_the_card_that_there_is(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await (await runtime.start("helper", "ask what?", thread="t1", id="run")).result()
         server.describe("does something else")
         await runtime.steer("run", "this")
         result = await runtime.get_run("run").result()
 
-    cards = [each.agent.specification["card"] for each in history(path) if each.agent]
+    cards = [each.agent.specification["card"] for each in read_history(path) if each.agent]
     assert result.output == "this"
     assert [card["description"] if isinstance(card, dict) else card for card in cards] == [
         None,
@@ -146,7 +146,9 @@ async def test_a_server_may_name_the_conversation_itself(path: Path, server: Rem
     result = await follow(path, helper(server), "echo hello")
 
     assert result.output == "echo hello"
-    state = [each.payload for c in history(path) for each in c.actions if each.action == "RecordRemoteTask"]
+    state = [
+        each.payload for c in read_history(path) for each in c.actions if each.action == "RecordRemoteTask"
+    ]
     assert {seen["context"] for seen in state} == {"theirs"}
 
 
@@ -176,7 +178,7 @@ async def test_a_token_that_is_sent_back_is_not_kept(
     monkeypatch.setenv("HELPER_TOKEN", "s3cret")
     server.describe("knows s3cret")
 
-    async with running(path) as runtime:
+    async with open_runtime(path) as runtime:
         agent = await runtime.discover(server.url, token_env="HELPER_TOKEN")
 
     assert agent.description == "knows ***"
@@ -191,9 +193,9 @@ async def test_a_token_that_is_not_there_is_named(path: Path, server: RemoteServ
 
 @pytest.mark.usefixtures("hurried")
 async def test_a_cancellation_that_nobody_hears_is_not_confirmed(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await runtime.start("helper", "wait", thread="t1", id="run")
-        await until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
+        await wait_until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
         server.will("CancelTask", "500")
         await runtime.cancel("run", wait=True)
         result = await runtime.get_run("run").result()
@@ -205,7 +207,7 @@ async def test_a_cancellation_that_nobody_hears_is_not_confirmed(path: Path, ser
 async def test_whether_a_message_arrived_is_asked_where_nobody_knows(
     path: Path, server: RemoteServer
 ) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         asked = await unsure(runtime, server)
 
     assert asked.suspension
@@ -215,7 +217,7 @@ async def test_whether_a_message_arrived_is_asked_where_nobody_knows(
 
 
 async def test_told_which_task_it_is_the_run_follows_it(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         asked = await unsure(runtime, server)
         result = await decided(runtime, Decision.approve(asked.call_id, server.tasks[0].id))
 
@@ -223,7 +225,7 @@ async def test_told_which_task_it_is_the_run_follows_it(path: Path, server: Remo
 
 
 async def test_told_that_it_did_not_arrive_the_run_sends_it_again(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         asked = await unsure(runtime, server)
         result = await decided(runtime, Decision.approve(asked.call_id))
 
@@ -231,7 +233,7 @@ async def test_told_that_it_did_not_arrive_the_run_sends_it_again(path: Path, se
 
 
 async def test_told_to_stop_the_run_stops(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         asked = await unsure(runtime, server)
         result = await decided(runtime, Decision.deny(asked.call_id, "leave it"))
 

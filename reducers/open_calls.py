@@ -19,11 +19,11 @@ from .tool_call import DecisionRecord, ResumeMode, ToolCallState, calls, pending
 Fate = Literal["not_started", "unknown"]
 
 RESULT_TEXTS: dict[Fate, str] = {
-    "not_started": "[This call was not started: the process of the run died before.]",
-    "unknown": "[The process died during this call: it is unknown whether it took effect. "
-    "Find out before you repeat it.]",
+    "not_started": "[This call did not start: the process died first. It had no effect.]",
+    "unknown": "[The process died during this call. It may or may not have taken effect. "
+    "Check before you call it again.]",
 }
-"""The result that the model reads for a call without one."""
+"""The tool messages that close calls without a result."""
 
 
 def open_calls(state: Any) -> list[ToolCallState]:

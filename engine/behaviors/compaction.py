@@ -5,7 +5,7 @@ model writes a summary, and the boundary moves. A summary never separates a tool
 never covers a call that waits for a person, or a message that the model has not answered yet.
 
 Writing the summary is an effect, so a replay reads it from the log. If no model writes one, the request is
-sent without it.
+sent without a new summary.
 """
 
 from collections.abc import Set
@@ -36,13 +36,13 @@ SUMMARY_TOKENS = 1024
 """The maximum length of a summary."""
 
 INSTRUCTIONS = (
-    "Summarize the following conversation for someone who continues it without reading it: what the user "
-    "wants, what was decided and why, what was found out, with the names, numbers and paths that matter, "
-    "and what is still to be done. Write only the summary."
+    "Summarize the following conversation for a reader who will continue it without seeing it. Include what "
+    "the user wants, which decisions were made and why, what was found out (with important names, numbers "
+    "and paths), and what remains to be done. Write only the summary."
 )
 
 
-class Compacted(BaseModel):
+class CompactionState(BaseModel):
     """The boundary of a thread: up to where a summary replaces the conversation, if there is one."""
 
     boundary: Boundary | None = None
@@ -54,12 +54,12 @@ class MoveBoundary(Action):
     boundary: Boundary
 
 
-def _reduce(slice: Compacted, action: MoveBoundary) -> Compacted:
-    return Compacted(boundary=action.boundary)
+def _reduce(slice: CompactionState, action: MoveBoundary) -> CompactionState:
+    return CompactionState(boundary=action.boundary)
 
 
 COMPACTION_REDUCER = Reducer(
-    "compaction", Compacted, (MoveBoundary,), COMPACTION, "thread", _reduce, reserved=True
+    "compaction", CompactionState, (MoveBoundary,), COMPACTION, "thread", _reduce, reserved=True
 )
 
 
@@ -101,7 +101,7 @@ class Compaction(Behavior):
         excerpt, large = self._excerpt(context), frozenset[str]()
         if self._is_too_long(excerpt, large):
             large = excerpt.large_result_ids(self._large_result)
-        if self._is_too_long(excerpt, large) and (moved := await self._move(context, excerpt, large)):
+        if self._is_too_long(excerpt, large) and (moved := await self._summarize(context, excerpt, large)):
             actions.append(State(MoveBoundary(boundary=moved)))
             excerpt = replace(excerpt, boundary=moved)
         if excerpt.boundary and (hidden := excerpt.hidden_ids()):
@@ -115,14 +115,14 @@ class Compaction(Behavior):
         messages = context.messages
         last_turn = max((n for n, m in enumerate(messages) if m.role == "assistant"), default=0)
         settled = max(min(len(messages) - self._keep, last_turn), 0)
-        boundary = Compacted.model_validate(context.read(COMPACTION, {})).boundary
+        boundary = CompactionState.model_validate(context.read(COMPACTION, {})).boundary
         return Excerpt(messages, boundary, settled)
 
     def _is_too_long(self, excerpt: Excerpt, large: Set[str]) -> bool:
         return estimate_tokens(shorten_messages(excerpt.visible(), large)) > self._threshold
 
-    async def _move(self, context: Context, excerpt: Excerpt, large: Set[str]) -> Boundary | None:
-        """Return a later boundary if there is one, it saves enough tokens, and a model writes the summary."""
+    async def _summarize(self, context: Context, excerpt: Excerpt, large: Set[str]) -> Boundary | None:
+        """Return a later boundary with its summary; None if it saves too little or no model writes one."""
         cut = excerpt.frontier(_waiting_calls(context))
         if estimate_tokens(excerpt.messages[excerpt.covered_count : cut]) < max(self._min_gain, 1):
             return None
@@ -130,7 +130,7 @@ class Compaction(Behavior):
         try:
             answer = await context.effect("summary", partial(self._ask, shorten_messages(summarized, large)))
         except EffectError:
-            return None  # the error is in the log, and the run continues without a summary
+            return None  # the error is in the log; the request is sent without a new one
         if not answer:
             return None
         return Boundary(

@@ -85,9 +85,9 @@ class Excerpt:
 
 def conversation_ids(messages: Sequence[Message]) -> frozenset[str]:
     """Return the ids of the messages from the first that is not `system`, and of placeholder answers."""
-    said = list(dropwhile(lambda message: message.role == "system", messages))
-    answers = (f"{message.id}/{call.id}" for message in said for call in message.tool_calls)
-    return frozenset([*(message.id for message in said), *answers])
+    conversation = list(dropwhile(lambda message: message.role == "system", messages))
+    answers = (f"{message.id}/{call.id}" for message in conversation for call in message.tool_calls)
+    return frozenset([*(message.id for message in conversation), *answers])
 
 
 def insert_summary(request: ModelRequest, *, hidden: Set[str], boundary: Boundary) -> ModelRequest:

@@ -39,7 +39,7 @@ from ..models import SETTINGS
 
 HANDOFF = "/agent_handoff"
 HANDOFF_TOOL = "agent_handoff"
-TASK = "The task of the other agent, written as a user would."
+TASK = "The task for the other agent, written as a user would write it."
 
 
 class HandoffState(BaseModel):
@@ -88,11 +88,11 @@ class Handoff(Behavior):
     def __init__(self, agents: Sequence[Agent]) -> None:
         self._agents = {agent.name: agent for agent in agents}
         if len(self._agents) < len(agents):
-            raise DefinitionError("two agents to hand over to have the same name")
+            raise DefinitionError("two agents to hand over to have the same name: rename one")
         self.settings = {agent.name: agent.snapshot().fingerprint for agent in agents}
-        brought = [tool for agent in agents for tool in agent.own_tools()]
-        self._brought = frozenset(tool.name for tool in brought)
-        self.tools = (_handoff_tool(sorted(self._agents)), *brought)
+        added = [tool for agent in agents for tool in agent.own_tools()]
+        self._added_tools = frozenset(tool.name for tool in added)
+        self.tools = (_handoff_tool(sorted(self._agents)), *added)
         self.reducers = (HANDOFF_REDUCER, *(reducer for agent in agents for reducer in agent.reducers))
 
     def before_inference(self, context: Context) -> Iterator[PhaseAction]:
@@ -102,7 +102,7 @@ class Handoff(Behavior):
             yield State(ActivateHandoff(agent=None if active == context.agent else active))
         agent = self._agent(active, context)
         if agent is None:
-            yield from (ExcludeTool(name) for name in sorted(self._brought - set(context.tools)))
+            yield from (ExcludeTool(name) for name in sorted(self._added_tools - set(context.tools)))
         else:
             yield from _overlay(agent)
 
@@ -113,7 +113,7 @@ class Handoff(Behavior):
         name = context.call.name
         agent = self._agent(_handoff_state(context).active_agent, context)
         if agent is None:
-            is_allowed = name not in self._brought - set(context.tools)
+            is_allowed = name not in self._added_tools - set(context.tools)
         else:
             is_allowed = name in _tools_of(agent)
         speaker = agent.name if agent else context.agent
@@ -151,7 +151,7 @@ def _handoff_tool(names: Sequence[str]) -> Tool:
     ) -> ToolResult:
         """Hand the conversation over to another agent, which continues it from here."""
         if agent_id != context.agent and agent_id not in names:
-            raise ToolError(f"there is no agent {agent_id!r} to hand over to; there are {list(names)}")
+            raise ToolError(f"unknown agent {agent_id!r}: hand over to one of {list(names)}")
         return ToolResult(
             {"status": "handoff_initiated", "target": agent_id},
             [RequestHandoff(agent=agent_id)],

@@ -25,7 +25,7 @@ from .permission_rule import Rule, Verdict, parse_rule, strongest_rule
 POLICY = "/permission_policy"
 OVERRIDES = "/permission_overrides"
 CONFIRM = "tool:PermissionConfirm"
-"""The `action` of the questions."""
+"""The `action` of permission questions."""
 
 
 class PermissionPolicy(BaseModel):
@@ -95,10 +95,10 @@ class Permission(Behavior):
         ask: Sequence[str] = (),
         default: Verdict = "ask",
     ) -> None:
-        written: list[tuple[Verdict, Sequence[str]]] = [("allow", allow), ("deny", deny), ("ask", ask)]
-        self._rules = [parse_rule(subject, verdict) for verdict, subjects in written for subject in subjects]
+        given: list[tuple[Verdict, Sequence[str]]] = [("allow", allow), ("deny", deny), ("ask", ask)]
+        self._rules = [parse_rule(subject, verdict) for verdict, subjects in given for subject in subjects]
         if default not in ("allow", "deny", "ask"):
-            raise DefinitionError(f"the default of a permission is allow, deny or ask, not {default!r}")
+            raise DefinitionError(f"the default verdict must be allow, deny or ask, not {default!r}")
         self._default: Verdict = default
         self.settings = {
             "allow": list(allow),
@@ -145,18 +145,18 @@ def _refusal(call: ToolCall, rule: Rule | None) -> str:
 
 
 def _question(call: ToolCall) -> Suspend:
-    asked = {"tool_name": call.name, "tool_args": call.arguments}
-    return Suspend(CONFIRM, f"Running the tool {call.name!r} needs permission", asked)
+    parameters = {"tool_name": call.name, "tool_args": call.arguments}
+    return Suspend(CONFIRM, f"Allow the tool {call.name!r} to run?", parameters)
 
 
 def _rule_to_remember(context: Context) -> State | None:
-    """Store a rule if the answer asks for it, and if the question was about permission."""
+    """Return the rule to store, if the question was about permission and the answer says to remember it."""
     call, decision = context.call, context.decision
     assert call
     assert decision
-    asked = context.read(TOOL_CALLS + pointer((call.id,)) + f"{TOOL_CALL_STATE}/suspension/action")
-    wants = isinstance(decision.result, dict) and decision.result.get("remember") is True
-    if asked != CONFIRM or not wants or parse_rule(call.name, "ask").tool != call.name:
+    question = context.read(TOOL_CALLS + pointer((call.id,)) + f"{TOOL_CALL_STATE}/suspension/action")
+    is_requested = isinstance(decision.result, dict) and decision.result.get("remember") is True
+    if question != CONFIRM or not is_requested or parse_rule(call.name, "ask").tool != call.name:
         return None
     verdict: Literal["allow", "deny"] = "allow" if decision.approved else "deny"
     return State(SetPermission(subject=call.name, verdict=verdict))

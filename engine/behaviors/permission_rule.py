@@ -39,7 +39,7 @@ _STRENGTH: dict[Verdict, int] = {"ask": 0, "allow": 1, "deny": 2}
 _SUBJECT = re.compile(
     r"""
     (?: / (?P<regex>.+?) / | (?P<name>[^\s()]+?) )
-    (?: \( (?P<inside>.*) \) )?
+    (?: \( (?P<body>.*) \) )?
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -56,20 +56,20 @@ _TO_REGEX: dict[str, Callable[[str], str]] = {"=": re.escape, "~": translate, "=
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A pattern for one or more values in the arguments of a call."""
+class ArgumentCondition:
+    """A pattern for the values at one path in the arguments of a call."""
 
     path: tuple[str, ...]
     pattern: re.Pattern[str]
     negated: bool = False
 
-    def holds(self, arguments: JsonValue, *, everywhere: bool) -> bool:
+    def holds(self, arguments: JsonValue, *, match_all: bool) -> bool:
         """Return whether the values at the path match: all of them, or at least one."""
         values = list(_values(arguments, self.path))
         if not values:
             return self.negated
         matches = (bool(self.pattern.fullmatch(_text(value))) is not self.negated for value in values)
-        return all(matches) if everywhere else any(matches)
+        return all(matches) if match_all else any(matches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Rule:
     is_exact: bool
     """Whether the subject names one tool."""
 
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[ArgumentCondition, ...] = ()
 
     @property
     def tool(self) -> str | None:
@@ -91,9 +91,9 @@ class Rule:
 
     def matches(self, call: ToolCall) -> bool:
         """Return whether the rule applies to the call."""
-        everywhere = self.verdict == "allow"
+        match_all = self.verdict == "allow"
         return self.name.fullmatch(call.name) is not None and all(
-            condition.holds(call.arguments, everywhere=everywhere) for condition in self.conditions
+            condition.holds(call.arguments, match_all=match_all) for condition in self.conditions
         )
 
     def rank(self) -> tuple[int, bool, int, int]:
@@ -110,35 +110,35 @@ def parse_rule(subject: str, verdict: Verdict) -> Rule:
     """
     found = _SUBJECT.fullmatch(subject.strip())
     if found is None or verdict not in _STRENGTH:
-        raise DefinitionError(f"{subject!r} with {verdict!r} is no permission rule")
-    regex, name, inside = found["regex"], found["name"], found["inside"]
+        raise DefinitionError(f"invalid permission rule {subject!r} with verdict {verdict!r}")
+    regex, name, body = found["regex"], found["name"], found["body"]
     pattern = _compile(regex or translate(name), subject)
     is_exact = regex is None and not set(name) & set("*?[")
-    conditions = () if inside is None else _parse_conditions(inside, subject)
+    conditions = () if body is None else _parse_conditions(body, subject)
     return Rule(subject.strip(), verdict, pattern, is_exact, conditions)
 
 
 def strongest_rule(rules: Iterable[Rule], call: ToolCall) -> Rule | None:
-    """Return the rule that decides about the call, if any rule applies to it."""
+    """Return the rule that decides about the call, or None if no rule applies."""
     return max((rule for rule in rules if rule.matches(call)), key=Rule.rank, default=None)
 
 
-def _parse_conditions(inside: str, subject: str) -> tuple[Condition, ...]:
-    if inside.strip() and not _CONDITION.match(inside):
-        return (Condition(("*",), re.compile(translate(inside.strip()))),)
-    conditions, end = list[Condition](), 0
-    while (found := _CONDITION.match(inside, end)) and found["quoted"]:
+def _parse_conditions(body: str, subject: str) -> tuple[ArgumentCondition, ...]:
+    if body.strip() and not _CONDITION.match(body):
+        return (ArgumentCondition(("*",), re.compile(translate(body.strip()))),)
+    conditions, end = list[ArgumentCondition](), 0
+    while (found := _CONDITION.match(body, end)) and found["quoted"]:
         conditions.append(_condition(found, subject))
         end = found.end()
-    if not conditions or end < len(inside):
-        raise DefinitionError(f"the conditions of the permission rule {subject!r} are not complete")
+    if not conditions or end < len(body):
+        raise DefinitionError(f"permission rule {subject!r} has incomplete conditions")
     return tuple(conditions)
 
 
-def _condition(found: re.Match[str], subject: str) -> Condition:
+def _condition(found: re.Match[str], subject: str) -> ArgumentCondition:
     (text,) = split(found["quoted"])  # `\"` and `\\`, as in a shell's double quotes
     pattern = _compile(_TO_REGEX[found["operator"]](text), subject)
-    return Condition(tuple(found["path"].split(".")), pattern, negated=bool(found["negation"]))
+    return ArgumentCondition(tuple(found["path"].split(".")), pattern, negated=bool(found["negation"]))
 
 
 def _compile(regex: str, subject: str) -> re.Pattern[str]:
@@ -146,7 +146,7 @@ def _compile(regex: str, subject: str) -> re.Pattern[str]:
         return re.compile(regex)
     except re.error as err:
         raise DefinitionError(
-            f"the permission rule {subject!r} has an invalid regular expression: {err}"
+            f"permission rule {subject!r} has an invalid regular expression: {err}"
         ) from err
 
 

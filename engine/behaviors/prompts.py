@@ -162,5 +162,5 @@ class Reminder(Behavior):
 
 
 def system_reminder(text: str) -> str:
-    """Return the text marked as a reminder of the system, to tell it from the words of the user."""
+    """Return the text marked as a reminder of the system, which sets it apart from the user's words."""
     return f"<system-reminder>{text}</system-reminder>"

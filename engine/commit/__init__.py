@@ -1,11 +1,11 @@
 """How a run writes: actions are reduced in a workspace, appended as changesets, then published as events.
 
-`Effects` is everything that a run asks of the world: time, ids, models, tools.
+`Effects` is what a run gets from outside: time, ids, models, tools.
 """
 
 from .effects import Effects, SystemEffects, named_id
 from .identity import GIVEN, LOOP, RunIdentity
-from .journal import Collected, Journal, Prelude
+from .journal import Journal, MemoryJournal, Prelude
 from .opening import Opening
 from .publisher import Channel, Publisher
 from .tool_calls import move_call
@@ -13,7 +13,7 @@ from .workspace import Workspace
 
 __all__ = [
     "Channel",
-    "Collected",
+    "MemoryJournal",
     "Effects",
     "GIVEN",
     "Journal",

@@ -1,7 +1,7 @@
-"""Everything a run asks of the world goes through one object: time, ids, models, tools, what behaviors ask.
+"""Everything that a run gets from outside: time, ids, models, tools, answers for behaviors.
 
-The loop itself is a function of what this object answers, and answers are data: an effect's outcome, its
-error included. Nothing else in the engine reads a clock, sleeps, or makes an id.
+The loop depends only on what this object returns, and that is data, errors included. So a run can be replayed
+from its log. Nothing else in the engine reads a clock, sleeps, or makes an id.
 """
 
 import os
@@ -18,60 +18,57 @@ from ...store.errors import in_words
 from ..agents import Tool, ToolAnswer, ToolContext
 from ..models import Model, ModelError, ModelRequest, Part
 
-_NAMES = UUID("5b1f0d0e-6c1c-5c0e-9d0f-7468726c6f67")
+_NAMESPACE = UUID("5b1f0d0e-6c1c-5c0e-9d0f-7468726c6f67")
 
 
 def named_id(*names: str) -> str:
-    """The id that belongs to these names, in every process. Source: RFC 9562, UUID version 5."""
-    return str(uuid5(_NAMES, dumps(list(names)).decode()))
+    """Return the id for these names, the same in every process. Source: RFC 9562, UUID version 5."""
+    return str(uuid5(_NAMESPACE, dumps(list(names)).decode()))
 
 
 class Effects(Protocol):
-    """The world as a run sees it: `SystemEffects`, or what a test or a replay hands in."""
+    """The outside world of a run: `SystemEffects`, or a replacement in a test or a replay."""
 
     def now(self) -> int:
-        """Microseconds since 1970, UTC."""
+        """Return the time of day in microseconds since 1970, UTC."""
         ...
 
     def clock(self) -> Callable[[], int]:
-        """The clock of one epoch: the time of day as it begins, and from then on the time that passes.
+        """Start the clock of an epoch: a function that returns the time, in microseconds since 1970, UTC.
 
-        Setting the machine's clock changes neither the order of what a run did nor how long it took.
+        It reads the time of day once and measures from there. Changes of the machine's clock affect neither
+        the order of a run's changesets nor the durations between them.
         """
         ...
 
-    def mark(self, what: str) -> int:
-        """A moment to measure from: the start of `what`, a call's id or an attempt's."""
-        ...
-
-    def since(self, what: str, mark: int) -> int:
-        """Microseconds since the mark of `what`."""
+    def stopwatch(self) -> Callable[[], int]:
+        """Start a stopwatch: a function that returns the microseconds since."""
         ...
 
     def new_id(self) -> str:
-        """An id that no other process makes, and that sorts by time."""
+        """Return a globally unique id. Ids sort by time."""
         ...
 
-    def jittered(self, seconds: float, part: float) -> float:
-        """A wait made longer or shorter by up to `part` of it, so that many do not return at once."""
+    def jitter(self, seconds: float, part: float) -> float:
+        """Return a wait made longer or shorter by up to `part` of it, to spread retries."""
         ...
 
     async def sleep(self, seconds: float) -> None: ...
 
     def infer(self, model: Model, request: ModelRequest) -> AsyncGenerator[Part, None]:
-        """Ask a model: the parts of its answer as they come.
+        """Ask a model, and yield the parts of its answer as they arrive.
 
         Raises:
-            ModelError: it did not answer, or broke off; of the kind `unknown` for whatever else it raised.
+            ModelError: the model failed, or its stream broke off. Unexpected errors have the kind `unknown`.
         """
         ...
 
     async def call(self, tool: Tool, context: ToolContext, arguments: Any) -> ToolAnswer:
-        """Call a tool and return its outcome. An error of the tool is an outcome, too."""
+        """Call a tool and return its answer, with its duration. An error of the tool is an answer, too."""
         ...
 
     async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Ask the world for a behavior. Raises whatever `call` raises."""
+        """Return what `call` returns: an effect of a behavior. Raises whatever `call` raises."""
         ...
 
 
@@ -82,15 +79,13 @@ class SystemEffects:
         return time.time_ns() // 1000
 
     def clock(self) -> Callable[[], int]:
-        # Time in which the machine sleeps may not count.
-        begun, mark = self.now(), self.mark("clock")
-        return lambda: begun + self.since("clock", mark)
+        # Time during which the machine is suspended may not count.
+        start, elapsed = self.now(), self.stopwatch()
+        return lambda: start + elapsed()
 
-    def mark(self, what: str) -> int:
-        return time.monotonic_ns()
-
-    def since(self, what: str, mark: int) -> int:
-        return (time.monotonic_ns() - mark) // 1000
+    def stopwatch(self) -> Callable[[], int]:
+        start = time.monotonic_ns()
+        return lambda: (time.monotonic_ns() - start) // 1000
 
     def new_id(self) -> str:
         """Source: RFC 9562, UUID version 7."""
@@ -99,7 +94,7 @@ class SystemEffects:
         value = milliseconds << 80 | value & (1 << 80) - 1
         return str(UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62))
 
-    def jittered(self, seconds: float, part: float) -> float:
+    def jitter(self, seconds: float, part: float) -> float:
         return seconds * (1 + part * random.uniform(-1, 1))
 
     async def sleep(self, seconds: float) -> None:
@@ -109,14 +104,16 @@ class SystemEffects:
         return stream_answer(model, request)
 
     async def call(self, tool: Tool, context: ToolContext, arguments: Any) -> ToolAnswer:
-        return await tool.answer(context, arguments)
+        elapsed = self.stopwatch()
+        answer = await tool.answer(context, arguments)
+        return answer.with_duration(elapsed())
 
     async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         return await call()
 
 
 async def stream_answer(model: Model, request: ModelRequest) -> AsyncGenerator[Part, None]:
-    """The parts of a model's answer; whatever it raises is a `ModelError`."""
+    """Yield the parts of a model's answer. Every error becomes a `ModelError`."""
     stream = model.stream(request)
     try:
         async for part in stream:
@@ -126,6 +123,6 @@ async def stream_answer(model: Model, request: ModelRequest) -> AsyncGenerator[P
     except Exception as err:
         raise ModelError("unknown", in_words(err)) from err
     finally:
-        # Not left to the garbage collector: it may hold a connection.
+        # The stream may hold a connection: do not leave it to the garbage collector.
         if isinstance(stream, AsyncGenerator):
             await stream.aclose()

@@ -1,4 +1,4 @@
-"""The fields of a changeset and of a message that a workspace does not fill in by itself."""
+"""The optional fields of messages and changesets that a `Workspace` takes as keyword arguments."""
 
 from typing import Literal, TypedDict
 
@@ -15,7 +15,7 @@ from ...store.changeset import (
 
 
 class MessageFields(TypedDict, total=False):
-    """The further fields of a message."""
+    """Optional fields of a message."""
 
     step: int | None
     tool_calls: tuple[ToolCall, ...]
@@ -25,7 +25,7 @@ class MessageFields(TypedDict, total=False):
 
 
 class ChangesetFields(TypedDict, total=False):
-    """The further fields of a changeset."""
+    """Optional fields of a changeset."""
 
     run: RunStatus
     executor: Executor

@@ -1,19 +1,19 @@
-"""Whose changesets these are: the run, and the sources of what its loop does."""
+"""The identity of a run in its changesets, and the sources of its own actions."""
 
 from dataclasses import dataclass
 
 from ...store.changeset import control_stream
 
 LOOP = "agent_loop"
-"""The source of what the loop itself does."""
+"""The source of actions of the run loop."""
 
 GIVEN = "given"
-"""The source of what a run begins with."""
+"""The source of actions that set the state a run starts with."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What every changeset of a run carries."""
+    """The ids that every changeset of an epoch carries."""
 
     run_id: str
     thread_id: str
@@ -23,5 +23,5 @@ class RunIdentity:
 
     @property
     def stream(self) -> str:
-        """The run's control stream."""
+        """The name of the run's control stream."""
         return control_stream(self.run_id)

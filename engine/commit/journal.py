@@ -1,4 +1,4 @@
-"""Where a run's appends go: to the log, to a caller that writes them, or to a comparison with a log."""
+"""Where a run's appends go: to the log, to a list, or into a comparison with a recorded run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -10,25 +10,25 @@ from ...store.codec import Encoded
 
 
 class Journal(Protocol):
-    """Takes appends in order. `Appender` is one."""
+    """Receives a run's appends in order. `Appender` is the journal of a log."""
 
     def submit(self, append: Append) -> Receipt:
-        """Queue an append; the answer is awaited later."""
+        """Queue an append. Await the receipt's result to know that it is durable."""
         ...
 
 
 class Prelude(NamedTuple):
-    """What goes with the first append of an epoch."""
+    """What the first append of an epoch needs besides its changeset."""
 
     before: Sequence[Encoded] = ()
-    """Changesets of the thread that are written together with it, right before it."""
+    """Changesets to write to the thread before it, in the same append."""
 
     condition: Condition = ALWAYS
-    """What must hold when it is written."""
+    """What must hold in the log when it is written."""
 
 
-class Collected:
-    """A journal that keeps the changesets, for a caller that appends them itself."""
+class MemoryJournal:
+    """Keeps changesets in memory, for a caller that appends them itself."""
 
     def __init__(self) -> None:
         self.encoded: list[Encoded] = []

@@ -1,7 +1,7 @@
-"""Publishes the events of a run executed here, in order; durable ones once their commit is durable.
+"""Publishes the events of a run executed here, in order, each durable event once its commit is durable.
 
-The loop does not wait for its commits, except before a tool starts; this task does. When a commit fails,
-another run owns the thread or the log cannot be written: the loop is cancelled.
+The loop waits for its commits only before a tool starts and at the end; the publisher's task waits for all of
+them. If a commit fails, another run owns the thread or the log cannot be written: the run is stopped.
 """
 
 import math
@@ -22,22 +22,22 @@ from .opening import Opening
 
 
 class Channel(Protocol):
-    """What a loop needs of its publisher."""
+    """The part of a publisher that a loop uses."""
 
     @property
     def failure(self) -> Exception | None:
-        """Why a commit failed, if one did: then nothing more can be written."""
+        """Why a commit failed, if one did. The run cannot write any more then."""
         ...
 
     def emit(self, event: Event) -> None:
         """Publish a transient event."""
         ...
 
-    def refuse_if_taken(self, thread_id: str, version: int) -> None:
-        """Pass if the thread is still at a version that is durable.
+    def check_head(self, thread_id: str, version: int) -> None:
+        """Check that no other process has appended to a thread. `version` is durable.
 
         Raises:
-            VersionConflict: another process has appended to it.
+            VersionConflict: the thread has another version.
         """
         ...
 
@@ -46,12 +46,12 @@ class Stoppable(Protocol):
     """A run that is executed here."""
 
     def stop(self) -> None:
-        """Interrupt it at once: it cannot write any more."""
+        """Interrupt the run at once: it cannot write any more."""
         ...
 
 
 class Publisher:
-    """A run's journal: appends to the log, and publishes each changeset's events once it is durable."""
+    """The journal of a run: appends changesets, and publishes their events once they are durable."""
 
     def __init__(self, log: Log, journal: Journal, run_id: str, opening: Opening, events: Broadcast) -> None:
         self._log = log
@@ -64,23 +64,23 @@ class Publisher:
         self._send, self._receive = create_memory_object_stream[Receipt | Event](math.inf)
 
     def submit(self, append: Append) -> Receipt:
-        """Queue an append; its events follow all that were published before."""
+        """Queue an append. Its events are published after all earlier ones."""
         receipt = self._journal.submit(append)
-        self._opening.submitted(receipt)
+        self._opening.record(receipt)
         self._queue(receipt)
         return receipt
 
-    def refuse_if_taken(self, thread_id: str, version: int) -> None:
-        """Pass if the thread is still at a version that is durable.
+    def check_head(self, thread_id: str, version: int) -> None:
+        """Check that no other process has appended to a thread. `version` is durable.
 
         Raises:
-            VersionConflict: another process has appended to it.
+            VersionConflict: the thread has another version.
         """
         if (actual := self._log.head(thread_id)) != version:
             raise VersionConflict(thread_id, version, actual)
 
     def emit(self, event: Event) -> None:
-        """Publish a transient event after the commits so far; never, if one of them fails."""
+        """Publish a transient event after the commits so far. It is dropped if one of them fails."""
         self._queue(event)
 
     def _queue(self, item: Receipt | Event) -> None:
@@ -88,9 +88,9 @@ class Publisher:
             self._send.send_nowait(item)
 
     async def publish(self, run: Stoppable) -> None:
-        """Publish until the publisher is closed and empty, or a commit fails: then the run is stopped."""
-        # Shielded: what the loop has committed is published even if the run is cancelled.
-        is_begun = False
+        """Publish until the publisher is closed and empty. If a commit fails, stop the run and return."""
+        # Shielded: commits of a cancelled run are published, too.
+        has_started = False
         with self._receive, CancelScope(shield=True):
             async for item in self._receive:
                 if not isinstance(item, Receipt):
@@ -98,10 +98,10 @@ class Publisher:
                     continue
                 try:
                     written = await item.result()
-                    is_begun = True
+                    has_started = True
                 except Exception as err:
-                    if is_begun and self._is_of_control(err):
-                        # The end of the run is not in the log yet: first the loop applies the new commands.
+                    if has_started and self._is_control_conflict(err):
+                        # The run cannot end with unread commands: the loop applies them, then ends it again.
                         continue
                     self.failure = err
                     run.stop()
@@ -109,17 +109,17 @@ class Publisher:
                 self._events.publish(self._durable(item.append, written))
 
     def _durable(self, append: Append, written: Written) -> Iterable[Event]:
-        """The run's events in an append, whose changesets have consecutive positions."""
+        """Yield the run's events in an append. Its changesets have consecutive positions."""
         first = written.position - len(append.changesets) + 1
         for position, each in enumerate(append.changesets, first):
             if each.changeset.run_id == self._run_id:
                 yield from durable_events(Entry(position, each.changeset))
 
-    def _is_of_control(self, err: Exception) -> bool:
+    def _is_control_conflict(self, err: Exception) -> bool:
         return isinstance(err, VersionConflict) and err.thread_id == self._stream
 
     def close(self) -> None:
-        """Publish nothing more, even if publishing never started."""
+        """Close both ends, even if publishing never started."""
         self._send.close()
         self._receive.close()
 

@@ -1,10 +1,9 @@
-"""A run's thread as the run works on it: what is queued for the log, and what waits for the next commit.
+"""The thread of a run with the run's own changes, and the commits that write these changes to the log.
 
-    act, say -> waiting -> commit -> queued in order, after the version before
+    act, add_message, ask -> pending -> commit -> submitted to the journal, in order
 
-State, messages and version are those after everything queued: a commit that fails ends the run, so no
-one ever sees them otherwise. Each changeset is encoded once, here; the state after it is the one that its
-actions were reduced to, and goes to the writer with it.
+State and messages include changes that are not durable yet: if a commit fails, the run ends and they are lost
+with it. Each changeset is encoded once, here. It carries the state after it, so that it is reduced once, too.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -41,11 +40,11 @@ from .fields import ChangesetFields, MessageFields
 from .identity import RunIdentity
 from .journal import Journal, Prelude
 
-NOTHING = Prelude()
+NO_PRELUDE = Prelude()
 
 
 class Workspace:
-    """The one place from which a run writes."""
+    """Collects the changes of a run, and commits them. A run writes to its thread only through this."""
 
     def __init__(
         self,
@@ -56,11 +55,11 @@ class Workspace:
         thread: Thread,
         *,
         author: str | None = None,
-        prelude: Prelude = NOTHING,
+        prelude: Prelude = NO_PRELUDE,
     ) -> None:
-        """Work on a thread that includes what the `prelude` puts before the first changeset.
+        """Work on a thread, including the changesets of the `prelude`.
 
-        `author` is who writes, if it is not the run's loop: it becomes part of the ids.
+        `author` becomes part of the ids. It is needed if another process writes for the run.
         """
         self.identity = identity
         self._author = ":".join(filter(None, [identity.run_id, str(identity.epoch), author]))
@@ -68,52 +67,52 @@ class Workspace:
         self.version = thread.version
         self.messages: list[Message] = list(thread.messages)
         self.at = 0
-        """The moment of the last changeset; 0 before the first of this epoch."""
+        """The time of the last changeset of this epoch; 0 before the first one."""
         self.usage = Usage()
-        """The tokens that the run has cost so far."""
+        """The token usage of the run so far."""
         self._committed = State(thread.state).measured()
-        self._taken = control_taken(thread.state, identity.run_id)
-        """Up to where the control stream was taken in by the changesets so far."""
+        self._committed_control = control_taken(thread.state, identity.run_id)
+        """The version of the last command that a committed changeset has applied."""
         self._journal = journal
-        self._prelude: Prelude | None = prelude
-        """Until the first append has been made."""
+        self._prelude = prelude
+        """For the next append; empty after the first one."""
         self._effects = effects
         self._now = effects.clock()
         self._reducers = reducers
-        self._known = {message.id for message in thread.messages}
-        self._last: Receipt | None = None
-        self._ids = 0
+        self._message_ids = {message.id for message in thread.messages}
+        self._last_receipt: Receipt | None = None
+        self._id_count = 0
         self._actions: list[ActionRecord] = []
         self._patches: list[TrackedPatch] = []
-        self._asked: list[EffectRecord] = []
-        self._cut_off: list[Interruption] = []
-        self._said = 0
-        """How many of the messages wait for the next commit."""
+        self._effect_records: list[EffectRecord] = []
+        self._interruptions: list[Interruption] = []
+        self._new_messages = 0
+        """The number of messages, the last ones, that are not committed."""
 
     @property
     def is_open(self) -> bool:
-        """Whether this epoch has begun in the log."""
+        """Whether this epoch has committed anything."""
         return self.at > 0
 
     @property
-    def waiting(self) -> int:
-        """How many actions wait for the next commit."""
+    def pending_actions(self) -> int:
+        """The number of actions that are not committed."""
         return len(self._actions)
 
-    def control_taken(self) -> int:
-        """Up to which version of its control stream the run has taken in what is there."""
+    def control_version(self) -> int:
+        """Return the version of the last command that the run has applied."""
         return control_taken(self.state, self.identity.run_id)
 
     def new_id(self) -> str:
-        """The next id of this epoch, for a message or a changeset: the same whenever the run is repeated."""
-        self._ids += 1
-        return f"{self._author}:{self._ids}"
+        """Return the next id of this epoch, for a message or a changeset. A replay makes the same ids."""
+        self._id_count += 1
+        return f"{self._author}:{self._id_count}"
 
     def act(self, actions: Iterable[StateAction], *, source: str, call_id: str | None = None) -> Reduction:
-        """Change the state by actions, all or none.
+        """Apply actions to the state, all or none.
 
         Raises:
-            ActionError: one of them is not understood, or does not fit the state.
+            ActionError: no reducer handles an action, or its reducer rejects it.
         """
         records = [self._reducers.record(action, source=source, call_id=call_id) for action in actions]
         reduction = self._reducers.reduce(self.state, records, first=len(self._actions))
@@ -122,137 +121,138 @@ class Workspace:
         self._patches.extend(reduction.patches)
         return reduction
 
-    def write(
+    def create_message(
         self,
         role: Literal["system", "user", "assistant", "tool"],
         content: str,
         origin: Origin,
         **more: Unpack[MessageFields],
     ) -> Message:
-        """Put a new message of this run into the conversation."""
+        """Create a message of this run, and add it to the conversation."""
         message = Message(
             id=self.new_id(), role=role, content=content, origin=origin, run_id=self.identity.run_id, **more
         )
-        self.say(message)
+        self.add_message(message)
         return message
 
-    def say(self, message: Message) -> None:
-        """Put a message into the conversation; one whose id is there already is skipped."""
-        if message.id not in self._known:
-            self._known.add(message.id)
+    def add_message(self, message: Message) -> None:
+        """Add a message to the conversation, unless it has one with the same id."""
+        if message.id not in self._message_ids:
+            self._message_ids.add(message.id)
             self.messages.append(message)
-            self._said += 1
+            self._new_messages += 1
 
     async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Ask the world for a behavior. The answer, made JSON, goes into the log with the next commit.
+        """Return the result of a behavior's effect as JSON. It is written to the log with the next commit.
 
         Raises:
-            EffectError: there was none, or it cannot be kept. That is in the log, too.
+            EffectError: the call failed, or its result is not JSON. The error is written to the log, too.
         """
         try:
             given = await self._effects.ask(name, call)
             reply = given if isinstance(given, ModelAnswer) else ModelAnswer(given, Usage())
             answer = loads(dumps(to_jsonable_python(reply.answer)))
         except get_cancelled_exc_class():
-            self._asked.append(EffectRecord(name=name, cancelled=True))
+            self._effect_records.append(EffectRecord(name=name, cancelled=True))
             raise
         except Exception as err:
-            self._asked.append(EffectRecord(name=name, error=in_words(err)))
+            self._effect_records.append(EffectRecord(name=name, error=in_words(err)))
             raise EffectError(in_words(err)) from err
-        self._asked.append(EffectRecord(name=name, answer=answer, usage=reply.usage))
-        self.pay(reply.usage)
+        self._effect_records.append(EffectRecord(name=name, answer=answer, usage=reply.usage))
+        self.count_usage(reply.usage)
         return answer
 
-    def pay(self, usage: Usage) -> None:
-        """Count tokens as the run's."""
+    def count_usage(self, usage: Usage) -> None:
+        """Add to the token usage of the run."""
         self.usage = add_usage(self.usage, usage)
 
-    def cut_off(self, interruption: Interruption) -> None:
-        """Note for the next commit that a behavior or a request is no longer waited for."""
-        self._cut_off.append(interruption)
+    def record_interruption(self, interruption: Interruption) -> None:
+        """Record in the next commit that a behavior or a request was interrupted."""
+        self._interruptions.append(interruption)
 
     @contextmanager
-    def attempt(self, *, is_whole: bool = False) -> Iterator[None]:
-        """Whatever is done inside is undone if it raises; what the world has answered is kept.
+    def undo_on_error(self, *, keep_effects: bool = True) -> Iterator[None]:
+        """Undo all changes made inside if an exception leaves it.
 
-        Not if it `is_whole`: then it is as if it had never been tried.
+        With `keep_effects`, the results of effects, their usage and the ids made inside remain.
         """
-        state, actions, patches, said = self.state, len(self._actions), len(self._patches), self._said
-        ids, asked, cut_off, usage = self._ids, len(self._asked), len(self._cut_off), self.usage
+        state, actions, patches = self.state, len(self._actions), len(self._patches)
+        messages, ids, usage = self._new_messages, self._id_count, self.usage
+        effects, interruptions = len(self._effect_records), len(self._interruptions)
         try:
             yield
         except BaseException:
-            self._unsay(self._said - said)
+            self._drop_messages(self._new_messages - messages)
             self.state = state
             del self._actions[actions:], self._patches[patches:]
-            if is_whole:
-                self._ids, self.usage = ids, usage
-                del self._asked[asked:], self._cut_off[cut_off:]
+            if not keep_effects:
+                self._id_count, self.usage = ids, usage
+                del self._effect_records[effects:], self._interruptions[interruptions:]
             raise
 
     def discard(self) -> None:
-        """Forget all that waits."""
-        self._unsay(self._said)
+        """Drop everything that is not committed."""
+        self._drop_messages(self._new_messages)
         self.state = self._committed.document
-        self._actions, self._patches, self._asked, self._cut_off = [], [], [], []
+        self._actions, self._patches, self._effect_records, self._interruptions = [], [], [], []
 
-    def _unsay(self, count: int) -> None:
+    def _drop_messages(self, count: int) -> None:
         for _ in range(count):
-            self._known.discard(self.messages.pop().id)
-        self._said -= count
+            self._message_ids.discard(self.messages.pop().id)
+        self._new_messages -= count
 
-    async def settled(self, reason: Reason) -> None:
-        """Return once all that was done is durable; what waits is committed for the reason.
+    async def flush(self, reason: Reason) -> None:
+        """Commit pending changes, if there are any, and wait until everything is durable.
 
         Raises:
-            ContentError: as `commit`.
+            ContentError: as for `commit`.
             LogError: a commit failed.
         """
-        if self._actions or self._asked or self._said:
+        if self._actions or self._effect_records or self._new_messages:
             self.commit(reason)
-        await self.durable()
+        await self.wait_until_durable()
 
-    async def durable(self) -> None:
-        """Return once all that was committed is durable; what waits still does.
+    async def wait_until_durable(self) -> None:
+        """Wait until all commits are durable. Pending changes stay pending.
 
         Raises:
             LogError: a commit failed.
         """
-        if self._last:
-            await self._last.result()
+        if self._last_receipt:
+            await self._last_receipt.result()
 
     def commit(self, reason: Reason, **fields: Unpack[ChangesetFields]) -> Receipt:
-        """Queue all that waits as one changeset, with further fields of it.
+        """Submit the pending changes as one changeset, with these fields. Does not wait until it is durable.
 
         Raises:
-            ContentError: something in it cannot be kept, or the state would be too large. It still waits.
+            ContentError: it cannot be stored, or the state would be too large. The changes stay pending.
         """
         encoded = self._next(reason, fields)
-        receipt = self._journal.submit(self._append(encoded, self._condition()))
+        receipt = self._journal.submit(self._append(encoded, self._prelude.condition))
         self._advance(encoded, receipt)
         return receipt
 
     async def commit_end(self, reason: Reason, **fields: Unpack[ChangesetFields]) -> None:
-        """Write all that waits as the last changeset of this epoch: durable on return.
+        """Write the pending changes as the last changeset of this epoch. It is durable on return.
 
         Raises:
-            ContentError: as `commit`.
-            VersionConflict: of the run's control stream: it holds commands that the run has not applied.
-                Nothing was written, and all still waits.
-            LogError: it cannot be written.
+            ContentError: as for `commit`.
+            VersionConflict: of the control stream: it has commands that the run has not applied. Nothing was
+                written, and the changes stay pending.
+            LogError: the log cannot be written.
         """
         encoded = self._next(reason, fields)
-        condition = self._condition().and_head(self.identity.stream, self.control_taken())
+        condition = self._prelude.condition.and_head(self.identity.stream, self.control_version())
         receipt = self._journal.submit(self._append(encoded, condition))
         await receipt.result()
         self._advance(encoded, receipt)
 
     def _next(self, reason: Reason, fields: ChangesetFields) -> Encoded:
-        """The changeset that holds all that waits, with the state after it.
+        """Return the changeset of the pending changes, with the state after it.
 
-        Checked here and not by the writer: there it would be refused after the run has continued.
+        Checked here, not by the writer: the writer would refuse it only after the run has continued.
         """
-        taken = self.control_taken()
+        control = self.control_version()
         changeset = Changeset(
             id=self.new_id(),
             thread_id=self.identity.thread_id,
@@ -262,30 +262,27 @@ class Workspace:
             epoch=self.identity.epoch,
             reason=reason,
             at=self._now(),
-            messages=tuple(self.messages[len(self.messages) - self._said :]),
+            messages=tuple(self.messages[len(self.messages) - self._new_messages :]),
             actions=tuple(self._actions),
             patches=tuple(self._patches),
-            effects=tuple(self._asked),
-            cut_off=tuple(self._cut_off),
-            control=None if taken == self._taken else taken,
+            effects=tuple(self._effect_records),
+            cut_off=tuple(self._interruptions),
+            control=None if control == self._committed_control else control,
             **fields,
         )
         coded = encoded(changeset)
         return coded._replace(state=self._committed.replaced(self.state, coded.patches, len(coded.content)))
 
-    def _condition(self) -> Condition:
-        return (self._prelude or NOTHING).condition
-
     def _append(self, encoded: Encoded, condition: Condition) -> Append:
-        before = (self._prelude or NOTHING).before
-        last = self._last.append if self._last else None
+        before = self._prelude.before
+        last = self._last_receipt.append if self._last_receipt else None
         return Append.encoded([*before, encoded], self.version - len(before), condition, last)
 
     def _advance(self, encoded: Encoded, receipt: Receipt) -> None:
         assert encoded.state
-        self._prelude = None
-        self._committed, self._last, self.at = encoded.state, receipt, encoded.changeset.at
+        self._prelude = NO_PRELUDE
+        self._committed, self._last_receipt, self.at = encoded.state, receipt, encoded.changeset.at
         self.version += 1
-        self._actions, self._patches, self._said = [], [], 0
-        self._asked, self._cut_off = [], []
-        self._taken = self.control_taken()
+        self._actions, self._patches, self._new_messages = [], [], 0
+        self._effect_records, self._interruptions = [], []
+        self._committed_control = self.control_version()

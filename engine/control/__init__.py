@@ -1,27 +1,27 @@
-"""Commands to a run (decide, steer, cancel), and the endings that are written on its behalf."""
+"""Commands to a run (decide, steer, cancel), and the ends that other processes write for it."""
 
-from .closing import cancel_waiting, close_calls, superseded
+from .closing import cancel_waiting_run, close_calls, end_superseded_run
 from .control_stream import ControlStream
-from .crashed import Recovering
-from .decision import Answers, Decision, recorded, refuse_unknown
+from .crashed import CrashedRun
+from .decision import Decision, KnownDecisions, check_targets, decision_record
 from .inbox import Inbox
-from .mailbox import INFERENCE, TOOLS, Commands, Interrupted, Mailbox, Place
+from .mailbox import INFERENCE, TOOLS, ApplyPoint, CommandSource, Interrupted, Mailbox
 
 __all__ = [
-    "Answers",
-    "Commands",
+    "KnownDecisions",
+    "CommandSource",
     "ControlStream",
     "Decision",
     "Inbox",
     "INFERENCE",
     "Interrupted",
     "Mailbox",
-    "Place",
-    "Recovering",
+    "ApplyPoint",
+    "CrashedRun",
     "TOOLS",
-    "cancel_waiting",
+    "cancel_waiting_run",
     "close_calls",
-    "recorded",
-    "refuse_unknown",
-    "superseded",
+    "decision_record",
+    "check_targets",
+    "end_superseded_run",
 ]

@@ -19,7 +19,7 @@ Choice = Callable[[Sequence[ControlEntry]], Sequence[ControlEntry]]
 
 
 class ControlStream:
-    """The control stream of one run."""
+    """Reads and appends the commands of one run."""
 
     def __init__(self, log: Log, appender: Appender, effects: Effects, run_id: str) -> None:
         self._log = log
@@ -29,17 +29,17 @@ class ControlStream:
         self.name = control_stream(run_id)
 
     def read(self, after: int = 0) -> list[Changeset]:
-        """The commands after a version."""
+        """Return the commands after a version."""
         return list(self._log.read(self.name, after=after))
 
     async def add(self, choice: Choice, condition: Callable[[], Condition] | None = None) -> bool:
-        """Append commands atomically; they are durable on return. Return False if all were queued before.
+        """Append commands atomically. They are durable on return. Return False if all were queued before.
 
         By default this fails if the run is finished; `condition` replaces that check.
 
         Raises:
             RunOver: the run is finished.
-            RunError: an id was used for a different command; whatever `choice` raises.
+            RunError: an id was used for a different command. Also whatever `choice` raises.
             ContentError: a command cannot be stored.
         """
         while True:
@@ -87,5 +87,5 @@ def _unknown(
 
 
 def _is_same(one: ControlEntry, other: ControlEntry) -> bool:
-    """Whether two commands ask for the same; who gave them does not matter."""
+    """Whether two commands are equal apart from their authors."""
     return (one.kind, one.start) == (other.kind, other.start) and same(one.content, other.content)

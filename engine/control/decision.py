@@ -1,4 +1,4 @@
-"""Decisions: what a person says about a suspended tool call."""
+"""Decisions about suspended tool calls: how they are stored, and which of them are new."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from ..agents import summarize_errors
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An answer to a suspended call, named by its call id or its ticket."""
+    """A person's answer to a suspended call. `target` is the call id or the ticket."""
 
     target: str
     approved: bool
@@ -35,7 +35,7 @@ class Decision:
     def approve(
         cls, call_id: str, result: Any = None, *, by: str | None = None, id: str | None = None
     ) -> "Decision":
-        """Let the call go on; `result` is what else the person said, as JSON."""
+        """Approve the call. `result` is additional data, as JSON."""
         return cls(call_id, True, result, None, by, id)
 
     @classmethod
@@ -48,91 +48,92 @@ class Decision:
         by: str | None = None,
         id: str | None = None,
     ) -> "Decision":
-        """Refuse the call; the model is told the reason. `result` is what else the person said, as JSON."""
+        """Deny the call. The model reads the reason. `result` is additional data, as JSON."""
         return cls(call_id, False, result, reason, by, id)
 
     def record(self, ticket: str) -> DecisionRecord:
-        """As it is kept. Without an id of its own the answer's id is made from the ticket: it counts once.
+        """Return the decision as it is stored. If it has no id, the id is derived from the ticket.
 
         Raises:
-            ContentError: it holds what the log cannot keep, or something else than yes or no.
+            ContentError: a value cannot be stored, or `approved` is not a bool.
         """
-        given = asdict(self) | {"id": self.id or f"decision:{ticket}"}
+        fields = asdict(self) | {"id": self.id or f"decision:{ticket}"}
         try:
-            # As it comes back from the log: its keys in order, so that a replay sees the same. Strict: a
-            # text such as "no" is not guessed at.
-            return DecisionRecord.model_validate(loads(dumps(given)), strict=True)
+            # Encode and decode once, for the same order of keys as in a replay. Strict, so that a text such
+            # as "no" is not converted.
+            return DecisionRecord.model_validate(loads(dumps(fields)), strict=True)
         except ValidationError as err:
             raise ContentError(
-                f"the decision about {self.target!r} cannot be kept: {summarize_errors(err)}"
+                f"the decision about {self.target!r} cannot be stored: {summarize_errors(err)}"
             ) from err
 
 
-def recorded(entry: ControlEntry) -> DecisionRecord:
-    """The decision that an entry of a control stream is."""
-    given = entry.content if isinstance(entry.content, dict) else {}
-    return DecisionRecord.model_validate(given | {"id": entry.id, "by": entry.by})
+def decision_record(entry: ControlEntry) -> DecisionRecord:
+    """Return the decision in an entry of a control stream."""
+    content = entry.content if isinstance(entry.content, dict) else {}
+    return DecisionRecord.model_validate(content | {"id": entry.id, "by": entry.by})
 
 
-class Answers:
-    """What the log of a run says of its questions: each is answered once."""
+class KnownDecisions:
+    """The decisions that a run has received. Each question is answered once."""
 
-    def __init__(self, history: Iterable[Changeset], wanted: Iterable[ControlEntry]) -> None:
-        """From the run's history, and from what stands behind it on the run's control stream."""
+    def __init__(self, history: Iterable[Changeset], unread: Iterable[ControlEntry]) -> None:
+        """Read the run's changesets, and the commands that they have not applied."""
         self._tickets: dict[str, str] = {}
-        """Of each call, the last."""
-        self._given: dict[str, Decision | DecisionRecord] = {}
-        """By ticket; by call, as long as there is none."""
+        """The ticket of each call's last question."""
+        self._decisions: dict[str, Decision | DecisionRecord] = {}
+        """By ticket, or by call id if the call has not asked yet."""
         for changeset in history:
             for record in changeset.actions:
                 self._read(record)
-        for entry in wanted:
+        for entry in unread:
             if entry.kind == "decide":
-                answer = recorded(entry)
-                self._given[self._key(answer.target)] = answer
+                self._add(decision_record(entry))
 
     def _read(self, record: ActionRecord) -> None:
         match record.action:
             case SuspendToolCall.__name__ if record.reducer == "tool_call":
-                asked = SuspendToolCall.model_validate(record.payload)
-                self._tickets[asked.call_id] = asked.suspension.ticket
+                suspended = SuspendToolCall.model_validate(record.payload)
+                self._tickets[suspended.call_id] = suspended.suspension.ticket
             case DecideToolCall.__name__ if record.reducer == "tool_call":
                 decided = DecideToolCall.model_validate(record.payload)
-                self._given[self._key(decided.call_id)] = decided.decision
+                self._decisions[self._key(decided.call_id)] = decided.decision
             case KeepDecision.__name__ if record.reducer == "decisions":
-                kept = KeepDecision.model_validate(record.payload).decision
-                self._given[self._key(kept.target)] = kept
+                self._add(KeepDecision.model_validate(record.payload).decision)
+
+    def _add(self, record: DecisionRecord) -> None:
+        self._decisions[self._key(record.target)] = record
 
     def _key(self, target: str) -> str:
         return self._tickets.get(target, target)
 
-    def entry(self, decision: Decision, place: int) -> ControlEntry:
-        """A decision for the control stream, at a place there.
+    def to_entry(self, decision: Decision, position: int) -> ControlEntry:
+        """Return the decision as an entry of the control stream, where `position` entries precede it.
 
-        Without an id of its own it gets one from its question; before there is one, from its place.
+        If it has no id, the id is derived from the ticket, or from the position if there is no ticket yet.
         """
-        ticket = self._tickets.get(decision.target, f"{decision.target}:{place}")
+        ticket = self._tickets.get(decision.target, f"{decision.target}:{position}")
         record = decision.record(ticket)
         content = record.model_dump(exclude={"id", "by"})
         return ControlEntry(id=record.id, kind="decide", by=record.by, content=content)
 
-    def new(self, decisions: Iterable[Decision]) -> list[Decision]:
-        """The decisions that were not given before; those that were are left out. Now they are all given.
+    def add_new(self, decisions: Iterable[Decision]) -> list[Decision]:
+        """Add the decisions, and return those that are not repetitions.
 
         Raises:
-            RunError: a question has another answer already.
-            ContentError: a decision holds what the log cannot keep.
+            RunError: a question already has a different answer.
+            ContentError: a decision cannot be stored.
         """
-        found = []
+        new = []
         for decision in decisions:
             decision.record(decision.target)
             key = self._key(decision.target)
-            if key not in self._given:
-                self._given[key] = decision
-                found.append(decision)
-            elif not _is_same(self._given[key], decision):
-                raise RunError(f"{decision.target!r} is decided already, otherwise: it cannot be taken back")
-        return found
+            if key not in self._decisions:
+                self._decisions[key] = decision
+                new.append(decision)
+            elif not _is_same(self._decisions[key], decision):
+                raise RunError(f"{decision.target!r} is already decided: a decision cannot be changed")
+        return new
 
 
 def _is_same(known: Decision | DecisionRecord, decision: Decision) -> bool:
@@ -141,17 +142,18 @@ def _is_same(known: Decision | DecisionRecord, decision: Decision) -> bool:
     )
 
 
-def refuse_unknown(decisions: Sequence[Decision], state: Any, run_id: str) -> None:
-    """Pass if every decision is for a suspended call.
+def check_targets(decisions: Sequence[Decision], state: Any, run_id: str) -> None:
+    """Check that every decision is for a call that waits for one.
 
     Raises:
-        RunError: one is not; nothing was written.
+        RunError: a target is no pending call.
     """
-    known = {name for call in pending_calls(state) for name in (call.call_id, _ticket(call))}
+    pending = {name for call in pending_calls(state) for name in (call.call_id, _ticket(call))}
     for decision in decisions:
-        if decision.target not in known:
+        if decision.target not in pending:
             raise RunError(
-                f"run {run_id!r} asks nothing about {decision.target!r}; it asks about {sorted(known)}"
+                f"run {run_id!r} is not waiting for a decision about {decision.target!r}: "
+                f"it is waiting for {sorted(pending)}"
             )
 
 

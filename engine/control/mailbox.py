@@ -9,40 +9,41 @@ from anyio import CancelScope, get_cancelled_exc_class
 
 from ...store.changeset import Changeset, ControlEntry, Interruption
 
-Place = Literal["step", "end"]
+ApplyPoint = Literal["step", "end"]
+"""When a run applies commands: before a step, or at its end."""
 
 INFERENCE = Interruption(kind="inference")
 TOOLS = Interruption(kind="tools")
 
 
 class Interrupted(Exception):
-    """The run was cancelled while it waited."""
+    """The run was cancelled during this wait."""
 
-    def __init__(self, place: Interruption) -> None:
-        super().__init__(place)
-        self.place = place
+    def __init__(self, wait: Interruption) -> None:
+        super().__init__(wait)
+        self.wait = wait
 
     def __str__(self) -> str:
-        return f"{self.place} was interrupted"
+        return f"{self.wait} was interrupted"
 
 
-class Commands(Protocol):
-    """Where a mailbox looks for what to do. A replay answers from the log."""
+class CommandSource(Protocol):
+    """What a mailbox reads commands from: what it has received, or in a replay the log."""
 
     def should_stop(self) -> bool:
-        """Whether the run was cancelled."""
+        """Return whether the run was cancelled."""
         ...
 
-    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
-        """The commands after a version of the stream that may be applied at a place, with versions."""
+    def commands(self, after: int, point: ApplyPoint) -> list[tuple[int, ControlEntry]]:
+        """Return the commands after a version that may be applied at this point, with their versions."""
         ...
 
-    def is_interrupted(self, place: Interruption) -> bool:
-        """Whether the log says that a wait was interrupted; False where there is no such log."""
+    def is_interrupted(self, wait: Interruption) -> bool:
+        """Return whether a replay must interrupt this wait. False outside of replays."""
         ...
 
 
-class Received:
+class ReceivedCommands:
     """The commands that a mailbox has received."""
 
     def __init__(self) -> None:
@@ -52,32 +53,33 @@ class Received:
     def should_stop(self) -> bool:
         return self.is_cancelled
 
-    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
-        news = [(version, entry) for version, entry in self.entries if version > after]
+    def commands(self, after: int, point: ApplyPoint) -> list[tuple[int, ControlEntry]]:
+        unread = [(version, entry) for version, entry in self.entries if version > after]
+        if point == "end":
+            return unread
         # Leave a cancel unread until the run ends, so that it also cancels children started in the meantime.
-        is_kept = place == "step"
-        return list(takewhile(lambda each: not is_kept or each[1].kind != "cancel", news))
+        return list(takewhile(lambda each: each[1].kind != "cancel", unread))
 
-    def is_interrupted(self, place: Interruption) -> bool:
+    def is_interrupted(self, wait: Interruption) -> bool:
         return False
 
 
 class Mailbox:
-    """Receives a run's commands in stream order and interrupts what the loop is waiting for."""
+    """Receives a run's commands in stream order, and interrupts what the loop is waiting for."""
 
-    def __init__(self, applied: int = 0, source: Commands | None = None) -> None:
-        """`applied` is the version of the last command that was applied; `source` replaces the stream."""
+    def __init__(self, applied: int = 0, source: CommandSource | None = None) -> None:
+        """`applied` is the version of the last applied command. `source` replaces the received commands."""
         self.interrupted: Interruption | None = None
-        """What the run was waiting for when the scope around it was cancelled."""
+        """What the run was waiting for when it was cancelled from outside."""
         self.received = applied
         """Version of the last command received from the control stream."""
-        self._stream = Received()
-        self._source: Commands = source or self._stream
+        self._stream = ReceivedCommands()
+        self._source: CommandSource = source or self._stream
         self._is_abandoned = False
         self._waits: list[tuple[CancelScope, bool]] = []
-        """What the run waits for, the innermost last; and whether that outlasts a cancellation."""
-        self._listening: CancelScope | None = None
-        """A wait that any command interrupts."""
+        """The pending waits, innermost last, and whether each is shielded."""
+        self._command_wait: CancelScope | None = None
+        """The pending wait that any command interrupts."""
 
     def receive(self, stream: Iterable[Changeset]) -> None:
         """Add new commands from the control stream. Commands received earlier are ignored."""
@@ -87,71 +89,68 @@ class Mailbox:
                 self._stream.entries.append((self.received, changeset.entry))
                 if changeset.entry.kind == "cancel":
                     self.cancel()
-                elif self._listening:
-                    self._listening.cancel()
+                elif self._command_wait:
+                    self._command_wait.cancel()
 
     def cancel(self) -> None:
-        """Cancel the run. Pending waits are interrupted at once.
+        """Cancel the run, and interrupt its pending waits at once.
 
-        after_tool_execute and run_end behaviors may finish; a second call interrupts those too.
+        `after_tool_execute` and `run_end` behaviors are shielded: a second call interrupts them.
         """
         self._is_abandoned = self._is_abandoned or self._stream.is_cancelled
         self._stream.is_cancelled = True
-        for scope, outlasts in self._waits:
-            if self._is_abandoned or not outlasts:
+        for scope, shielded in self._waits:
+            if self._is_abandoned or not shielded:
                 scope.cancel()
 
     def abandon(self) -> None:
-        """Cancel the run and interrupt every wait, now and later."""
+        """Cancel the run, and interrupt every wait, also later ones."""
         self._stream.is_cancelled = True
         self.cancel()
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether the run may wait for nothing any more."""
+        """Whether every wait is interrupted, shielded ones too."""
         return self._is_abandoned
 
     def should_stop(self) -> bool:
-        """Whether the run was cancelled."""
+        """Return whether the run was cancelled."""
         return self._source.should_stop()
 
-    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
-        """The commands after a version of the stream, with their versions.
-
-        `place` is where the loop asks: before a step, or at the end.
-        """
-        return self._source.commands(after, place)
+    def commands(self, after: int, point: ApplyPoint) -> list[tuple[int, ControlEntry]]:
+        """Return the commands after a version that may be applied at this point, with their versions."""
+        return self._source.commands(after, point)
 
     @contextmanager
     def interrupt_on_command(self, after: int) -> Iterator[None]:
-        """Interrupt the enclosed wait when a command newer than `after` arrives."""
-        with CancelScope() as self._listening:
+        """Cancel the enclosed wait when a command newer than `after` arrives, or if there is one."""
+        with CancelScope() as self._command_wait:
             if self.commands(after, "step"):
-                self._listening.cancel()
+                self._command_wait.cancel()
             yield
-        self._listening = None
+        self._command_wait = None
 
     @contextmanager
-    def interruptible(self, place: Interruption, *, outlasts: bool = False) -> Iterator[None]:
-        """Interrupt the enclosed wait when the run is cancelled; if it `outlasts` that, when abandoned.
+    def interruptible(self, wait: Interruption, *, shielded: bool = False) -> Iterator[None]:
+        """Interrupt the enclosed wait when the run is cancelled; a shielded wait, when it is abandoned.
 
         Raises:
-            Interrupted: naming the innermost wait that was interrupted.
+            Interrupted: the wait was interrupted. Names the innermost one.
         """
         with CancelScope() as scope:
-            self._waits.append((scope, outlasts))
-            if self._is_over(outlasts=outlasts) or self._source.is_interrupted(place):
+            self._waits.append((scope, shielded))
+            if self._is_interrupted(shielded=shielded) or self._source.is_interrupted(wait):
                 scope.cancel()
             try:
                 yield
             except get_cancelled_exc_class():
-                self.interrupted = self.interrupted or place
+                self.interrupted = self.interrupted or wait
                 raise
             finally:
                 self._waits.pop()
         if scope.cancelled_caught:
-            innermost, self.interrupted = self.interrupted or place, None
+            innermost, self.interrupted = self.interrupted or wait, None
             raise Interrupted(innermost)
 
-    def _is_over(self, *, outlasts: bool) -> bool:
-        return self._is_abandoned or (self._stream.is_cancelled and not outlasts)
+    def _is_interrupted(self, *, shielded: bool) -> bool:
+        return self._is_abandoned or (self._stream.is_cancelled and not shielded)

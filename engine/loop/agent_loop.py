@@ -37,7 +37,7 @@ from ...store.document import pointer
 from ...store.errors import BehaviorError, in_words
 from ..agents import NOT_GIVEN, Agent, Progress, RoundSummary, check_policies, find_output, past_rounds
 from ..commit import GIVEN, LOOP
-from ..control import INFERENCE, TOOLS, Interrupted, Place
+from ..control import INFERENCE, TOOLS, ApplyPoint, Interrupted
 from .epoch import EpochContext, Resume, Start
 from .inference import InferenceFailed
 from .phases import Phases
@@ -88,7 +88,7 @@ class AgentLoop:
         if any(message.role == "user" and message.content.strip() for message in opening.messages):
             work.act([ForgetToolCalls()], source=LOOP)
         for message in opening.messages:
-            work.say(message)
+            work.add_message(message)
         self._inbox.apply("step")
         try:
             if isinstance(opening, Start):
@@ -181,11 +181,11 @@ class AgentLoop:
         progress = Progress(self._past, tokens, self._work.at - self._started_at)
         return check_policies(self._agent.policies(), progress)
 
-    def _apply_commands(self, place: Place) -> bool:
+    def _apply_commands(self, point: ApplyPoint) -> bool:
         """Apply new commands, in a changeset of their own. Return whether the user sent a message."""
-        before = self._work.waiting
-        steered = self._inbox.apply(place)
-        if self._work.waiting > before:
+        before = self._work.pending_actions
+        steered = self._inbox.apply(point)
+        if self._work.pending_actions > before:
             self._work.commit("user_message" if steered else "decision")
         if steered:
             # The output was given before the user's new message.
@@ -198,7 +198,7 @@ class AgentLoop:
         if not decided:
             return False
         # As with new calls: the decision that lets a tool start must be in the log before it does.
-        await self._work.settled("decision")
+        await self._work.flush("decision")
         if self._mailbox.should_stop():
             return True
         answers = {call.call_id: call.decision for call in decided if call.decision}
@@ -254,14 +254,14 @@ class AgentLoop:
         own = (m for m in reversed(self._work.messages) if m.role == "assistant" and m.run_id == run_id)
         return next((message.content for message in own), None)
 
-    def _cancelled(self, place: Interruption | None = None) -> Termination:
+    def _cancelled(self, wait: Interruption | None = None) -> Termination:
         """Return the end of a cancelled run. A note tells the model if it or its tools were interrupted."""
-        if place and place.kind in INTERRUPTED:
-            self._work.write("user", INTERRUPTED[place.kind], "note")
-        return Termination(type="cancelled", interrupted=place)
+        if wait and wait.kind in INTERRUPTED:
+            self._work.create_message("user", INTERRUPTED[wait.kind], "note")
+        return Termination(type="cancelled", interrupted=wait)
 
-    async def interrupted(self, place: Interruption) -> Termination:
-        return self._cancelled(place)
+    async def interrupted(self, wait: Interruption) -> Termination:
+        return self._cancelled(wait)
 
     async def broken_off(self) -> Termination:
         return self._cancelled(self._mailbox.interrupted)

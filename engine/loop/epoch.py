@@ -106,7 +106,7 @@ class Course(Protocol):
         """Run until there is a reason to end."""
         ...
 
-    async def interrupted(self, place: Interruption) -> Termination:
+    async def interrupted(self, wait: Interruption) -> Termination:
         """Return the end of a run that was cancelled while it waited."""
         ...
 
@@ -157,7 +157,7 @@ class Epoch:
         try:
             return await part
         except Interrupted as err:
-            return await self._end_of(self._course.interrupted(err.place))
+            return await self._end_of(self._course.interrupted(err.wait))
         except Exception as err:
             if not self._work.is_open or isinstance(err, LogError):
                 raise
@@ -198,7 +198,7 @@ class Epoch:
 
     async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> None:
         work, status = self._work, _status(termination)
-        with work.attempt(is_whole=True):
+        with work.undo_on_error(keep_effects=False):
             moved = MoveRun(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
             work.act([moved], source=LOOP)
             if status == "done":

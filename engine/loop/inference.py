@@ -71,7 +71,7 @@ class Inquiry:
 
     _waited: float = 0.0
 
-    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest], what: str) -> Reply:
+    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest]) -> Reply:
         """Return the first turn that any of the models gives. The request is built anew for each attempt.
 
         Raises:
@@ -80,7 +80,7 @@ class Inquiry:
         problem = "there is no model to ask"
         for model in models:
             for number in range(1, self.policy.attempts + 1):
-                answer = await self._attempt(model, request(), f"{what}:{len(self.attempts)}")
+                answer = await self._attempt(model, request())
                 if isinstance(answer, Reply):
                     return answer
                 problem = f"model={model.name!r} attempt={number}/{self.policy.attempts}: {answer}"
@@ -90,8 +90,8 @@ class Inquiry:
                     raise InferenceFailed(f"{problem} (retry budget exhausted)")
         raise InferenceFailed(problem)
 
-    async def _attempt(self, model: Model, request: ModelRequest, what: str) -> Reply | ModelError:
-        collector, mark = Collector(), self.effects.mark(what)
+    async def _attempt(self, model: Model, request: ModelRequest) -> Reply | ModelError:
+        collector, elapsed = Collector(), self.effects.stopwatch()
         try:
             async with aclosing(self.effects.infer(model, request)) as parts:
                 async for part in parts:
@@ -101,16 +101,16 @@ class Inquiry:
             if collector.is_empty:
                 raise ModelError("connection", "the stream was empty")
         except ModelError as err:
-            latency = self.effects.since(what, mark)
+            latency = elapsed()
             self._record(model, collector, latency, err)
             turn = collector.turn()
             if turn.text and not collector.began_tool_call and err.is_retryable and self.may_continue:
                 return Reply(turn, request, model.name, tuple(self.attempts), latency, interrupted=True)
             return err
         except get_cancelled_exc_class():
-            self._record(model, collector, self.effects.since(what, mark))
+            self._record(model, collector, elapsed())
             raise
-        latency = self.effects.since(what, mark)
+        latency = elapsed()
         return Reply(collector.turn(), request, model.name, tuple(self.attempts), latency)
 
     def _record(
@@ -134,7 +134,7 @@ class Inquiry:
         """Wait before the next attempt. Return False if that exceeds the budget."""
         wait = err.retry_after
         if wait is None:
-            wait = self.effects.jittered(self.policy.wait(number), self.policy.jitter)
+            wait = self.effects.jitter(self.policy.wait(number), self.policy.jitter)
         if self._waited + wait > self.policy.budget:
             return False
         self._waited += wait

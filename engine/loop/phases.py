@@ -66,7 +66,7 @@ class Phases:
             Interrupted: the run was cancelled while it waited for a behavior.
         """
         identity, actions = self._work.identity, list[PhaseAction]()
-        with self._work.attempt():
+        with self._work.undo_on_error():
             for behavior in self._behaviors:
                 context = Context(
                     phase,
@@ -105,12 +105,12 @@ class Phases:
         returned: PhaseResult = getattr(behavior, context.phase.value)(context)
         if not isinstance(returned, Awaitable):
             return returned
-        place = Interruption(kind="behavior", name=behavior.name, phase=context.phase.value)
+        wait = Interruption(kind="behavior", name=behavior.name, phase=context.phase.value)
         try:
-            with self._mailbox.interruptible(place, outlasts=context.phase in _TOLD):
+            with self._mailbox.interruptible(wait, shielded=context.phase in _TOLD):
                 return await returned
         except (Interrupted, get_cancelled_exc_class()):
-            self._work.cut_off(place)
+            self._work.record_interruption(wait)
             raise
 
     def _asking(self, behavior: str) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:

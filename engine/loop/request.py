@@ -28,7 +28,7 @@ class Throttle:
 
 
 def latest_context(messages: Iterable[AddContextMessage]) -> list[AddContextMessage]:
-    """Return the last context message of each key, in its place, and all conversation messages."""
+    """Return the last context message of each key and all conversation messages, in order."""
     made: dict[object, AddContextMessage] = {}
     for place, message in enumerate(messages):
         key: object = place if message.target == "conversation" else message.key

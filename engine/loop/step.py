@@ -101,7 +101,7 @@ class Step:
             self.effects, self.agent.retry, self._emit_part, self.channel.emit, self._may_continue()
         )
         answer = await self.inquiry.ask(
-            self._models(plan), lambda: apply_transforms(request, plan.transforms), f"inference:{self.number}"
+            self._models(plan), lambda: apply_transforms(request, plan.transforms)
         )
         self.inquiry = None
         return answer
@@ -137,7 +137,7 @@ class Step:
         if answer.interrupted:
             return self._broken_off(answer)
         self._broken.clear()
-        self.work.pay(answer.turn.usage)
+        self.work.count_usage(answer.turn.usage)
         try:
             actions = await self.phases.run(Phase.AFTER_INFERENCE, self.number, turn=answer.turn)
         finally:
@@ -188,7 +188,7 @@ class Step:
             step=self.number,
             provider=turn.provider,
         )
-        self.work.say(message)
+        self.work.add_message(message)
         self.output = (self.output if self._is_continuing else "") + turn.text
         self._is_continuing = False
         for call in message.tool_calls:
@@ -201,7 +201,7 @@ class Step:
 
     def _note(self, text: str) -> None:
         self._is_continuing = True
-        self.work.write("user", text, "note", visibility="internal", step=self.number)
+        self.work.create_message("user", text, "note", visibility="internal", step=self.number)
 
     def _commit(self, answer: Reply) -> Receipt:
         receipt = self.work.commit("assistant_turn", inference=answer.record())
@@ -225,7 +225,7 @@ class Step:
 
     def resume(self, status: RunStatus) -> None:
         """Continue where the last epoch of the run stopped."""
-        self.work.pay(status.usage)
+        self.work.count_usage(status.usage)
         run_id = self.work.identity.run_id
         self.number = sum(m.role == "assistant" and m.run_id == run_id for m in self.work.messages)
 

@@ -107,8 +107,8 @@ class ToolRound:
         if announced:
             self.work.commit("tools_started")
         # Earlier results must be durable: after a crash the log says which of the tools was executing.
-        await self.work.durable()
-        self.channel.refuse_if_taken(self.work.identity.thread_id, self.work.version)
+        await self.work.wait_until_durable()
+        self.channel.check_head(self.work.identity.thread_id, self.work.version)
 
     async def _together(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
         send, receive = create_memory_object_stream[tuple[ToolCall, ToolAnswer]](math.inf)
@@ -189,10 +189,8 @@ class ToolRound:
     async def _call(self, call: ToolCall, context: ToolContext) -> ToolAnswer:
         tool, arguments = self.agent.toolbox()[call.name], self._arguments(call, context)
         self.channel.emit(events.ToolCallStarted(call.id, call.name))
-        mark = self.effects.mark(call.id)
         # A copy: what the tool does with its arguments must not change the conversation.
-        answer = await self.effects.call(tool, context, deepcopy(arguments))
-        return answer.with_duration(self.effects.since(call.id, mark))
+        return await self.effects.call(tool, context, deepcopy(arguments))
 
     def _answer_with(self, call: ToolCall) -> Message | None:
         """Return the answer that asks for a call; None for the question asked after a crash."""
@@ -244,7 +242,7 @@ class ToolRound:
             executed=answer.executed,
         )
         try:
-            with self.work.attempt():
+            with self.work.undo_on_error():
                 done = self.work.act(answer.actions, source=f"tool:{call.name}", call_id=call.id)
                 wanted = writes(done.actions, done.patches)
                 if clash := conflict(call.id, wanted, self._written):
@@ -272,11 +270,13 @@ class ToolRound:
 
     def _end(self, call: ToolCall, outcome: ToolOutcome) -> None:
         move_call(self.work, call, outcome.outcome)
-        self.work.write("tool", text_of(outcome.result), "tool", tool_call_id=call.id, step=self.step)
+        self.work.create_message(
+            "tool", text_of(outcome.result), "tool", tool_call_id=call.id, step=self.step
+        )
 
     def _say(self, message: AddMessage) -> None:
         if message.content.strip():
-            self.work.write(
+            self.work.create_message(
                 message.role, message.content, "note", visibility=message.visibility, step=self.step
             )
 

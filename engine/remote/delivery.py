@@ -7,15 +7,18 @@ A message that may have arrived is looked for before it is sent again:
     the message begins a task                  in the history of every task of our context, then of all tasks,
                                                because servers may choose contexts themselves
     the server lists no tasks                  nowhere: a person is asked
+
+A message to a working task is delivered when the history of the task shows it. Until then it is unconfirmed:
+the server may have queued it, and may drop it if the task ends first. It is not sent again while the task
+works. If the task ends without it, the message begins another task.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast, final
 
 from ...reducers.remote import Outgoing, RemoteTask
 from ..commit import Effects
-from .mirror import OVER, status
+from .mirror import ASKING, OVER, message_ids, status
 from .protocol import Part, Task, TaskMessage
 from .remote_error import RemoteError, retry_until_answered
 
@@ -42,7 +45,15 @@ class Unknown(TypedDict):
     """Why this cannot be known."""
 
 
-Outcome: TypeAlias = Found | Unknown
+@final
+class Unconfirmed(TypedDict):
+    """The message was sent to a working task that does not show it yet."""
+
+    unconfirmed: Task
+    """The task."""
+
+
+Outcome: TypeAlias = Found | Unknown | Unconfirmed
 
 
 @dataclass(slots=True)
@@ -59,6 +70,9 @@ class Delivery:
     may_be_there: bool = field(kw_only=True)
     """Whether the message may have been sent before."""
 
+    is_unconfirmed: bool = field(default=False, kw_only=True)
+    """Whether the message was sent before, to the known task only."""
+
     async def deliver(self) -> Outcome:
         """Send the message, unless it has arrived already.
 
@@ -67,26 +81,31 @@ class Delivery:
         """
         return await retry_until_answered(self._attempt, self.effects, self.patience)
 
-    async def search(self) -> Outcome | None:
+    async def search(self) -> Found | Unknown | None:
         """Look for the message in the task lists of the server. Return None if it has not arrived.
 
         Raises:
-            RemoteError: the server does not list its tasks.
+            RemoteError: the server is unreachable.
         """
-        unknown: Outcome | None = None
-        for context in (self.known.context, ""):
-            found = await self._search(context)
-            if found and "task" in found:
-                return found
-            unknown = unknown or found
+        unknown: Found | Unknown | None = None
+        try:
+            for context in (self.known.context, ""):
+                found = await self._search(context)
+                if found and "task" in found:
+                    return found
+                unknown = unknown or found
+        except RemoteError as err:
+            if err.kind not in ("unsupported", "refused"):
+                raise
+            return {"unknown": f"the server lists no tasks: {err}"}
         return unknown
 
     async def _attempt(self) -> Outcome:
         if self.may_be_there and (found := await self._find()):
             return found
-        may_be_there, self.may_be_there = self.may_be_there, True
+        may_be_there, self.may_be_there, self.is_unconfirmed = self.may_be_there, True, False
         try:
-            return {"task": await self._send()}
+            return await self._send()
         except RemoteError as err:
             self.may_be_there = may_be_there or err.was_sent
             raise
@@ -100,31 +119,49 @@ class Delivery:
             if self._is_in(task):
                 return {"task": task}
             if status(task) not in OVER:
-                return None if self._has_ours(task) else {"unknown": "the server reports no messages"}
-        try:
-            return await self.search()
-        except RemoteError as err:
-            if err.kind not in ("unsupported", "refused"):
-                raise
-            return {"unknown": f"the server lists no tasks: {err}"}
+                return self._find_in_open(task)
+        return None if self.is_unconfirmed else await self.search()
 
-    async def _send(self) -> Task:
+    def _find_in_open(self, task: Task) -> Outcome | None:
+        """Return what an open task that does not show the message says about it."""
+        if not self._has_ours(task):
+            return {"unknown": "the server reports no messages"}
+        return None if status(task) in ASKING else {"unconfirmed": task}
+
+    async def _send(self) -> Outcome:
         message: TaskMessage = {
             "messageId": self.message.id,
             "contextId": self.known.context,
             "parts": cast(list[Part], list(self.message.parts)),
         }
-        if not self.known.task or self.known.status in OVER:
-            return await self.client.send(message)
+        task_id = self.known.task
+        if not task_id or self.known.status in OVER:
+            return {"task": await self.client.send(message)}
         try:
-            return await self.client.send({**message, "taskId": self.known.task})
+            task = await self.client.send({**message, "taskId": task_id})
         except RemoteError as err:
-            if err.kind == "unreachable" or status(await self.client.get(self.known.task)) not in OVER:
+            if err.kind == "unreachable" or status(await self.client.get(task_id)) not in OVER:
                 raise
-        # The task has ended meanwhile: the message begins another one in the same context.
-        return await self.client.send(message)
+        else:
+            if outcome := await self._confirm(task, task_id):
+                return outcome
+        # The task has ended without the message, which begins another one in the same context.
+        return {"task": await self.client.send(message)}
 
-    async def _search(self, context: str) -> Outcome | None:
+    async def _confirm(self, answer: Task, task_id: str) -> Outcome | None:
+        """Return whether the message has reached the task; None if the task ended without it.
+
+        A task that waits for input reads the message next, even if it does not show it yet.
+        """
+        was_idle = self.known.status in ASKING
+        if was_idle or self.client.is_idempotent or self._is_in(answer) or answer.get("id") != task_id:
+            return {"task": answer}
+        task = await self.client.get(task_id)
+        if self._is_in(task) or status(task) in ASKING or not self._has_ours(task):
+            return {"task": task}
+        return None if status(task) in OVER else {"unconfirmed": task}
+
+    async def _search(self, context: str) -> Found | Unknown | None:
         """Search the tasks of a context; all tasks if it is empty."""
         doubt, page = "", ""
         for _ in range(MAX_PAGES):
@@ -138,16 +175,12 @@ class Delivery:
         return {"unknown": doubt or "the server has too many tasks to search"}
 
     def _is_in(self, task: Task) -> bool:
-        return self.message.id in _ids(task)
+        return self.message.id in message_ids(task)
 
     def _has_ours(self, task: Task) -> bool:
-        return not set(self.known.sent).isdisjoint(_ids(task))
+        return not set(self.known.sent).isdisjoint(message_ids(task))
 
     def _may_be_it(self, task: Task) -> bool:
         """Return whether the message may have started this task: its history does not say."""
         has_prompt = any(each.get("role") == "ROLE_USER" for each in task.get("history", []))
         return not has_prompt and task.get("id") != self.known.task
-
-
-def _ids(task: Task) -> Iterator[str]:
-    return (each.get("messageId", "") for each in task.get("history", []))

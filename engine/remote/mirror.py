@@ -40,6 +40,11 @@ def status(task: Task) -> str:
     return task.get("status", {}).get("state", "unknown").removeprefix("TASK_STATE_").lower()
 
 
+def message_ids(task: Task) -> Iterator[str]:
+    """Yield the ids of the messages in the history of a task."""
+    return (each.get("messageId", "") for each in task.get("history", []))
+
+
 def mirror_id(run_id: str, *names: str) -> str:
     """Return the id under which a run mirrors something."""
     return ":".join(("remote-a2a", run_id, *names))

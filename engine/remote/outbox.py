@@ -20,7 +20,7 @@ from ...reducers.tool_call import (
 from ...store.changeset import Message, Termination
 from ...store.document import dumps
 from ..commit import LOOP, Workspace, move_call
-from .mirror import ASKING, questions, status
+from .mirror import ASKING, message_ids, questions, status
 from .protocol import Task
 
 INPUT = "remote_input"
@@ -37,12 +37,18 @@ class Outbox:
         self._work = work
         self.doubtful: set[str] = set()
         """Messages in the outbox that may have been sent."""
+        self.unconfirmed: str | None = None
+        """The first message in the outbox, if it was sent to the task and the task does not show it yet."""
         self.stop: Termination | None = None
         """The end of the run, if a person decided that it shall not continue."""
 
     def doubt_all(self) -> None:
         """Mark all messages as possibly sent: the previous epoch may have sent them."""
         self.doubtful |= {message.id for message in remote_task(self._work.state).outbox}
+
+    def is_confirmed_by(self, task: Task) -> bool:
+        """Return whether a task shows the message that was unconfirmed."""
+        return self.unconfirmed is not None and self.unconfirmed in message_ids(task)
 
     def say(self, messages: Iterable[Message]) -> None:
         """Queue the messages of the user; they also answer what the task asked in words."""

@@ -39,15 +39,15 @@ async def retry_until_answered(call: Callable[[], Awaitable[T]], effects: Effect
     Raises:
         RemoteError: the server stayed unreachable for `patience` seconds, or answered with an error.
     """
-    began, wait = effects.mark("a2a"), SHORTEST_WAIT
+    elapsed, wait = effects.stopwatch(), SHORTEST_WAIT
     while True:
         try:
             return await call()
         except RemoteError as err:
-            seconds = effects.since("a2a", began) / 1_000_000
+            seconds = elapsed() / 1_000_000
             if err.kind != "unreachable":
                 raise
             if seconds + wait > patience:
                 raise RemoteError("unreachable", f"unreachable for {seconds:.0f} s: {err}") from None
-        await effects.sleep(effects.jittered(wait, 0.25))
+        await effects.sleep(effects.jitter(wait, 0.25))
         wait = min(wait * 2, LONGEST_WAIT)

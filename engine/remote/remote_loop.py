@@ -21,14 +21,14 @@ from anyio import CancelScope, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 from pydantic import JsonValue
 
-from ...reducers.remote import RecordRemoteTask, RemoteTask, remote_task
+from ...reducers.remote import Outgoing, RecordRemoteTask, RemoteTask, remote_task
 from ...reducers.run import MoveRun, StartRun
 from ...reducers.tool_call import ForgetToolCalls, pending_calls
 from ...store.changeset import Inference, Interruption, Message, Termination
 from ...store.errors import RunError
 from ..agents import RemoteAgent
 from ..commit import LOOP
-from ..control import Interrupted, Place
+from ..control import ApplyPoint, Interrupted
 from ..events import TextDelta
 from ..loop import EpochContext, Resume, Start
 from .cancellation import Cancellation, CancelOutcome
@@ -82,7 +82,7 @@ class RemoteLoop:
         async with RemoteClient(self._agent) as self._remote:
             yield
 
-    async def interrupted(self, place: Interruption) -> Termination:
+    async def interrupted(self, wait: Interruption) -> Termination:
         return await self._cancel()
 
     async def broken_off(self) -> Termination:
@@ -102,12 +102,12 @@ class RemoteLoop:
             work.act([StartRun(run_id=identity.run_id)], source=LOOP)
         else:
             work.act([MoveRun(run_id=identity.run_id, status="running")], source=LOOP)
-            work.pay(opening.status.usage)
+            work.count_usage(opening.status.usage)
         self._outbox.doubt_all()
         if opening.messages:
             work.act([ForgetToolCalls()], source=LOOP)
         for message in opening.messages:
-            work.say(message)
+            work.add_message(message)
         self._outbox.say(opening.messages)
         self._apply_commands("step")
         self._context.commit_opening(self._agent, opening)
@@ -118,7 +118,7 @@ class RemoteLoop:
             await self._connect()
         while self._outbox.stop is None:
             remote = remote_task(self._work.state)
-            if remote.outbox:
+            if remote.outbox and not self._is_confirming(remote):
                 if end := await self._deliver(remote):
                     return end
             elif end := self._end(remote):
@@ -147,20 +147,37 @@ class RemoteLoop:
         if any(call.name == SUBMISSION for call in pending_calls(self._work.state)):
             return Termination(type="suspended")
         message = remote.outbox[0]
-        may_be_there = message.id in self._outbox.doubtful
-        delivery = Delivery(
-            self._remote, self._effects, self._agent.patience, message, remote, may_be_there=may_be_there
-        )
+        delivery = self._delivery(message, remote)
         # From here on the message may arrive: it must be in the log before it reaches the server.
-        await self._work.settled("mirrored")
+        await self._work.flush("mirrored")
         self._outbox.doubtful.add(message.id)
         answer: Outcome = await self._ask("a2a:send", delivery.deliver)
         if "unknown" in answer:
             self._outbox.ask_whether_it_arrived(message, answer["unknown"])
             return Termination(type="suspended")
         self._outbox.doubtful.discard(message.id)
-        self._mirror(answer["task"], arrived=message.id)
+        self._outbox.unconfirmed = message.id if "unconfirmed" in answer else None
+        if "unconfirmed" in answer:
+            self._mirror(answer["unconfirmed"])
+        else:
+            self._mirror(answer["task"], arrived=message.id)
         return None
+
+    def _delivery(self, message: Outgoing, remote: RemoteTask) -> Delivery:
+        is_unconfirmed = message.id == self._outbox.unconfirmed
+        return Delivery(
+            self._remote,
+            self._effects,
+            self._agent.patience,
+            message,
+            remote,
+            may_be_there=is_unconfirmed or message.id in self._outbox.doubtful,
+            is_unconfirmed=is_unconfirmed,
+        )
+
+    def _is_confirming(self, remote: RemoteTask) -> bool:
+        """Return whether the task may still show that the first message of the outbox has arrived."""
+        return remote.outbox[0].id == self._outbox.unconfirmed and remote.status not in (*OVER, *ASKING)
 
     async def _follow(self, remote: RemoteTask) -> None:
         """Wait for news of the task or for a command."""
@@ -169,10 +186,11 @@ class RemoteLoop:
         watcher = Watcher(self._remote, self._effects, self._agent.patience, self._emit_text)
 
         def is_news(task: Task) -> bool:
-            return last is None or has_news(task, run_id, known, remote.sent, remote.status)
+            is_new = last is None or self._outbox.is_confirmed_by(task)
+            return is_new or has_news(task, run_id, known, remote.sent, remote.status)
 
         async def news() -> Task | None:
-            with self._mailbox.interrupt_on_command(work.control_taken()):
+            with self._mailbox.interrupt_on_command(work.control_version()):
                 try:
                     task = await watcher.news(remote.task or "", is_news)
                     return drop_known_messages(task, run_id, known)
@@ -191,8 +209,10 @@ class RemoteLoop:
     def _mirror(self, task: Task, arrived: str | None = None) -> None:
         """Mirror what is new of the task into the thread."""
         work, remote = self._work, remote_task(self._work.state)
+        if self._outbox.is_confirmed_by(task):
+            arrived, self._outbox.unconfirmed = self._outbox.unconfirmed, None
         for message in mirror_messages(task, work.identity.run_id, remote.sent):
-            work.say(message)
+            work.add_message(message)
         seen = RecordRemoteTask(
             task=task.get("id", ""), context=task.get("contextId", ""), status=status(task), arrived=arrived
         )
@@ -203,15 +223,15 @@ class RemoteLoop:
 
     def _commit_commands(self) -> None:
         """Apply new commands, in a changeset of their own."""
-        before = self._work.waiting
+        before = self._work.pending_actions
         has_spoken = self._apply_commands("step")
-        if self._work.waiting > before:
+        if self._work.pending_actions > before:
             self._work.commit("user_message" if has_spoken else "decision")
 
-    def _apply_commands(self, place: Place) -> bool:
+    def _apply_commands(self, point: ApplyPoint) -> bool:
         """Apply new commands and queue what they say. Return whether the user sent a message."""
         known = len(self._work.messages)
-        has_spoken = self._inbox.apply(place)
+        has_spoken = self._inbox.apply(point)
         self._outbox.answer()
         self._outbox.say(self._work.messages[known:])
         return has_spoken
@@ -265,12 +285,12 @@ class RemoteLoop:
         return await self._uninterrupted(name, lambda: self._work.ask(name, call))
 
     async def _uninterrupted(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        place = Interruption(kind="remote", name=name)
+        wait = Interruption(kind="remote", name=name)
         try:
-            with self._mailbox.interruptible(place):
+            with self._mailbox.interruptible(wait):
                 return await call()
         except (Interrupted, get_cancelled_exc_class()):
-            self._work.cut_off(place)
+            self._work.record_interruption(wait)
             raise
 
     def unless_continued(self, end: Termination) -> Termination | None:

@@ -1,4 +1,4 @@
-"""Executing a recorded run again, on recorded effects, and comparing it with the log."""
+"""Replay: a recorded run is executed again with recorded effects, and compared with the log."""
 
 from .replay import replay_run
 

@@ -1,4 +1,4 @@
-"""The first difference between what the log has and what today's code writes."""
+"""The first difference between a logged changeset and the one that today's code writes."""
 
 from ...reducers.check import Divergence
 from ...store.changeset import Changeset
@@ -7,8 +7,8 @@ from ...store.document import loads
 from ...store.patch import MISSING, diff, find
 
 
-def difference(logged: Changeset, now: Changeset) -> Divergence | None:
-    """The first difference of two changesets, as JSON; a digest only if there is nothing else to name."""
+def first_difference(logged: Changeset, now: Changeset) -> Divergence | None:
+    """Return the first difference of two changesets as JSON. A digest is the last choice."""
     before, after = loads(encode(logged)), loads(encode(now))
     paths = [str(operation["path"]) for operation in diff(before, after)]
     for path in sorted(paths, key=_weight):
@@ -20,5 +20,5 @@ def difference(logged: Changeset, now: Changeset) -> Divergence | None:
 
 
 def _weight(path: str) -> int:
-    """That another thing happened comes first, a digest last: it only says that something is different."""
+    """Return the sort key of a difference: first the reason, last the digests, which explain nothing."""
     return 0 if path == "/reason" else 2 if path.endswith(("/fingerprint", "/request_digest")) else 1

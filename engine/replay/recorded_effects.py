@@ -1,7 +1,8 @@
-"""The world as a recorded run saw it, served from the log. No timer is started and nothing is called."""
+"""The recorded effects of a run, served from the log. Nothing is called, and no timer is started."""
 
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -24,11 +25,11 @@ from ..models import (
     ToolCallDelta,
     ToolCallPart,
 )
-from .recording import Diverging, Recording
+from .recording import Recording, ReplayDiverged
 
 
 class RecordedEffects:
-    """Answers from the next changeset of a recording."""
+    """Serves effects from the next changeset of a recording."""
 
     def __init__(self, recording: Recording, mailbox: Mailbox) -> None:
         self._recording = recording
@@ -40,29 +41,30 @@ class RecordedEffects:
     def clock(self) -> Callable[[], int]:
         return self.now
 
-    def mark(self, what: str) -> int:
-        return 0
+    def stopwatch(self) -> Callable[[], int]:
+        """Measure the model attempt that comes next: a replayed loop measures nothing else."""
+        return partial(self._latency, self._recording.attempts_served)
 
-    def since(self, what: str, mark: int) -> int:
-        if not what.startswith("inference:"):
-            return next((o.duration for o in self._recording.next.tool_calls if o.call_id == what), 0)
-        place, inference = int(what.rsplit(":", 1)[1]), self._recording.next.inference
+    def _latency(self, number: int) -> int:
+        inference = self._recording.next.inference
         if inference is None:
             return 0
-        return inference.attempts[place].latency if place < len(inference.attempts) else inference.latency
+        return inference.attempts[number].latency if number < len(inference.attempts) else inference.latency
 
-    def jittered(self, seconds: float, part: float) -> float:
+    def jitter(self, seconds: float, part: float) -> float:
         attempts = self._attempts()
         waited = self._has_more_attempts() or self._recording.is_cancelled_at(INFERENCE)
-        return attempts[self._recording.attempts - 1].wait / 1_000_000 if attempts and waited else math.inf
+        if not (attempts and waited):
+            return math.inf  # beyond every budget: the recorded run did not wait here
+        return attempts[self._recording.attempts_served - 1].wait / 1_000_000
 
     async def sleep(self, seconds: float) -> None:
         if not self._has_more_attempts():
-            raise await self._cancelled(INFERENCE, "another attempt")
+            raise await self._wait_for_cancel(INFERENCE, "another model attempt")
         await anyio.lowlevel.checkpoint()
 
     def _has_more_attempts(self) -> bool:
-        is_more = self._recording.attempts < len(self._attempts())
+        is_more = self._recording.attempts_served < len(self._attempts())
         return is_more or _turn(self._recording.next) is not None
 
     def _attempts(self) -> tuple[Attempt, ...]:
@@ -70,71 +72,74 @@ class RecordedEffects:
         return inference.attempts if inference else ()
 
     async def ask(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        effects = self._recording.next.effects
-        if self._recording.asked >= len(effects) or effects[self._recording.asked].name != name:
-            raise self._recording.otherwise(f"a question {name!r}")
-        self._recording.asked += 1
-        asked = effects[self._recording.asked - 1]
-        if asked.cancelled:
-            # By the scope in which it is awaited: the behavior's own, or the one that cuts it off.
+        number, effects = self._recording.effects_served, self._recording.next.effects
+        if number >= len(effects) or effects[number].name != name:
+            raise self._recording.diverge(f"effect {name!r}")
+        self._recording.effects_served += 1
+        effect = effects[number]
+        if effect.cancelled:
+            # A scope around this call cancels it: the behavior's own, or the mailbox's.
             await anyio.sleep_forever()
-        if asked.error is not None:
-            raise EffectError(asked.error)
-        return ModelAnswer(asked.answer, asked.usage)
+        if effect.error is not None:
+            raise EffectError(effect.error)
+        return ModelAnswer(effect.answer, effect.usage)
 
     async def infer(self, model: Model, request: ModelRequest) -> AsyncGenerator[Part, None]:
         inference = self._recording.next.inference
         if inference is None:
-            raise await self._cancelled(INFERENCE, "an inference")
-        place, self._recording.attempts = self._recording.attempts, self._recording.attempts + 1
-        if place >= len(inference.attempts):
+            raise await self._wait_for_cancel(INFERENCE, "a model call")
+        number = self._recording.attempts_served
+        self._recording.attempts_served += 1
+        if number >= len(inference.attempts):
             if not _turn(self._recording.next):
-                raise self._recording.otherwise("another attempt")
+                raise self._recording.diverge("another model attempt")
             for part in _parts(self._recording.next):
                 yield part
             return
-        attempt = inference.attempts[place]
+        attempt = inference.attempts[number]
         if attempt.text:
             yield TextPart(attempt.text)
         if attempt.began_tool_call:
             yield ToolCallDelta("", "")
         if attempt.outcome == "cancelled":
-            raise await self._cancelled(INFERENCE, "an answer")
+            raise await self._wait_for_cancel(INFERENCE, "a model answer")
         raise ModelError(cast(ErrorKind, attempt.kind), attempt.error or "", attempt.retry_after)
 
     async def call(self, tool: Tool, context: ToolContext, arguments: Any) -> ToolAnswer:
-        self._recording.called.add(context.call_id)
-        # The other calls of the round begin first: one of them may be the one that ends next.
+        self._recording.running_calls.add(context.call_id)
+        # Let the other calls of the round start: one of them may be the next to end.
         await anyio.lowlevel.checkpoint()
         while True:
             ended = next((outcome.call_id for outcome in self._recording.next.tool_calls), None)
             if ended == context.call_id:
                 return self._answer(self._recording.next)
-            if ended not in self._recording.called:
-                raise await self._cancelled(TOOLS, f"a call of {tool.name!r}")
-            await self._recording.moved.wait()
+            if ended not in self._recording.running_calls:
+                raise await self._wait_for_cancel(TOOLS, f"a call to {tool.name!r}")
+            await self._recording.advanced.wait()
 
     def _answer(self, changeset: Changeset) -> ToolAnswer:
         (outcome,) = changeset.tool_calls
         if not outcome.executed:
-            raise self._recording.otherwise(f"a call of {outcome.name!r}")
+            raise self._recording.diverge(f"a call to {outcome.name!r}")
         if outcome.outcome == "suspended":
-            return ToolAnswer("suspended", outcome.result, suspend=_suspend(changeset))
+            suspended = ToolAnswer("suspended", outcome.result, suspend=_suspend(changeset))
+            return suspended.with_duration(outcome.duration)
         actions = self._recording.actions(changeset, f"tool:{outcome.name}")
-        behind = next(n for n, m in enumerate(changeset.messages, 1) if m.role == "tool")
-        messages = [_added(m) for m in changeset.messages[behind : behind + outcome.message_count]]
-        return ToolAnswer(outcome.outcome, outcome.result, actions, messages)
+        after = next(n for n, m in enumerate(changeset.messages, 1) if m.role == "tool")
+        messages = [_to_action(m) for m in changeset.messages[after : after + outcome.message_count]]
+        answer = ToolAnswer(outcome.outcome, outcome.result, actions, messages)
+        return answer.with_duration(outcome.duration)
 
-    async def _cancelled(self, place: Interruption, now: str) -> Diverging:
-        """Wait to be cancelled, if the run was cancelled here; otherwise this is where it diverges."""
-        if not self._recording.is_cancelled_at(place):
-            return self._recording.otherwise(now)
+    async def _wait_for_cancel(self, wait: Interruption, now: str) -> ReplayDiverged:
+        """Cancel the run if it was cancelled during this wait. Otherwise return the divergence."""
+        if not self._recording.is_cancelled_at(wait):
+            return self._recording.diverge(now)
         self._mailbox.cancel()
         await anyio.sleep_forever()
         raise AssertionError
 
     def new_id(self) -> str:
-        raise AssertionError("an epoch makes no ids of its own")
+        raise AssertionError("a loop takes its ids from the workspace")
 
 
 def _turn(changeset: Changeset) -> Message | None:
@@ -142,7 +147,7 @@ def _turn(changeset: Changeset) -> Message | None:
 
 
 def _parts(changeset: Changeset) -> Iterator[Part]:
-    """The turn that a changeset holds, as the model gave it."""
+    """Yield the parts of the model's answer in a changeset."""
     message, inference = _turn(changeset), changeset.inference
     assert message
     assert inference
@@ -155,9 +160,9 @@ def _parts(changeset: Changeset) -> Iterator[Part]:
 
 def _suspend(changeset: Changeset) -> Suspend:
     payloads = [r.payload for r in changeset.actions if r.action == SuspendToolCall.__name__]
-    asked = SuspendToolCall.model_validate(payloads[0]).suspension
-    return Suspend(asked.action, asked.message, asked.parameters, asked.resume_mode, asked.response_schema)
+    found = SuspendToolCall.model_validate(payloads[0]).suspension
+    return Suspend(found.action, found.message, found.parameters, found.resume_mode, found.response_schema)
 
 
-def _added(message: Message) -> AddMessage:
+def _to_action(message: Message) -> AddMessage:
     return AddMessage(message.content, "user" if message.role == "user" else "system", message.visibility)

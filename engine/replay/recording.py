@@ -1,4 +1,4 @@
-"""A recorded epoch as a journal: what today's code writes is compared with what the log has."""
+"""A recorded epoch as a journal: it compares what today's code writes with what the log has."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -13,112 +13,111 @@ from ...store.appender import Receipt
 from ...store.changeset import Changeset, ControlEntry, Interruption
 from ...store.errors import LogError, ThreadlogError
 from ..commit import LOOP, Workspace
-from ..control import Place
+from ..control import ApplyPoint
 from ..events import Event
-from .divergence import difference
+from .divergence import first_difference
 
-ENDED_BY_OTHERS = ("superseded", "recovered")
-"""Written by another process: not compared, and the loop never came to an end of its own."""
-
-
-class Diverging(ThreadlogError):
-    """Today's code has left the log: `Recording.divergence` says where."""
+EXTERNAL_ENDS = ("superseded", "recovered")
+"""Reasons of changesets that another process wrote to end an epoch. They are not compared."""
 
 
-class CutOff(LogError):
-    """The log has no more of an epoch that another process has ended."""
+class ReplayDiverged(ThreadlogError):
+    """Today's code has diverged from the log. `Recording.divergence` says where."""
+
+
+class EndedElsewhere(LogError):
+    """The recording ends here, because another process ended the epoch."""
 
 
 class Recording:
-    """The changesets of one epoch, in the log's order: what today's code must write again."""
+    """The changesets of one epoch, in order. Today's code must write the same."""
 
     def __init__(self, changesets: Sequence[Changeset], reducers: Reducers) -> None:
         self.divergence: Divergence | None = None
         self.work: Workspace | None = None
-        """The workspace of today's code: how far it is on the way to the next changeset."""
-        self.moved = anyio.Event()
-        """Set and replaced when the next changeset is due."""
-        # There may be two: one that was recovered to wait for a person may be superseded as it waits.
-        own = takewhile(lambda each: each.reason not in ENDED_BY_OTHERS, changesets)
+        """The workspace of today's code, with its progress towards the next changeset."""
+        self.advanced = anyio.Event()
+        """Set, and replaced by a new event, when a changeset has been written."""
+        # There may be two: a run that was recovered and waits for a person may then be superseded.
+        own = takewhile(lambda each: each.reason not in EXTERNAL_ENDS, changesets)
         self._changesets = list(own)
-        self._is_cut_off = len(self._changesets) < len(changesets)
+        self._is_ended_elsewhere = len(self._changesets) < len(changesets)
         self._reducers = reducers
         self._written = 0
-        self.called: set[str] = set()
-        """The tool calls that have begun and are not in a changeset yet."""
-        self.asked = 0
-        """How many effects of the next changeset were served."""
-        self.attempts = 0
-        """How many attempts of its inference were served."""
+        self.running_calls: set[str] = set()
+        """Ids of the tool calls that have started and have no outcome yet."""
+        self.effects_served = 0
+        """The number of effects of the next changeset that were served."""
+        self.attempts_served = 0
+        """The number of its model attempts that were served."""
 
     @property
     def next(self) -> Changeset:
         """The changeset that must be written next.
 
         Raises:
-            Diverging: the log has no more.
-            CutOff: another process has ended the epoch there.
+            ReplayDiverged: the recording has ended.
+            EndedElsewhere: another process ended the epoch here.
         """
         if self._written < len(self._changesets):
             return self._changesets[self._written]
-        if self._is_cut_off:
-            raise CutOff
+        if self._is_ended_elsewhere:
+            raise EndedElsewhere
         last = self._changesets[-1]
-        raise self._diverging(
-            Divergence(last.thread_id, last.version, "", "the end of the run", "something more")
+        raise self._record(
+            Divergence(last.thread_id, last.version, "", "the end of the run", "another changeset")
         )
 
     def submit(self, append: Append) -> Receipt:
-        """Compare what today's code writes with what the log has.
+        """Compare an append of today's code with the log.
 
         Raises:
-            Diverging: it is not the same.
+            ReplayDiverged: they differ.
         """
         changeset = append.changesets[-1].changeset
-        if found := self.divergence or difference(self.next, changeset):
-            raise self._diverging(found)
-        self.called -= {outcome.call_id for outcome in self.next.tool_calls}
+        if found := self.divergence or first_difference(self.next, changeset):
+            raise self._record(found)
+        self.running_calls -= {outcome.call_id for outcome in self.next.tool_calls}
         self._written += 1
-        self.asked = self.attempts = 0
-        self.moved.set()
-        self.moved = anyio.Event()
+        self.effects_served = self.attempts_served = 0
+        self.advanced.set()
+        self.advanced = anyio.Event()
         return Receipt.settled(append, changeset.version)
 
-    def missing(self) -> Divergence | None:
-        """What the log has and today's code did not write, if anything."""
+    def check_complete(self) -> Divergence | None:
+        """Return a divergence if today's code has not written all changesets of the recording."""
         if self._written == len(self._changesets):
             return None
-        self.otherwise("the end of the run")
+        self.diverge("the end of the run")
         return self.divergence
 
-    def otherwise(self, now: str) -> Diverging:
-        """Today's code asks for something that the log does not have here. What follows is not compared."""
-        one = self.next
-        return self._diverging(Divergence(one.thread_id, one.version, "/reason", one.reason, now))
+    def diverge(self, now: str) -> ReplayDiverged:
+        """Record that today's code asks for `now`, which the log does not have here. Return the error."""
+        logged = self.next
+        return self._record(Divergence(logged.thread_id, logged.version, "/reason", logged.reason, now))
 
-    def _diverging(self, found: Divergence) -> Diverging:
-        """Keep the first divergence: what follows is a consequence of it."""
+    def _record(self, found: Divergence) -> ReplayDiverged:
+        """Keep the first divergence, as later ones follow from it, and return the error."""
         self.divergence = self.divergence or found
-        return Diverging(str(self.divergence))
+        return ReplayDiverged(str(self.divergence))
 
     def actions(self, changeset: Changeset, source: str) -> list[StateAction]:
-        """The actions of a changeset that a source has asked for."""
+        """Return the actions of a changeset that come from a source."""
         return [self._reducers.action(record) for record in changeset.actions if record.source == source]
 
     def next_action(self) -> StateAction | None:
-        """The first action of the next changeset that is not done yet, if the loop did it."""
-        rest = self.next.actions[self.work.waiting if self.work else 0 :]
+        """Return the first action of the next changeset that is still to be done, if it is the loop's own."""
+        rest = self.next.actions[self.work.pending_actions if self.work else 0 :]
         return self._reducers.action(rest[0]) if rest and rest[0].source == LOOP else None
 
-    def is_cancelled_at(self, place: Interruption | None) -> bool:
-        """Whether the log says that the run was cancelled now, while it waited for `place`."""
-        termination = self.next.run.termination if self.next.run else None
-        is_cancelled = termination is not None and termination.type == "cancelled"
-        return is_cancelled and termination is not None and termination.interrupted == place
+    def is_cancelled_at(self, wait: Interruption | None) -> bool:
+        """Return whether the next changeset ends the run as cancelled during `wait`; None: between waits."""
+        end = self.next.run.termination if self.next.run else None
+        return end is not None and end.type == "cancelled" and end.interrupted == wait
 
 
 class RecordedCommands:
-    """A run's commands and its cancellation, where the log has them."""
+    """The commands and the cancellation of a recorded run, each where the log has it."""
 
     def __init__(self, recording: Recording, stream: Sequence[Changeset]) -> None:
         self._recording = recording
@@ -128,20 +127,20 @@ class RecordedCommands:
         is_cancelled = self._recording.is_cancelled_at(None)
         return is_cancelled and isinstance(self._recording.next_action(), MoveRun)
 
-    def commands(self, after: int, place: Place) -> list[tuple[int, ControlEntry]]:
+    def commands(self, after: int, point: ApplyPoint) -> list[tuple[int, ControlEntry]]:
         action = self._recording.next_action()
-        through = action.through if isinstance(action, ApplyCommands) and action.place == place else 0
+        through = action.through if isinstance(action, ApplyCommands) and action.place == point else 0
         return [(each.version, each.entry) for each in self._stream[after:through] if each.entry]
 
-    def is_interrupted(self, place: Interruption) -> bool:
-        return place in self._recording.next.cut_off
+    def is_interrupted(self, wait: Interruption) -> bool:
+        return wait in self._recording.next.cut_off
 
 
 class SilentChannel:
-    """The publisher of a replay: it publishes nothing."""
+    """A publisher for replays. It publishes nothing."""
 
     failure: Exception | None = None
 
     def emit(self, event: Event) -> None: ...
 
-    def refuse_if_taken(self, thread_id: str, version: int) -> None: ...
+    def check_head(self, thread_id: str, version: int) -> None: ...

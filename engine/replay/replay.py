@@ -1,10 +1,9 @@
-"""Executing a run again on its own record: loop, phases and behaviors live, the world from the log. Level 3.
+"""Replay of a run: today's loop and behaviors run again on recorded effects.
 
-    the log's answers -> the loop of today -> changesets, compared one by one with the log's
+    recorded effects -> today's loop -> changesets, each compared with the logged one
 
-What a model, a tool or a person answered is served from the log, with the same moments and in the same
-order; no timer is started and nothing is called. The result must be the same bytes: the first difference
-says what today's code does otherwise.
+The answers of models, tools and people come from the log, with the same times and in the same order. No model
+or tool is called, and no timer is started. Every changeset must equal the logged one, byte for byte.
 """
 
 from collections.abc import Sequence
@@ -17,20 +16,27 @@ from ...store.log import Log
 from ...store.patch import tokens
 from ..agents import Registered, Registry
 from ..commit import GIVEN, RunIdentity, Workspace
-from ..control import Mailbox, cancel_waiting
+from ..control import Mailbox, cancel_waiting_run
 from ..delegation import Equipment
 from ..loop import Epoch, EpochContext, Resume, Start
 from ..runs import course_of
 from .recorded_effects import RecordedEffects
-from .recording import ENDED_BY_OTHERS, CutOff, Diverging, RecordedCommands, Recording, SilentChannel
+from .recording import (
+    EXTERNAL_ENDS,
+    EndedElsewhere,
+    RecordedCommands,
+    Recording,
+    ReplayDiverged,
+    SilentChannel,
+)
 
 _EPOCH_ENDS = ("run_finished", "run_suspended")
 
 
 async def replay_run(log: Log, run_id: str, agents: Sequence[Registered]) -> Divergence | NotChecked | None:
-    """Execute a run again, every epoch of it: the first difference, or None if there is none.
+    """Replay all epochs of a run. Return the first difference, or None if there is none.
 
-    A run whose agent is not among `agents` is not checked, and one that is still going on as far as it is.
+    Return `NotChecked` if the run's agent is not among `agents`, or at the first epoch that has not ended.
 
     Raises:
         NotFound: there is no such run.
@@ -38,15 +44,15 @@ async def replay_run(log: Log, run_id: str, agents: Sequence[Registered]) -> Div
     history = list(log.read_run(run_id))
     stream = list(log.read(control_stream(run_id)))
     name = next((changeset.agent.name for changeset in history if changeset.agent), "")
-    # Of two of one name the first, wherever they come from.
+    # If two agents have the same name, the first one counts.
     registry = Registry(tuple({agent.name: agent for agent in reversed(agents)}.values()))
     if name not in registry:
-        return NotChecked(history[0].thread_id, history[0].version, f"the agent {name!r} is not here")
+        return NotChecked(history[0].thread_id, history[0].version, f"agent {name!r} is unknown")
     agent = Equipment().equip(registry.agent(name), registry)
     for epoch in sorted({changeset.epoch for changeset in history}):
         recorded = [changeset for changeset in history if changeset.epoch == epoch]
-        if recorded[-1].reason not in (*_EPOCH_ENDS, *ENDED_BY_OTHERS):
-            return NotChecked(recorded[-1].thread_id, recorded[-1].version, "the run has not ended here")
+        if recorded[-1].reason not in (*_EPOCH_ENDS, *EXTERNAL_ENDS):
+            return NotChecked(recorded[-1].thread_id, recorded[-1].version, "the run has not ended")
         if divergence := await _replay_epoch(log, recorded, stream, agent):
             return divergence
     return None
@@ -68,19 +74,19 @@ async def _replay_epoch(
     opening = _opening(first, thread)
     try:
         if first.reason == "run_finished":
-            await cancel_waiting(work, mailbox, thread.runs[identity.run_id], executor)
+            await cancel_waiting_run(work, mailbox, thread.runs[identity.run_id], executor)
         else:
             context = EpochContext(work, effects, executor, SilentChannel(), mailbox, registry)
             await Epoch(context, course_of(agent, context)).run(opening)
-    except CutOff:
+    except EndedElsewhere:
         return None
-    except Diverging:
+    except ReplayDiverged:
         return recording.divergence
-    return recording.divergence or recording.missing()
+    return recording.divergence or recording.check_complete()
 
 
 def _opening(first: Changeset, thread: Thread) -> Start | Resume:
-    # Steering messages come through its mailbox, as they did.
+    # Steering messages arrive through the mailbox, as they did in the recorded run.
     messages = [message for message in first.messages if message.origin != "steer"]
     if first.reason == "run_started":
         given = [action.payload for action in first.actions if action.source == GIVEN]

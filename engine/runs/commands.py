@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ...store.changeset import ControlEntry, Message
 from ...store.errors import ChangesetExists, RunError, VersionConflict
 from ...store.listing import RunRow
-from ..control import Answers, Decision, refuse_unknown
+from ..control import Decision, KnownDecisions, check_targets
 from .dispatcher import Dispatcher
 from .environment import Environment
 from .handle import Run
@@ -48,11 +48,11 @@ class RunCommands:
         def choice(known: Sequence[ControlEntry]) -> list[ControlEntry]:
             row = self._env.log.run(run_id)
             history = self._env.log.read_run(run_id) if row else ()
-            answers = Answers(history, known[row.control if row else 0 :])
-            new = answers.new(decisions)
+            decided = KnownDecisions(history, known[row.control if row else 0 :])
+            new = decided.add_new(decisions)
             if row and row.status == "waiting":
-                refuse_unknown(new, self._env.log.state(row.thread_id), run_id)
-            return [answers.entry(decision, len(known)) for decision in new]
+                check_targets(new, self._env.log.state(row.thread_id), run_id)
+            return [decided.to_entry(decision, len(known)) for decision in new]
 
         await self._env.stream(run_id).add(choice)
         # Get the handle first: if the run resumes here, the handle follows the new epoch.

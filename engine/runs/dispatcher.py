@@ -114,7 +114,7 @@ class Dispatcher:
     async def is_running(self, execution: Execution) -> bool:
         """Wait until the log has or refuses an epoch. Return whether its run is running after that."""
         with suppress(ThreadlogError):
-            await execution.opening.durable()
+            await execution.opening.wait_until_durable()
         row = self._env.log.run(execution.run_id) if execution.opening.is_durable else None
         if row and row.status == "running":
             return True

@@ -47,7 +47,7 @@ class Execution:
 
     def finish(self, failure: Exception | None, streams: Streams) -> None:
         """Record that the epoch is no longer executed here, and why if it failed."""
-        self.opening.failed(failure)
+        self.opening.close(failure)
         if not self.opening.is_durable:
             # A queued run starts once the log can be written; until then it counts as failed.
             self.failure = failure if isinstance(failure, LogUnavailable) else None

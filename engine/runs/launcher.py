@@ -58,7 +58,7 @@ class Launcher:
         """
         run, execution = self.begin(launch)
         try:
-            await execution.opening.durable()
+            await execution.opening.wait_until_durable()
         except Exception:
             # Raise only when the thread is free again.
             await execution.over.wait()

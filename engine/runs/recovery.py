@@ -21,7 +21,7 @@ from ...store.changeset import Executor
 from ...store.errors import ChangesetExists, NotFound, RunError, ThreadlogError, VersionConflict
 from ...store.listing import RunRow
 from ..commit import RunIdentity
-from ..control import Recovering
+from ..control import CrashedRun
 from .dispatcher import Dispatcher
 from .environment import Environment
 from .liveness import Liveness
@@ -160,16 +160,16 @@ class Recovery:
     async def _write(self, found: OrphanRun, way: Way) -> None:
         row, condition = found.row, Condition()
         identity = RunIdentity(row.run_id, row.thread_id, row.epoch, row.parent_run_id)
-        recovering = Recovering(identity, found.thread, self._env.effects, found.agent, found.evidence)
+        crashed = CrashedRun(identity, found.thread, self._env.effects, found.agent, found.evidence)
         match way:
             case "stop":
                 mailbox = self._env.mailbox(row.run_id, row.control)
-                changeset = recovering.stopped(mailbox)
+                changeset = crashed.stop(mailbox)
                 condition = Condition({identity.stream: mailbox.received})
             case "ask":
-                changeset = recovering.asking()
+                changeset = crashed.ask()
             case "resume":
-                changeset = recovering.resuming(self._idempotent(row))
+                changeset = crashed.resume(self._idempotent(row))
         append = Append.encoded([changeset], found.thread.version, condition)
         await self._env.appender.submit(append).result()
 

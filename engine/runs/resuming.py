@@ -9,7 +9,7 @@ from ...store.changeset import Message
 from ...store.errors import RunError
 from ...store.listing import RunRow
 from ..commit import Prelude, RunIdentity, Workspace
-from ..control import cancel_waiting, superseded
+from ..control import cancel_waiting_run, end_superseded_run
 from ..loop import Resume
 from .environment import Environment
 from .handle import Run
@@ -60,14 +60,16 @@ class Resumer:
         env, thread = self._env, replay(self._env.log.read(row.thread_id))
         work = Workspace(env.appender, env.effects, Reducers(), _next_epoch(row), thread)
         mailbox = env.mailbox(row.run_id, row.control)
-        await cancel_waiting(work, mailbox, thread.runs[row.run_id], env.executor)
+        await cancel_waiting_run(work, mailbox, thread.runs[row.run_id], env.executor)
         env.agents.release(row.run_id)
 
     def supersede(self, launch: Launch, old: RunRow) -> Launch:
         """Return the launch with the end of an old run, which it appends together with its own start."""
         mailbox = self._env.mailbox(old.run_id, old.control)
         identity = RunIdentity(old.run_id, old.thread_id, old.epoch, old.parent_run_id)
-        end = superseded(identity, launch.thread, mailbox, self._env.effects, by=launch.identity.run_id)
+        end = end_superseded_run(
+            identity, launch.thread, mailbox, self._env.effects, by=launch.identity.run_id
+        )
         thread: Thread = replay([end.changeset], base=launch.thread)
         condition = launch.prelude.condition.and_head(identity.stream, mailbox.received)
         return replace(launch, thread=thread, prelude=Prelude((end,), condition))

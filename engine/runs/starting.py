@@ -88,7 +88,7 @@ class Starter:
         if execution := self._env.executions.of(new.run_id):
             # If its start is refused, the run does not exist.
             with suppress(ThreadlogError):
-                await execution.opening.durable()
+                await execution.opening.wait_until_durable()
         found = self._env.log.run_status(new.run_id)
         if found is None:
             return None
@@ -166,7 +166,7 @@ class Starter:
         if execution := env.executions.of(new.run_id):
             # Another caller has started the same run: it is found once it is in the log.
             with suppress(ThreadlogError):
-                await execution.opening.durable()
+                await execution.opening.wait_until_durable()
             if not execution.opening.is_durable:
                 await execution.over.wait()
             return None

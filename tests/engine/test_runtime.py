@@ -135,7 +135,7 @@ async def test_a_failed_run_leaves_others_alone(path: Path) -> None:
 
 
 async def test_of_many_that_start_at_the_same_moment_one_does(path: Path) -> None:
-    """in two runtimes, as in two processes: the thread has one active run, and the others are told so"""
+    """In two runtimes, as in two processes: one run is active, and the other starts are refused."""
     ready = anyio.Event()
     outcomes: list[str] = []
 

@@ -143,7 +143,10 @@ class Script:
             assert self._world.fold().runs[run_id].is_over
         except RunError as err:
             self._assert(
-                any(why in str(err) for why in ("already exists", "decided already", "asks nothing"))
+                any(
+                    why in str(err)
+                    for why in ("already exists", "already decided", "not waiting for a decision")
+                )
             )
 
     def _assert(self, holds: bool) -> None:

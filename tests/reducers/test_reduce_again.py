@@ -108,7 +108,7 @@ def test_both_values_of_a_difference_are_named() -> None:
 
 
 def test_after_a_difference_later_versions_are_judged_by_the_logged_state() -> None:
-    """one change is found once: the state goes on as it was logged"""
+    """One change is found once: the state continues as logged."""
     history = logged([Set("/n", 10)], [Increment("/n")], [Increment("/n")])
     history[0] = history[0].model_copy(update={"actions": logged([Set("/n", 1)])[0].actions})
 

@@ -125,7 +125,7 @@ REASONS = [
 
 @pytest.mark.parametrize(("termination", "word"), REASONS)
 def test_the_record_keeps_a_word_of_each_end(termination: Termination, word: str | None) -> None:
-    """The code of a rule as it is: whoever compares it has written it."""
+    """The code of a rule is kept verbatim, because users compare it."""
     assert done_reason(termination) == word
 
 

@@ -1,4 +1,4 @@
-"""Control streams in the log: what is wanted of a run, in a stream of its own beside its thread."""
+"""Control streams in the log: the commands of a run, in a stream of its own beside its thread."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Calls on the log's files fail for a moment: whoever has it open says so, or goes on when they do not."""
+"""File operations fail temporarily: the log reports it, or continues once they succeed."""
 
 import subprocess
 from pathlib import Path

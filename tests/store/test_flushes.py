@@ -1,4 +1,4 @@
-"""What SQLite does not show: that a commit has come to the disk. Its flushes are counted below it."""
+"""What SQLite does not show: whether a commit has reached the disk. Its flushes are counted below it."""
 
 import subprocess
 from itertools import pairwise

@@ -38,10 +38,10 @@ def test_a_range_of_versions_is_read(log: Log) -> None:
 
 
 def test_an_unknown_thread_has_no_history_and_no_state(log: Log) -> None:
-    assert list(log.read("nobody")) == []
-    assert log.head("nobody") == 0
-    with pytest.raises(NotFound, match="nobody"):
-        log.state("nobody")
+    assert list(log.read("missing")) == []
+    assert log.head("missing") == 0
+    with pytest.raises(NotFound, match="missing"):
+        log.state("missing")
 
 
 def test_a_history_longer_than_a_chunk_is_read_whole(log: Log) -> None:
@@ -144,9 +144,9 @@ def test_a_run_is_listed_with_its_last_status(log: Log) -> None:
     second = ("r2", "t2", None, None, 0, "waiting", None, 0, 0, 4, 4, 1, 1, None, 0)
     assert log.runs() == [first, second]
     assert log.runs("t1") == [first]
-    assert log.runs("nobody") == []
+    assert log.runs("missing") == []
     assert log.open_runs() == [second]
-    assert (log.run("r1"), log.run("nobody")) == (first, None)
+    assert (log.run("r1"), log.run("missing")) == (first, None)
     assert log.children("r0") == [first]
 
 

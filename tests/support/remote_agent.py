@@ -27,12 +27,16 @@ from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
 from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
 from a2a.types import AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentSkill, Task
+from google.protobuf.json_format import MessageToDict
 from starlette.applications import Starlette
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 Fault = str
-"""`500`, `401`, `garbage`, `hang`, `drop` (once it is done), `cut` (in the midst), `rename [and …]`."""
+"""`500`, `401`, `garbage`, `hang`, `drop` (once it is done), `cut` (in the midst), `rename [and …]`.
+
+`ignore` answers a message with its task, and drops the message.
+"""
 
 
 class Executor(AgentExecutor):
@@ -196,6 +200,11 @@ class SdkServer:
                 raise ConnectionAbortedError
             case "cut":
                 await self._app(scope, receive, _cutting(send))
+            case "ignore":
+                given = json.loads(await _body(receive))
+                task = next(each for each in self.tasks if each.id == given["params"]["message"]["taskId"])
+                answer = {"jsonrpc": "2.0", "id": given["id"], "result": {"task": MessageToDict(task)}}
+                await JSONResponse(answer)(scope, receive, send)
             case "garbage":
                 await Response("<html>", media_type="application/json")(scope, receive, send)
             case _:

@@ -52,16 +52,13 @@ class CountedEffects(SystemEffects):
     def clock(self) -> Callable[[], int]:
         return self.now
 
-    def mark(self, what: str) -> int:
-        return 0
-
-    def since(self, what: str, mark: int) -> int:
-        return 1
+    def stopwatch(self) -> Callable[[], int]:
+        return lambda: 1
 
     def new_id(self) -> str:
         return f"id{next(self._ids)}"
 
-    def jittered(self, seconds: float, part: float) -> float:
+    def jitter(self, seconds: float, part: float) -> float:
         return self._jitter(seconds, part)
 
     async def sleep(self, seconds: float) -> None:

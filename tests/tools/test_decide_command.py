@@ -127,5 +127,5 @@ def test_a_question_at_one_terminal_can_be_answered_at_another(db: Path) -> None
             os.write(terminal, b"no\n")
 
     assert os.waitpid(child, 0)[1] == 0, shown.decode()
-    assert "is decided already" in shown.decode()
+    assert "is already decided" in shown.decode()
     assert "The tool said: paid 7" in shown.decode()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from ...engine.control import recorded
+from ...engine.control import decision_record
 from ...reducers.tool_call import DecisionRecord, ToolCallState, pending_calls
 from ...store.changeset import control_stream
 from ...store.log import Log
@@ -67,7 +67,7 @@ def _questions(log: Log, runs: Iterable[RunView]) -> Iterator[Question]:
 def _unapplied_decisions(log: Log, run: RunView) -> dict[str, DecisionRecord]:
     """Return the decisions that the run has not applied, by ticket or call id."""
     commands = log.read(control_stream(run.run_id), after=run.control)
-    records = [recorded(each.entry) for each in commands if each.entry and each.entry.kind == "decide"]
+    records = [decision_record(each.entry) for each in commands if each.entry and each.entry.kind == "decide"]
     return {record.target: record for record in records}
 
 

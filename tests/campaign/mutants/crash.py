@@ -234,14 +234,14 @@ CRASH = [
     Mutant(
         "start a tool before the result of the one before it is durable",
         "engine/loop/tool_round.py",
-        "        await self.work.durable()\n        self.channel",
+        "        await self.work.wait_until_durable()\n        self.channel",
         "        self.channel",
         ["engine/commit/test_durable_first.py::test_no_tool_starts_before_the_previous_result_is_durable"],
     ),
     Mutant(
         "start a tool for a run that somebody else has taken",
         "engine/loop/tool_round.py",
-        "self.channel.refuse_if_taken(self.work.identity.thread_id, self.work.version)",
+        "self.channel.check_head(self.work.identity.thread_id, self.work.version)",
         "pass",
         [
             "engine/runs/test_recovery.py::test_a_process_that_wakes_does_nothing_more_for_a_run_that_was_taken"
@@ -289,8 +289,8 @@ CRASH = [
     Mutant(
         "serve the answers of the world out of order",
         "engine/replay/recorded_effects.py",
-        "asked = effects[self._recording.asked - 1]",
-        "asked = effects[-self._recording.asked]",
+        "effect = effects[number]",
+        "effect = effects[-number - 1]",
         ["engine/replay/test_replay_run.py::test_two_effects_before_one_commit_are_served_in_order"],
     ),
     Mutant(

@@ -139,7 +139,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("fields", "text"), WRONG)
 def test_an_agent_that_cannot_work_is_refused_when_it_is_made(fields: dict[str, Any], text: str) -> None:
-    """Not when a run of it starts: then a message of the user's would be in the log, and nobody to answer."""
+    """Not when a run starts: then the user's message would be in the log without an agent to answer it."""
     with pytest.raises(DefinitionError) as refused:
         agent(**fields)
 

@@ -49,14 +49,14 @@ ORDERS: list[tuple[list[Placed], str]] = [
     ([Placed("a"), Placed("b"), Placed("c", before=["a"])], "bca"),
     ([Placed("a"), Placed("b"), Placed("c", before=["a", "b"])], "cab"),
     ([Placed("a", after=["b"]), Placed("b", after=["c"]), Placed("c")], "cba"),
-    ([Placed("a", after=["nobody"], before=["nobody"]), Placed("b")], "ab"),
+    ([Placed("a", after=["missing"], before=["missing"]), Placed("b")], "ab"),
     ([Placed("a", after=["a"]), Placed("b", before=["b"])], "ab"),
 ]
 
 
 @pytest.mark.parametrize(("behaviors", "order"), ORDERS)
 def test_behaviors_stand_as_they_were_given_but_for_their_wishes(behaviors: list[Placed], order: str) -> None:
-    """There is no order by kind: the agent's list says it all. Names that nobody has are no wishes."""
+    """The agent's list gives the order, not the kind of behavior. Wishes about unknown names are ignored."""
     assert "".join(behavior.name for behavior in order_behaviors(behaviors)) == order
 
 
@@ -197,7 +197,7 @@ async def test_what_a_call_keeps_is_not_read_where_there_is_no_call(path: Path) 
 
 
 def ending(name: str, seen: list[Any]) -> Agent:
-    """An agent whose runs end in one way; `seen` gets what behaviors are told of it."""
+    """An agent whose runs end in one way; `seen` collects what its behaviors see of the end."""
 
     def look(context: Context) -> Terminate | None:
         if context.phase == "run_end":

@@ -48,7 +48,7 @@ SPENDING = Turn(tool_calls=[ADD], usage=Usage(input_tokens=6, output_tokens=4))
 
 
 class Hours(CountedEffects):
-    """A clock that goes on an hour with every look."""
+    """A clock that advances by an hour with every reading."""
 
     def now(self) -> int:
         return 3_600_000_000 * (super().now() - 1_700_000_000_000_000)

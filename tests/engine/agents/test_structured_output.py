@@ -115,7 +115,7 @@ async def test_the_round_that_gives_the_output_is_not_stopped(path: Path) -> Non
 
 
 async def test_a_run_that_others_end_has_no_output(path: Path) -> None:
-    """a text of the model is none: whoever reads the output wants an instance"""
+    """A text of the model is not an output: readers of the output expect an instance."""
 
     class Ends(Behavior):
         def after_inference(self, context: Context) -> Terminate:

@@ -287,7 +287,7 @@ async def test_a_method_may_be_a_tool() -> None:
         greeting = "hello"
 
         def greet(self, name: str) -> str:
-            """Greet somebody."""
+            """Greet a person."""
             return f"{self.greeting} {name}"
 
     assert await called(Desk().greet, name="you") == "hello you"

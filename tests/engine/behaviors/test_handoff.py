@@ -120,11 +120,11 @@ async def test_handing_over_to_the_run_s_own_agent_is_the_way_back(path: Path) -
 
 async def test_nobody_is_handed_over_to_who_is_not_there(path: Path) -> None:
     """Other systems take every name, and go on as before"""
-    model, _ = listening(to("nobody"), "done")
+    model, _ = listening(to("missing"), "done")
 
     await run(path, planner(model, researcher(listening()[0])))
 
-    problem = "there is no agent 'nobody' to hand over to; there are ['researcher']"
+    problem = "unknown agent 'missing': hand over to one of ['researcher']"
     assert told(path) == [f'{{"error":"{problem}"}}']
     assert actions(path, "RequestHandoff") == []
 

@@ -47,7 +47,7 @@ async def test_the_run_waits_with_the_question(path: Path) -> None:
     assert (result.status, told(path)) == ("waiting", [])
     (asked,) = actions(path, "SuspendToolCall")
     assert asked["suspension"]["action"] == CONFIRM
-    assert asked["suspension"]["message"] == "Running the tool 'send' needs permission"
+    assert asked["suspension"]["message"] == "Allow the tool 'send' to run?"
     assert asked["suspension"]["parameters"] == {"tool_name": "send", "tool_args": {"to": "ann"}}
 
 
@@ -76,7 +76,7 @@ async def test_a_grant_is_for_one_execution_whatever_ids_the_provider_gives(path
 
 
 async def test_a_decision_that_is_repeated_when_its_call_is_over_counts_for_no_other_call(path: Path) -> None:
-    """somebody clicks twice, and the provider gives the next call the same id"""
+    """A person clicks twice, and the provider gives the next call the same id."""
 
     async def again(context: ToolContext, to: str) -> str:
         """Send, while the decision comes a second time."""
@@ -94,7 +94,7 @@ async def test_a_decision_that_is_repeated_when_its_call_is_over_counts_for_no_o
 
 
 async def test_a_call_goes_on_when_its_approval_is_in_the_log(path: Path) -> None:
-    """else a crash in the tool would leave a deed that nobody has allowed"""
+    """Otherwise a crash in the tool would leave an effect that no person has allowed."""
     approvals: list[int] = []
 
     async def pay(context: ToolContext, amount: int) -> str:

@@ -166,4 +166,4 @@ async def test_a_rule_that_is_none_cannot_be_stored(path: Path, action: Any) -> 
 
     result = await run(path, agent(Permission(), "done", behaviors=behaviors))
 
-    assert "'send(' with 'deny' is no permission rule" in (result.termination.detail or "")
+    assert "invalid permission rule 'send(' with verdict 'deny'" in (result.termination.detail or "")

@@ -105,7 +105,7 @@ async def test_context_messages_stay(path: Path) -> None:
 
 @anyio
 async def test_a_summary_is_written_first_and_stays(path: Path) -> None:
-    """in whatever order the agent has them: what is told by a summary need not be left out"""
+    """In any order of the behaviors: what a summary covers need not be truncated."""
     model, requests = listening(*map(reading, "abcdef"), "done")
     compaction = Compaction(listening(*["some were read"] * 9)[0], threshold=250, keep=1, min_gain=1)
 

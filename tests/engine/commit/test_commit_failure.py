@@ -1,4 +1,4 @@
-"""A commit fails, or says that it has: who waits for it is told what the log says."""
+"""A commit fails, or reports a failure: callers learn what the log says."""
 
 from collections.abc import Callable
 from pathlib import Path

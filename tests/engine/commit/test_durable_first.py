@@ -1,4 +1,4 @@
-"""What waits for the disk: a fact is told, and a tool is started, when the commit before it has returned."""
+"""What waits for the disk: events are published and tools started after the previous commit has returned."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Another writer appends to the thread of a run that goes on. The thread is no longer the run's: it stops."""
+"""Another writer appends to the thread of an active run: the run has lost the thread and stops."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

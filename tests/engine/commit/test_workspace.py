@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from support.action_strategies import any_actions
 from support.runs import REDUCERS, CountedEffects, assert_sound, history
-from threadlog.engine.commit import Collected, RunIdentity, Workspace
+from threadlog.engine.commit import MemoryJournal, RunIdentity, Workspace
 from threadlog.reducers import Increment, Reducers, Set, Thread
 from threadlog.store import Appender, Log, Message
 from threadlog.store.document import depth, dumps, same
@@ -30,15 +30,15 @@ def message(id: str, content: str = "") -> Message:
 
 
 def fail_after(work: Workspace) -> None:
-    with work.attempt():
+    with work.undo_on_error():
         work.act([Set("/b", 1)], source="test")
-        work.say(message("m2"))
+        work.add_message(message("m2"))
         raise KeyError
 
 
 async def test_a_failed_attempt_is_undone(work: Workspace, path: Path) -> None:
     work.act([Set("/a", 1)], source="test")
-    work.say(message("m1"))
+    work.add_message(message("m1"))
 
     with pytest.raises(KeyError):
         fail_after(work)
@@ -59,7 +59,7 @@ async def test_actions_apply_all_or_none(work: Workspace) -> None:
 
 async def test_content_that_cannot_be_stored_waits_until_it_is_discarded(work: Workspace, path: Path) -> None:
     await work.commit("edited").result()
-    work.say(message("m1", "\ud800"))
+    work.add_message(message("m1", "\ud800"))
     work.act([Set("/a", 1)], source="test")
 
     for _ in range(2):
@@ -91,7 +91,7 @@ async def test_ids_count_up_within_an_epoch(work: Workspace) -> None:
 @given(st.data())
 def test_the_carried_state_is_the_fold_of_the_patches(data: st.DataObject) -> None:
     """Carried state == fold of the patches, within its bounds: the writer need not fold again."""
-    journal = Collected()
+    journal = MemoryJournal()
     work = Workspace(journal, CountedEffects(), Reducers(REDUCERS), RunIdentity("r1", "t1", 1), Thread())
     document: Any = {}
     for _ in range(data.draw(st.integers(1, 4))):

@@ -81,12 +81,12 @@ async def test_a_decision_that_a_waiting_run_does_not_ask_for_is_refused(path: P
     async with opened(path, [planner(model)], []) as (runtime, other):
         run_id = await waiting(runtime, model)
         for each in (runtime, other):
-            with pytest.raises(RunError, match="asks nothing about 'c2'"):
+            with pytest.raises(RunError, match="is not waiting for a decision about 'c2'"):
                 await each.decide(run_id, [Decision.approve("c1"), Decision.approve("c2")])
             with pytest.raises(ContentError):
                 await each.decide(run_id, [Decision.approve("c1"), Decision.approve("c1", result=object())])
             with pytest.raises(NotFound):
-                await each.decide("nobody", [Decision.approve("c1")])
+                await each.decide("missing", [Decision.approve("c1")])
         assert [row.status for row in runtime.active_runs()] == ["waiting"]
 
     assert entries(path, run_id) == []
@@ -100,13 +100,13 @@ async def test_repeating_a_decision_is_a_no_op_and_contradicting_it_is_refused(p
         first = await model.asked()
         for each in (runtime, other, runtime):
             await each.decide(run.run_id, [Decision.approve("c1", by="ann")])
-            with pytest.raises(RunError, match="decided already"):
+            with pytest.raises(RunError, match="already decided"):
                 await each.decide(run.run_id, [Decision.deny("c1")])
         first.answer(ERASE)
         second = await model.asked()
         for each in (runtime, other):
             await each.decide(run.run_id, [Decision.approve("c1")])
-            with pytest.raises(RunError, match="decided already"):
+            with pytest.raises(RunError, match="already decided"):
                 await each.decide(run.run_id, [Decision.deny("c1"), Decision.approve("c5")])
         second.answer("gone")
         assert (await run.result()).output == "gone"

@@ -18,7 +18,7 @@ async def test_a_batch_with_an_unknown_target_is_refused_whole(path: Path, decis
     first = await run(path, eraser(ERASE))
 
     async with running(path, eraser()) as runtime:
-        with pytest.raises(RunError, match="asks nothing about"):
+        with pytest.raises(RunError, match="is not waiting for a decision about"):
             await runtime.decide(first.run_id, decisions)
 
     assert reasons(path)[-1] == "run_suspended"
@@ -54,9 +54,9 @@ async def test_a_decision_is_true_or_false_and_never_guessed(path: Path, given: 
     decision = Decision("c1", **given)
     first = await run(path, eraser(ERASE))
     async with running(path, eraser()) as runtime:
-        with pytest.raises(ContentError, match="the decision about 'c1' cannot be kept: "):
+        with pytest.raises(ContentError, match="the decision about 'c1' cannot be stored: "):
             await runtime.decide(first.run_id, [decision])
-        with pytest.raises(ContentError, match="the decision about 'c1' cannot be kept: "):
+        with pytest.raises(ContentError, match="the decision about 'c1' cannot be stored: "):
             await runtime.resume(first.run_id, [decision])
         assert await runtime.cancel(first.run_id)
 
@@ -93,7 +93,7 @@ async def test_a_contradicting_decision_is_refused(path: Path, other: Decision) 
         resumed = await runtime.decide(first.run_id, [APPROVE])
         assert resumed
         await resumed.result()
-        with pytest.raises(RunError, match="'c1' is decided already"):
+        with pytest.raises(RunError, match="'c1' is already decided"):
             await runtime.decide(first.run_id, [other])
 
     assert len(actions(path, "DecideToolCall")) == 1
@@ -103,7 +103,7 @@ async def test_a_batch_that_contradicts_itself_is_refused(path: Path) -> None:
     first = await run(path, eraser(ERASE))
 
     async with running(path, eraser()) as runtime:
-        with pytest.raises(RunError, match="'c1' is decided already"):
+        with pytest.raises(RunError, match="'c1' is already decided"):
             await runtime.decide(first.run_id, [APPROVE, DENY])
 
     assert reasons(path)[-1] == "run_suspended"
@@ -119,7 +119,7 @@ async def test_a_decision_counts_once_while_others_are_pending(path: Path) -> No
         assert resumed
         await resumed.result()
         await runtime.decide(first.run_id, [APPROVE])
-        with pytest.raises(RunError, match="decided already"):
+        with pytest.raises(RunError, match="already decided"):
             await runtime.decide(first.run_id, [DENY])
 
     assert statuses(path) == {"c1": "resuming", "c2": "suspended"}

@@ -41,7 +41,7 @@ WAIT = ToolCall("wait", id="w")
 
 async def test_an_invalid_decision_does_not_reach_an_active_run(path: Path) -> None:
     async with going(path, [ERASE, WAIT], "end") as (runtime, started, gone_on):
-        with pytest.raises(ContentError, match="cannot be kept"):
+        with pytest.raises(ContentError, match="cannot be stored"):
             await runtime.decide(started.run_id, [Decision("c1", "no")])  # type: ignore[arg-type]
         gone_on.set()
         assert (await started.result()).status == "waiting"
@@ -99,7 +99,7 @@ async def test_an_early_decision_can_be_repeated_but_not_reversed(path: Path) ->
     async with going(path, WAIT, ADD, ERASE, "gone") as (runtime, started, gone_on):
         await runtime.decide(started.run_id, [APPROVE])
         await runtime.decide(started.run_id, [APPROVE])
-        with pytest.raises(RunError, match="decided already"):
+        with pytest.raises(RunError, match="already decided"):
             await runtime.decide(started.run_id, [DENY])
         gone_on.set()
         await started.result()

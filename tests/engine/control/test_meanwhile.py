@@ -1,4 +1,4 @@
-"""What somebody else does at the very moment at which a changeset is made."""
+"""Another process appends at the very moment at which a changeset is made."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ async def test_the_second_of_two_contradicting_answers_is_refused(path: Path, ef
     async with opened(path, [planner(model)], effects=effects) as (runtime,):
         run_id = await waiting(runtime, model)
         effects.happens = [lambda: appended(path, wanted(run_id, kind="decide", content=denied))]
-        with pytest.raises(RunError, match="decided already"):
+        with pytest.raises(RunError, match="already decided"):
             await runtime.decide(run_id, [Decision.approve("c1")])
         (await model.asked()).answer("not erased")
         assert (await runtime.get_run(run_id).result()).output == "not erased"

@@ -1,4 +1,4 @@
-"""Runs of which some calls wait and others do not: what goes on, and what the model is told."""
+"""Runs of which some calls wait and others do not: what runs, and what the model reads."""
 
 from pathlib import Path
 

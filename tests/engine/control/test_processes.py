@@ -32,7 +32,7 @@ SESSION = 10
 
 
 def closer() -> Agent:
-    """What takes the place of a run that nobody executes any more."""
+    """Replaces a run that no process executes any more."""
     return Agent("closer", ScriptedModel(*["closed"] * 10_000))
 
 
@@ -51,7 +51,7 @@ class Heard:
 
 
 class Controller:
-    """Somebody who has nothing but the file, and the dice."""
+    """A user who has the file only, and the dice."""
 
     def __init__(self, runtime: Runtime, dice: random.Random, heard: Heard, tasks: Any) -> None:
         self._runtime = runtime
@@ -136,7 +136,7 @@ class Controller:
         self.listen()
 
     async def _recover(self, row: ActiveRun) -> None:
-        """It is over, unless somebody has wanted that before."""
+        """The run is finished, unless it was cancelled before."""
         found = await self._runtime.recover(row.run_id)
         self._heard.recovered += len(found)
         ended = self._runtime.log.run(row.run_id)

@@ -1,4 +1,4 @@
-"""What is said to a run that waits: it goes on with it, and who listens is told."""
+"""Messages to a waiting run: it resumes with them, and subscribers see them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Steering: words to a run while it goes on, waits, or waits for its turn."""
+"""Steering: messages to a run while it is active, waits, or is queued."""
 
 from pathlib import Path
 
@@ -119,7 +119,7 @@ async def test_a_finished_or_unknown_run_accepts_no_message(path: Path) -> None:
             with pytest.raises(RunOver, match="natural_end"):
                 await each.steer(run.run_id, "Be brief")
             with pytest.raises(NotFound):
-                await each.steer("nobody", "Be brief")
+                await each.steer("missing", "Be brief")
 
     assert entries(path, run.run_id) == []
 

@@ -99,7 +99,7 @@ class Site:
         return self._process.poll() is not None
 
     async def dies(self, waiting: anyio.CancelScope) -> None:
-        """Nobody needs to wait any more when it is dead."""
+        """Release its waiters when it is dead."""
         assert self._process
         assert self._process.stdout
         said = self._process.stdout.fileno()
@@ -114,7 +114,7 @@ class Site:
 
 @contextmanager
 def sites(folder: Path) -> Iterator[list[Site]]:
-    """Both, with ports that nobody else gets while no server is there."""
+    """Both servers, on ports that stay reserved while no server listens."""
     with ExitStack() as stack:
         reserved = [stack.enter_context(socket.socket()) for _ in OF]
         for each in reserved:

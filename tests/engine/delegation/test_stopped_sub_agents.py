@@ -51,7 +51,7 @@ async def test_a_stopped_sub_agent_goes_on_in_its_next_epoch_and_under_its_next_
 
     def again(request: ModelRequest) -> ToolCall:
         run_id = runtime.sub_agents("t1")[0].run_id
-        return ToolCall("agent_run", {"run_id": run_id, "prompt": "go on", "agent_id": "nobody"})
+        return ToolCall("agent_run", {"run_id": run_id, "prompt": "go on", "agent_id": "missing"})
 
     async with running(path, planner(*turns, again, "done"), researcher(model=gate)) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()

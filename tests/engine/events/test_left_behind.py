@@ -1,4 +1,4 @@
-"""A listener of a run that is cut off slowly, when somebody else has taken its thread."""
+"""Subscribers of a run that is stopped slowly after another process has taken its thread."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -39,7 +39,7 @@ async def test_subscribers_see_an_end_written_by_another_process_before_the_loca
         run = await runtime.start("planner", "go", thread="t1")
         await slow.asked()
         ears = [runtime.subscribe(run.run_id)]
-        # Somebody listens to runs that go on elsewhere: one of them ends, and the other says nothing.
+        # Subscribers of two runs executed elsewhere: one of them finishes, the other stays silent.
         for thread in ("t2", "t3"):
             elsewhere = await other.start("planner", "go", thread=thread)
             ears.append(runtime.subscribe(elsewhere.run_id))
@@ -47,7 +47,7 @@ async def test_subscribers_see_an_end_written_by_another_process_before_the_loca
         await other.start("planner", "go on", thread="t1", if_active="supersede")
         await asking.asked()
         await other.cancel(elsewhere.run_id, wait=True)
-        # It is told of the last commit: so the ones before it were looked at.
+        # The last commit has been published: so the earlier ones were read.
         assert [event async for event in ears.pop()]
         slow.let.set()
         with anyio.fail_after(5):

@@ -1,4 +1,4 @@
-"""A thousand listeners on a run, a hundred of them slow: it goes on as fast, and memory does not grow."""
+"""A thousand subscribers of a run, a hundred of them slow: speed and memory do not suffer."""
 
 import time
 import tracemalloc
@@ -81,7 +81,7 @@ async def test_a_thousand_subscribers_do_not_slow_a_run_down(path: Path) -> None
         if crowded < 1.2 * quiet:
             break
     else:
-        pytest.fail(f"{crowded:.2f} seconds, and {quiet:.2f} with nobody")
+        pytest.fail(f"{crowded:.2f} seconds, and {quiet:.2f} without them")
 
 
 def assert_all_was_heard(crowd: Crowd) -> None:
@@ -93,7 +93,7 @@ def assert_all_was_heard(crowd: Crowd) -> None:
 
 
 def told(live: Broadcast, answers: int) -> int:
-    """The bytes that are in use when so many answers were told, and nobody listens."""
+    """Return the bytes in use after so many answers were published without a subscriber."""
     for number in range(live.position, live.position + answers):
         for _ in range(20):
             live.publish([TextDelta("x" * 1000)])

@@ -81,7 +81,7 @@ class Stream:
         self._words = 0
 
     def begin(self, size: int) -> None:
-        """From here on the run is told."""
+        """From here on the run is published."""
         self._told = len(self._committed)
         self.live = Broadcast(Past(self.log, "r1", "t1", Cursor.before(1)), self._told, size)
 
@@ -96,7 +96,7 @@ class Stream:
             self._told += 1
             found = durable_events(told) if told.changeset.run_id == "r1" else []
             if self._words and found and not isinstance(found[0], AssistantTurn):
-                # Nothing else is told while an answer is being written.
+                # Nothing else is published while an answer is being written.
                 self.live.publish([AttemptFailed("m", "no")])
             for fact in found:
                 self._turns, self._words = self._turns + 1, 0

@@ -1,4 +1,4 @@
-"""Listening to a run: from any place of it, in any process, while it goes on and when it is over."""
+"""Subscribing to a run: from any cursor, in any process, while it is active and when it has finished."""
 
 import subprocess
 import time

@@ -31,7 +31,7 @@ async def test_a_text_that_breaks_off_is_kept_and_gone_on_with(path: Path) -> No
 
 
 async def test_the_step_that_broke_off_ends_without_its_last_phases(path: Path) -> None:
-    """nobody is told of half a turn; the next step has all of them"""
+    """No subscriber sees half a turn; the next step has all of them."""
     seen: list[str] = []
 
     def note(context: Context) -> None:
@@ -77,7 +77,7 @@ async def test_a_piece_stays_a_piece_when_a_call_breaks_off_behind_it(path: Path
 
 
 async def test_a_text_that_always_breaks_off_is_given_up_in_the_end(path: Path) -> None:
-    """after three pieces: a run goes on three times, whatever cut its answers off"""
+    """Three pieces are the most: a run continues three times, whatever cut its answers off."""
     answers: list[list[Part | ModelError]] = [[TextPart(text), failing("connection")] for text in "abcdefgh"]
     tried = Tried(path, agent(model=Breaking(*answers)))
 

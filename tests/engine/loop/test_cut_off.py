@@ -57,7 +57,7 @@ def planner(hanging: Hanging, *behaviors: Behavior, **fields: Any) -> Agent:
 
 
 async def started(runtime: Runtime) -> None:
-    """A run that goes on until it hangs, which may be before it has been started."""
+    """A run that continues until it hangs, perhaps before it has started."""
     await runtime.start("planner", "go", thread="t1")
 
 
@@ -119,7 +119,7 @@ def interruption(phase: str) -> Interruption:
 
 @pytest.mark.parametrize("phase", [phase for phase in PHASES if phase not in TOLD])
 async def test_cancelling_reaches_a_behavior_that_waits(path: Path, phase: str) -> None:
-    """the end says who was waited for; the model is told nothing, for neither it nor a tool was cut off"""
+    """The end names what was awaited. The model reads no note: it was not interrupted, nor was a tool."""
     hanging = Hanging(phase)
     with anyio.fail_after(10):
         async with running(path, planner(hanging)) as runtime, anyio.create_task_group() as tasks:
@@ -167,7 +167,7 @@ async def test_a_tool_that_has_ended_is_in_the_log_though_nobody_could_be_told(p
 
 @pytest.mark.parametrize("left", [cut, cancelled_around])
 async def test_no_tool_was_cut_off_if_all_had_ended(path: Path, left: Any) -> None:
-    """though their ends were not in the log yet when the run was left; so the model is told nothing"""
+    """Their results were not in the log yet when the runtime was left, so the model reads no note."""
     hanging = Hanging("after_tool_execute", by_itself)
 
     async def act(name: str) -> str:
@@ -184,7 +184,7 @@ async def test_no_tool_was_cut_off_if_all_had_ended(path: Path, left: Any) -> No
 
 
 async def test_a_behavior_may_stop_waiting_by_itself(path: Path) -> None:
-    """that nobody answered in time is in the log, and a replay comes to the same"""
+    """The missing answer is in the log, and a replay gives the same."""
 
     class Impatient(Behavior):
         async def step_start(self, context: Context) -> State:

@@ -150,7 +150,7 @@ async def test_a_run_without_a_thread_gets_one_of_its_own(path: Path) -> None:
         assert started.thread_id == "id2"
         assert runtime.state("id2")["__run"]["status"] == "done"
         assert [message.content for message in runtime.messages("id2")] == ["go", "hello"]
-        assert runtime.messages("nobody's") == ()
+        assert runtime.messages("missing's") == ()
 
 
 async def test_runs_on_different_threads_go_on_together(path: Path) -> None:

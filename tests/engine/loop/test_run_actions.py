@@ -49,7 +49,7 @@ async def test_a_patch_carries_the_source_of_its_action(path: Path) -> None:
     for patch in first.patches:
         assert patch.action is not None
         assert first.actions[patch.action].source == patch.source
-    # An action that changes nothing is in the log all the same.
+    # An action that changes nothing is still in the log.
     assert [action.action for action in first.actions[2:]] == ["Set", "Set", "Set"]
     assert [patch.action for patch in first.patches] == [0, 2, 4]
 
@@ -160,7 +160,7 @@ REFUSED: list[tuple[list[StateAction], str]] = [
 async def test_a_tool_whose_actions_are_refused_has_failed_but_was_executed(
     path: Path, actions: list[StateAction], text: str
 ) -> None:
-    """its result is kept, nothing of its actions is applied, and the run goes on"""
+    """Its result is kept, none of its actions is applied, and the run continues."""
 
     def act() -> ToolResult:
         return ToolResult({"booked": "A"}, actions)

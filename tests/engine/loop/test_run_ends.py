@@ -181,7 +181,7 @@ async def test_a_result_that_cannot_be_kept_fails_the_call(path: Path) -> None:
 
 @pytest.mark.does_not_replay("the result that ended the run could not be stored")
 async def test_a_commit_that_cannot_be_kept_ends_the_run_and_the_end_says_why(path: Path) -> None:
-    """the result alone could be kept, but not with all that is around it; what the model is told could"""
+    """The result alone could be stored, but not with everything around it; the text for the model could."""
 
     def large() -> Any:
         return "x" * (9 * 2**20)

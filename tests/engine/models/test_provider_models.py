@@ -78,7 +78,7 @@ async def test_arguments_that_are_no_json_stay_the_text_they_are(provider: FakeP
 async def test_a_call_cut_off_before_its_arguments_is_not_one_without_any(
     provider: FakeProvider, reason: Literal["stop", "length"], arguments: Any
 ) -> None:
-    """as a text they are refused, and the model is told; other systems drop such a call without a word"""
+    """As a text they are refused, and the model reads why; some systems drop such a call silently."""
     cut = Call("c2", "weather", ("",))
     provider.will(Answer(calls=(Call("c1", "weather", ("",)), cut), reason=reason))
 

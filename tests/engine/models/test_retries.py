@@ -95,7 +95,7 @@ async def test_the_budget_is_of_all_waits_of_an_inference_together(path: Path) -
 
 async def test_the_jitter_makes_a_wait_longer_or_shorter_by_its_part() -> None:
     """the longest one, too: to cut it there would bring half of all who wait back at the same moment"""
-    waits = [SystemEffects().jittered(10, 0.2) for _ in range(100)]
+    waits = [SystemEffects().jitter(10, 0.2) for _ in range(100)]
 
     assert all(8 <= wait <= 12 for wait in waits)
     assert len(set(waits)) > 1
@@ -105,11 +105,11 @@ async def test_a_wait_is_jittered_by_a_fifth_unless_the_agent_says_otherwise(pat
     tried = Tried(path, agent(failing("server"), "hello"))
     jitters: list[tuple[float, float]] = []
 
-    def jittered(seconds: float, part: float) -> float:
+    def jitter(seconds: float, part: float) -> float:
         jitters.append((seconds, part))
         return 3.0
 
-    tried.effects = Recorded(jittered)
+    tried.effects = Recorded(jitter)
 
     await tried.run()
 

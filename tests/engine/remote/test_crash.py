@@ -37,7 +37,7 @@ def server(request: pytest.FixtureRequest, remote_host: RemoteHost) -> Iterator[
 
 
 def follow_until(path: Path, server: RemoteServer, prompt: str, moment: int) -> None:
-    """A process that goes on with the run, and is killed at a moment of the server: a half request."""
+    """A process that resumes the run, and is killed at a moment of the server: a half request."""
     with started(path, server.url, prompt, script="remote_run.py") as process:
         ready(process)
         with server.killing(process.pid, after=moment):

@@ -1,4 +1,4 @@
-"""Servers that misbehave: the run goes on as far as it can, and says what was wrong if it cannot."""
+"""Servers that misbehave: the run continues as far as it can, and reports what was wrong."""
 
 import socket
 import subprocess
@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from a2a.types import Role
 
 from support.gated_runs import until
 from support.remote_host import RemoteHost, RemoteServer
 from support.remote_runs import follow, helper, remote_history, said
 from support.replay_checks import running
-from support.runs import history
+from support.runs import history, reasons
 from threadlog.engine import Decision, RemoteAgent, Runtime
 from threadlog.engine.events.event import RunResult
 from threadlog.reducers.remote import remote_task
@@ -134,7 +135,7 @@ async def test_a_run_in_flight_goes_on_with_the_card_that_there_is(path: Path, s
     assert result.output == "this"
     assert [card["description"] if isinstance(card, dict) else card for card in cards] == [
         None,
-        "does as it is told",
+        "follows instructions",
         None,
         "does something else",
     ]
@@ -200,6 +201,50 @@ async def test_a_cancellation_that_nobody_hears_is_not_confirmed(path: Path, ser
 
     assert result.termination.type == "cancelled"
     assert "requested but not confirmed" in str(result.termination.detail)
+
+
+async def steered(runtime: Runtime) -> None:
+    """Steer a run with a working task, until the log says that the task does not show the message."""
+    await runtime.start("helper", "wait", thread="t1", id="run")
+    await until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
+    await runtime.steer("run", "echo and this")
+    path = runtime.log.path
+    await until(runtime.log, lambda: reasons(path)[-2:] == ["user_message", "mirrored"])
+
+
+def prompts(server: RemoteServer) -> list[list[str]]:
+    """The messages of the user, task by task."""
+    return [
+        [message.parts[0].text for message in task.history if message.role == Role.ROLE_USER]
+        for task in server.tasks
+    ]
+
+
+async def test_a_message_that_its_task_ends_without_begins_another_task(
+    path: Path, server: RemoteServer
+) -> None:
+    server.will("SendMessage", "none", "ignore", "none")
+    async with running(path, helper(server)) as runtime:
+        await steered(runtime)
+        waiting = [message.parts for message in remote_task(runtime.state("t1")).outbox]
+        server.release()
+        result = await runtime.get_run("run").result()
+
+    assert waiting == [({"text": "echo and this"},)]
+    assert (prompts(server), result.output) == ([["wait"], ["echo and this"]], "echo and this")
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_message_that_a_busy_server_has_queued_is_not_sent_again(
+    path: Path, server: RemoteServer
+) -> None:
+    async with running(path, helper(server)) as runtime:
+        # The server answers when its task has news: not in time.
+        await steered(runtime)
+        server.release()
+        await runtime.get_run("run").result()
+
+    assert server.methods().count("SendMessage") == 2
 
 
 async def test_whether_a_message_arrived_is_asked_where_nobody_knows(

@@ -30,7 +30,7 @@ def server(request: pytest.FixtureRequest, remote_host: RemoteHost) -> Iterator[
 
 
 async def begun(runtime: Runtime, server: RemoteServer, prompt: str) -> str:
-    """A run whose task goes on there."""
+    """A run whose task is executed there."""
     run = await runtime.start("helper", prompt, thread="t1", id="run")
     await until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
     return run.run_id
@@ -236,7 +236,7 @@ async def test_an_agent_is_discovered_under_the_name_of_its_card(path: Path, ser
         agent = await runtime.discover(server.url)
         result = await (await runtime.start("helper", "echo hello")).result()
 
-    assert (agent.name, agent.description) == ("helper", "does as it is told")
+    assert (agent.name, agent.description) == ("helper", "follows instructions")
     assert result.output == "echo hello"
 
 

@@ -107,7 +107,7 @@ CHANGES = {
         3,
         "/reason",
         "tool_results",
-        "a call of 'add'",
+        "a call to 'add'",
     ),
     "end": Found(
         {"behaviors": [wanting("before_inference")]},

@@ -123,7 +123,7 @@ async def test_a_run_of_an_unknown_agent_is_not_checked(path: Path) -> None:
 
     assert isinstance(found, NotChecked)
     assert (found.thread_id, found.version) == ("t1", 1)
-    assert "the agent 'planner' is not here" in str(found)
+    assert "agent 'planner' is unknown" in str(found)
 
 
 async def test_an_active_run_is_not_checked(path: Path) -> None:
@@ -206,7 +206,7 @@ async def test_a_new_effect_is_a_divergence(path: Path) -> None:
         path, base(behaviors=[wanting("none", name="asking")]), base(behaviors=[Weather()])
     )
 
-    assert (found.version, found.logged, found.now) == (2, "assistant_turn", "a question 'asking:weather'")
+    assert (found.version, found.logged, found.now) == (2, "assistant_turn", "effect 'asking:weather'")
 
 
 async def test_a_dropped_effect_is_a_divergence(path: Path) -> None:

@@ -69,7 +69,7 @@ def cancelled(place: Interruption | None) -> Termination:
 
 
 async def cancel_at(path: Path, planner: Agent, when: Callable[[Run], Any]) -> RunResult:
-    """A run that is cancelled when it has come so far. Executed again it does the same."""
+    """A run that is cancelled at a given point. A replay does the same."""
     async with running(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await when(started)
@@ -317,7 +317,7 @@ async def test_a_run_that_is_left_with_its_runtime_ends_as_any_cancelled_one(pat
 
 
 async def test_a_run_that_begins_while_the_runtime_is_left_is_cancelled(tmp_path: Path) -> None:
-    """a tool that is cut off, and begins a run all the same, keeps nobody"""
+    """A tool that is interrupted and still starts a run does not block the runtime."""
     path, at_work = tmp_path / "log.db", anyio.Event()
 
     async def act() -> None:

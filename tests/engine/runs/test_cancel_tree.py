@@ -35,9 +35,9 @@ async def test_to_cancel_a_run_cancels_all_that_it_has_started(path: Path) -> No
         assert (await waits.result()).status == "waiting"
         blocked = await started(other, "blocked")
         queued = await other.start("planner", "go", thread="blocked", parent=waits.run_id, if_active="queue")
-        goes_on = await started(other, "goes on", queued)
+        active = await started(other, "active", queued)
         assert await runtime.cancel(root.run_id, by="ann", reason="enough", wait=True)
-        for run in (root, waits, queued, goes_on):
+        for run in (root, waits, queued, active):
             assert (await run.result()).termination.type == "cancelled"
             assert [entry.by for entry in entries(path, run.run_id) if entry.kind == "cancel"] == ["ann"]
         assert [row.run_id for row in runtime.active_runs()] == [blocked.run_id]
@@ -75,7 +75,7 @@ async def test_nothing_begins_under_a_run_that_is_over_or_cancelled(path: Path, 
                 with pytest.raises((RunOver, ThreadAlreadyRunning)):
                     await begin(parent.run_id, thread)
         with pytest.raises(NotFound):
-            await begin("nobody", "new")
+            await begin("missing", "new")
 
     assert [row.reason for row in changesets_behind(path, before)] == ["run_finished"]
 
@@ -84,7 +84,7 @@ async def test_nothing_begins_under_a_run_that_is_over_or_cancelled(path: Path, 
 async def test_a_run_begun_while_its_parent_is_cancelled_is_cancelled_or_never_begins(
     path: Path, if_active: IfActive
 ) -> None:
-    """whatever comes first, nothing of the tree goes on once the cancellation has returned"""
+    """Whatever comes first, no run of the tree is active once cancel(wait=True) has returned."""
     model, begun = GatedModel(), list[Run]()
 
     async def begin(runtime: Runtime, number: int) -> None:
@@ -122,7 +122,7 @@ async def test_a_run_whose_place_is_taken_takes_what_it_has_started_with_it(path
 
 
 async def test_to_cancel_and_wait_is_to_wait_for_the_end_of_that_very_run(path: Path) -> None:
-    """here and elsewhere; what comes behind it on its thread is not waited for"""
+    """Here and elsewhere. Runs queued after it on its thread are not waited for."""
     model = GatedModel()
     async with opened(path, [planner(model)], []) as (runtime, other):
         for each in (runtime, other):
@@ -133,7 +133,7 @@ async def test_to_cancel_and_wait_is_to_wait_for_the_end_of_that_very_run(path: 
             assert not await each.cancel(run.run_id, wait=True)
             assert await each.cancel(queued.run_id, wait=True)
             with pytest.raises(NotFound):
-                await each.cancel("nobody", wait=True)
+                await each.cancel("missing", wait=True)
         with anyio.fail_after(30):
             await queued.result()
 
@@ -144,7 +144,7 @@ async def test_a_cancellation_wins_over_an_end_that_comes_later(path: Path) -> N
         run = await started(runtime, "t1")
         asked = await model.asked()
         assert await other.cancel(run.run_id, by="ann")
-        asked.answer("done all the same")
+        asked.answer("still done")
         result = await run.result()
 
     assert (result.termination.type, result.output) == ("cancelled", None)

@@ -90,7 +90,7 @@ def test_a_stopped_process_is_alive(path: Path, kind: str) -> None:
 
 
 def wait_for(begun: int, end: int) -> None:
-    """A child that says when it is there, and stays until it is told to go."""
+    """A child process that reports when it is ready and stays until its input closes."""
     os.write(begun, b"x")
     os.read(end, 1)
 
@@ -171,7 +171,7 @@ def test_the_file_of_a_living_one_is_not_removed(path: Path) -> None:
 
 
 def test_a_lock_is_held_on_the_file_that_has_the_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """whoever held it before removes the file when somebody else has opened it, and not yet locked it"""
+    """The previous holder removes the file after another process has opened it, before that one locks it."""
     lock = fcntl.flock
 
     def lock_late(descriptor: int, operation: int) -> None:
@@ -193,7 +193,7 @@ def test_to_look_makes_no_file(path: Path) -> None:
 
 @contextmanager
 def looked_at(file: Path) -> Iterator[None]:
-    """As a lock of Windows is held by who looks at it: until somebody else waits for that."""
+    """A Windows lock, which is held for a moment by every process that inspects it."""
     look = windows_lock.acquire(file, create=True)
 
     def wait(_event: threading.Event, _timeout: float) -> None:

@@ -102,7 +102,7 @@ async def test_calls_that_were_not_started_are_made_in_their_order(path: Path) -
 
 
 async def test_a_call_that_is_made_again_is_put_before_a_person_like_any_other(path: Path) -> None:
-    """nobody has allowed it: the gate that it has passed, if it had come to it, is not in the log"""
+    """The gate that it may have passed is not in the log, so no permission is assumed."""
     crashed(path, "parallel", "look")
     living = Living(needs_approval=True)
     async with opened(path, living, "resume") as runtime:

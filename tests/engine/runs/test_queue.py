@@ -183,7 +183,7 @@ async def test_a_queued_run_asks_nothing_and_may_be_decided_early(path: Path) ->
         assert (await queued.result()).output == "erased"
         await first.result()
         with pytest.raises(NotFound):
-            other.pending("nobody")
+            other.pending("missing")
 
     assert "run_suspended" not in [changeset.reason for changeset in changesets(path, queued.run_id)]
 
@@ -265,7 +265,7 @@ async def test_a_queued_run_that_is_cancelled_as_it_begins_does_not_begin(path: 
 
 
 async def test_a_queued_run_that_is_slow_to_begin_holds_up_no_other(path: Path) -> None:
-    """A behavior takes its time; what is wanted of the run and of others is acted on meanwhile."""
+    """A behavior is slow; commands to its run and to others are applied meanwhile."""
     begun, model = anyio.Event(), GatedModel()
 
     class Slow(Asking):
@@ -319,7 +319,7 @@ async def test_a_queued_run_that_cannot_begin_is_not_tried_without_end(path: Pat
 
 
 async def seen(log: Log, times: int) -> None:
-    """Return when somebody who follows the log has seen so many changes."""
+    """Return when a follower of the log has seen so many changes."""
     with anyio.fail_after(30):
         async with aclosing(changes(log)) as following:
             for _ in range(times):

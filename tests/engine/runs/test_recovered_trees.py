@@ -41,7 +41,7 @@ async def test_who_waited_for_a_sub_agent_waits_for_it_again_when_both_go_on(pat
 
 
 async def between_processes(path: Path) -> Log:
-    """The log as it is when all is recovered, and nothing goes on yet."""
+    """The log when everything is recovered and nothing has resumed yet."""
     killed_tree(path)
     async with Runtime.open(path, agents=tree(is_mortal=False), orphans="resume") as runtime:
         await runtime.get_run("r1").result()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 
 def answers(runtime: Runtime) -> dict[str | None, str]:
-    """What the model is told of each call."""
+    """The results that the model reads."""
     return {m.tool_call_id: m.content for m in runtime.messages("t1") if m.role == "tool"}
 
 
@@ -187,7 +187,7 @@ async def test_a_run_on_a_thread_that_was_an_orphans_gets_its_turn(path: Path) -
 
 @pytest.mark.parametrize("if_active", ["reject", "queue"])
 async def test_a_run_whose_process_dies_is_in_nobodys_way(path: Path, if_active: IfActive) -> None:
-    """found when somebody starts a run on its thread, also by a runtime that was open before it died"""
+    """The orphan is found when a run starts on its thread, also by a runtime opened before it died."""
     other = planner(model := GatedModel(), name="other")
     async with Runtime.open(path, agents=[other]) as runtime:
         with at_work(path, "parallel", "pay") as process:

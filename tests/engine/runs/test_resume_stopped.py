@@ -1,4 +1,4 @@
-"""A run that was stopped or cancelled goes on in its next epoch; one that came to its end does not."""
+"""A stopped or cancelled run resumes in its next epoch; a run that finished by itself does not."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ async def test_what_does_not_wait_and_was_not_stopped_does_not_go_on(path: Path)
     model = GatedModel()
     async with opened(path, [planner(model)]) as (runtime,):
         ended = await runtime.start("planner", "go", thread="ended")
-        goes_on = await runtime.start("planner", "go", thread="goes on")
+        active = await runtime.start("planner", "go", thread="active")
         waits = await runtime.start("planner", "go", thread="waits")
         for said in ("done", None, ERASE):
             asked = await model.asked()
@@ -73,7 +73,7 @@ async def test_what_does_not_wait_and_was_not_stopped_does_not_go_on(path: Path)
         await ended.result()
         await waits.result()
         before = runtime.log.position()
-        for run, prompt in ((ended, ""), (goes_on, "go on"), (waits, "go on")):
+        for run, prompt in ((ended, ""), (active, "go on"), (waits, "go on")):
             with pytest.raises(RunError):
                 await runtime.resume(run.run_id, prompt=prompt)
         assert runtime.log.position() == before
@@ -131,7 +131,7 @@ async def test_a_run_of_an_id_is_started_once_whoever_starts_it(path: Path) -> N
             async with anyio.create_task_group() as tasks:
                 for each in (runtime, other, runtime, other):
                     tasks.start_soon(start, each)
-            for thread, agent in (("t2", "planner"), ("t1", "nobody")):
+            for thread, agent in (("t2", "planner"), ("t1", "missing")):
                 with pytest.raises(RunError):
                     await runtime.start(agent, "go", thread=thread, id="r1")
             assert [row.run_id for row in runtime.active_runs()] == ["r1"]

@@ -63,7 +63,7 @@ REPEATED = 120
 
 @pytest.mark.long
 def test_a_run_with_an_id_is_started_once_and_not_queued_beside(path: Path) -> None:
-    """whoever starts it at the same moment: as one that begins, or as one that waits behind another"""
+    """Whether the first of them is starting or queued."""
     barrier = Barrier(2, timeout=PATIENCE)
     agent = planner(listening(*["gone"] * 2 * REPEATED)[0])
 

@@ -132,7 +132,7 @@ async def test_the_end_of_a_run_whose_place_is_taken_has_all_that_was_wanted_of_
 
 
 async def test_a_decision_that_a_waiting_run_has_not_seen_is_in_its_end(path: Path) -> None:
-    """Nobody who has its agent is here: the decision waits with it."""
+    """No process has its agent: the decision waits in the log."""
     model = GatedModel()
     async with opened(path, [planner(model)]) as (runtime,):
         old = await waiting(runtime, model)
@@ -154,7 +154,7 @@ async def test_a_decision_that_a_waiting_run_has_not_seen_is_in_its_end(path: Pa
 
 
 async def test_of_many_that_take_the_same_place_at_the_same_moment_each_has_it_once(path: Path) -> None:
-    """one after the other: nobody is refused, nobody takes a place that is free already, and none waits"""
+    """One after the other: no start is refused, no free place is taken twice, and none waits."""
     model = GatedModel()
 
     async def start(runtime: Runtime, thread: str) -> None:
@@ -173,7 +173,7 @@ async def test_of_many_that_take_the_same_place_at_the_same_moment_each_has_it_o
 
 
 async def test_one_that_cannot_begin_is_no_hindrance(path: Path) -> None:
-    """of two that start at the same moment the first one's words cannot be kept: only it is told so"""
+    """The prompt of the first of two simultaneous starts cannot be stored: only that start is refused."""
     model = GatedModel()
     outcomes: list[str] = []
 
@@ -193,7 +193,7 @@ async def test_one_that_cannot_begin_is_no_hindrance(path: Path) -> None:
 
 
 async def test_one_that_cannot_be_stopped_at_once_keeps_the_thread_from_nobody(path: Path) -> None:
-    """A tool shields itself: the runs behind its own begin, wait and go on all the same."""
+    """A tool shields itself: the runs after its own still start, wait and continue."""
     begun, let = anyio.Event(), anyio.Event()
 
     async def hold() -> None:
@@ -218,7 +218,7 @@ async def test_one_that_cannot_be_stopped_at_once_keeps_the_thread_from_nobody(p
 
 
 async def test_words_to_a_run_whose_place_is_taken_elsewhere_keep_it_from_nothing(path: Path) -> None:
-    """They come together: it stops all the same, and what is wanted of others is acted on."""
+    """They arrive together: the run still stops, and commands to other runs are applied."""
     model = GatedModel()
     async with opened(path, [planner(model)], [planner(GatedModel())]) as (runtime, other):
         old = await runtime.start("planner", "go", thread="t1")

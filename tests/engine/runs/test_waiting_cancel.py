@@ -96,7 +96,7 @@ async def test_of_two_that_cancel_at_the_same_moment_one_does(path: Path) -> Non
 
 
 async def test_a_cancellation_and_a_decision_at_the_same_moment(path: Path) -> None:
-    """whoever is first counts: the other is told so, or the run that has just gone on is cancelled"""
+    """The first one counts: the other is refused, or cancels the run that has just resumed."""
     first = await run(path, eraser(ERASE))
 
     async def decide(runtime: Runtime) -> None:

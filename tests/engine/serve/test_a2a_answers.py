@@ -151,8 +151,8 @@ def parts(*given: Part) -> list[Part]:
         parts(Part(text="yes, please")),
         parts(Part(text="")),
         parts(new_data_part({"decisions": []})),
-        parts(new_data_part({"decisions": [{"target": "nobody", "approved": True}]})),
-        parts(new_data_part({"decisions": [{"target": "nobody", "approved": "yes"}]})),
+        parts(new_data_part({"decisions": [{"target": "missing", "approved": True}]})),
+        parts(new_data_part({"decisions": [{"target": "missing", "approved": "yes"}]})),
         parts(new_data_part({"decisions": [{"target": "x", "approved": True, "why": 1}]})),
         parts(new_data_part([1])),
         parts(new_data_part({"decisions": []}), Part(text="yes")),
@@ -178,7 +178,7 @@ async def test_another_answer_to_what_was_answered_is_refused(payer: Peer, askin
     first, _ = tickets(asking_twice)
     await payer.send(answer(asking_twice, {"target": first, "approved": True}))
 
-    with pytest.raises(InvalidParamsError, match="decided already"):
+    with pytest.raises(InvalidParamsError, match="already decided"):
         await payer.send(answer(asking_twice, {"target": first, "approved": False}, id="a2"))
 
 

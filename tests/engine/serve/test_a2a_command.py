@@ -25,7 +25,7 @@ from threadlog.store.errors import RunError
 
 pytestmark = pytest.mark.anyio
 CARD = ".well-known/agent-card.json"
-SECRET = "a-secret-that-nobody-sees"
+SECRET = "a-secret-never-shown"
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_what_clients_send_means_nothing_to_the_terminal(path: Path) -> None:
     "command",
     [
         f"{AGENTS}",
-        f"{AGENTS}:nobody --a2a",
+        f"{AGENTS}:missing --a2a",
         "/nowhere/agents.py --a2a",
         f"{AGENTS} --a2a --port 99999",
         f"{AGENTS} --a2a --host 203.0.113.1",

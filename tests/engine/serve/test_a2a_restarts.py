@@ -64,7 +64,7 @@ async def test_a_killed_server_loses_no_task_and_the_same_message_starts_none(pa
 
     assert again.id == task.id
     assert [each.id for each in listed] == [task.id]
-    # Nobody executes it any more: it is as it was, or closed by whoever has found that out.
+    # No server executes it any more: it is unchanged, or closed by the process that found out.
     assert again.status.state in (WORKING, FAILED)
 
 

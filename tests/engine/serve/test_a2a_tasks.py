@@ -287,9 +287,9 @@ async def test_what_is_over_takes_no_message_and_tells_nothing_more(server: Serv
 
 async def test_requests_that_make_no_sense_are_refused(planner: Peer, path: Path) -> None:
     with pytest.raises(TaskNotFoundError):
-        await planner.client.get_task(GetTaskRequest(id="nobody"))
+        await planner.client.get_task(GetTaskRequest(id="missing"))
     with pytest.raises(TaskNotFoundError):
-        await planner.send(message(task="nobody"))
+        await planner.send(message(task="missing"))
     for wrong in (message(" "), message(context="control/x"), message(id="")):
         with pytest.raises(InvalidParamsError):
             await planner.send(wrong)

@@ -1,4 +1,4 @@
-"""Tasks whose server was killed: the next one stops them, asks about them, or goes on with them."""
+"""Tasks whose server was killed: the next one stops, asks about or resumes them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

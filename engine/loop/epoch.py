@@ -1,9 +1,9 @@
 """One epoch of a run: how it begins and ends, whatever its course (agent_loop.py, remote_loop.py).
 
-    open -> go -> an end, unless new commands let the run continue -> go ...
+    open -> run -> an end, unless new commands let the run continue -> run ...
 
-Every way out is an end in the log: failures, interruptions, and ends that cannot be stored. A run does not
-finish with unread commands.
+Every epoch that has begun gets its end in the log: after a failure, after an interruption, and if the first
+attempt to write the end cannot be stored. A run cannot finish with unread commands.
 """
 
 import logging
@@ -54,7 +54,7 @@ class Resume:
 
 
 class EpochContext:
-    """Everything that one epoch works with."""
+    """The workspace, effects, mailbox and other resources of one epoch."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class EpochContext:
         self.inbox = Inbox(work, mailbox)
 
     def commit_opening(self, agent: Registered, opening: Start | Resume) -> None:
-        """Commit the first changeset of the epoch, with everything that waits."""
+        """Commit the first changeset of the epoch, with all uncommitted changes."""
         is_start = isinstance(opening, Start)
         self.work.commit(
             "run_started" if is_start else "run_resumed",
@@ -94,36 +94,36 @@ class Course(Protocol):
         """The run's output, once it has one."""
         ...
 
-    def connected(self) -> AbstractAsyncContextManager[None]:
-        """Open what the epoch needs, such as a connection."""
+    def connect(self) -> AbstractAsyncContextManager[None]:
+        """Return the context that holds the connection of the epoch open."""
         ...
 
     async def open(self, opening: Start | Resume) -> None:
         """Commit the first changeset."""
         ...
 
-    async def go(self) -> Termination:
-        """Run until there is a reason to end."""
+    async def run(self) -> Termination:
+        """Run, and return the reason to end."""
         ...
 
-    async def interrupted(self, wait: Interruption) -> Termination:
-        """Return the end of a run that was cancelled while it waited."""
+    async def end_interrupted(self, wait: Interruption) -> Termination:
+        """Return the end of a run that was cancelled during a wait."""
         ...
 
-    async def broken_off(self) -> Termination:
-        """Return the end of a run that was cancelled with its runtime."""
+    async def end_cancelled(self) -> Termination:
+        """Return the end of a run whose runtime is closing."""
         ...
 
-    def unless_continued(self, end: Termination) -> Termination | None:
-        """Return the end, or another one instead; None if new commands let the run continue."""
+    def confirm_end(self, end: Termination) -> Termination | None:
+        """Return the end, possibly a different one; None if new commands let the run continue."""
         ...
 
     async def announce_end(self) -> None:
-        """Let behaviors react to the end or the wait; what they do belongs to the last changeset."""
+        """Let behaviors react to the end or the suspension, within the last changeset."""
         ...
 
-    def unanswered(self) -> Inference | None:
-        """Return the model call that the run ends with, if it is not in the log yet."""
+    def unlogged_inference(self) -> Inference | None:
+        """Return the model call that is not in the log yet, if there is one."""
         ...
 
 
@@ -136,28 +136,28 @@ class Epoch:
         self._work = context.work
 
     async def run(self, opening: Start | Resume) -> None:
-        """Run to the end, and write it to the log.
+        """Run the epoch and commit its end.
 
         Raises:
             RunError, ContentError: the run cannot start like this; nothing was written.
         """
-        async with self._course.connected():
+        async with self._course.connect():
             try:
-                end = await self._end_of(self._course.open(opening))
+                end = await self._run_part(self._course.open(opening))
                 while not (end and await self._finish(end)):
-                    end = await self._end_of(self._course.go())
+                    end = await self._run_part(self._course.run())
             except get_cancelled_exc_class():
                 if not self._context.channel.failure and self._work.is_open:
-                    end = await self._end_of(self._course.broken_off())
+                    end = await self._run_part(self._course.end_cancelled())
                     await self._finish(end or Termination(type="cancelled"))
                 raise
 
-    async def _end_of(self, part: Awaitable[Termination | None]) -> Termination | None:
-        """Return the end that a part of the run returned, or the end for its failure."""
+    async def _run_part(self, part: Awaitable[Termination | None]) -> Termination | None:
+        """Await a part of the epoch. Return the end that it returned, or the end for its error."""
         try:
             return await part
         except Interrupted as err:
-            return await self._end_of(self._course.interrupted(err.wait))
+            return await self._run_part(self._course.end_interrupted(err.wait))
         except Exception as err:
             if not self._work.is_open or isinstance(err, LogError):
                 raise
@@ -168,51 +168,51 @@ class Epoch:
         """Commit the end, even while the run is being cancelled. Return False if the run continues."""
         mailbox = self._context.mailbox
         with CancelScope(shield=True):
-            while end := self._course.unless_continued(termination):
-                termination, received = self._unless_cancelled(end), mailbox.received
+            while end := self._course.confirm_end(termination):
+                termination, received = self._prefer_cancellation(end), mailbox.received
                 try:
-                    await self._commit_any_end(termination)
+                    await self._commit_end_or_error(termination)
                     return True
                 except VersionConflict as err:
                     if err.thread_id != self._work.identity.stream:
                         raise
                     mailbox.receive(err.between)
                     if mailbox.received == received:
-                        # Nothing new: the conflict is not about the end but about the start of the run.
+                        # There are no new commands: the conflict concerns the start of the run, not its end.
                         raise
             return False
         raise AssertionError("a shielded scope ends by itself")
 
-    def _unless_cancelled(self, end: Termination) -> Termination:
-        """Return the end, or a cancellation that arrived meanwhile, unless something failed."""
+    def _prefer_cancellation(self, end: Termination) -> Termination:
+        """Return the end, or a cancellation if the run was cancelled meanwhile. An error stays an error."""
         is_final = end.type in ("error", "cancelled")
         return Termination(type="cancelled") if self._context.mailbox.should_stop() and not is_final else end
 
-    async def _commit_any_end(self, termination: Termination) -> None:
+    async def _commit_end_or_error(self, termination: Termination) -> None:
         try:
             await self._commit_end(termination)
         except ContentError as err:
-            # Something that waits cannot be stored. The end must be, and says why, without any of it.
+            # An uncommitted change cannot be stored. Drop all of them, and commit an end that says why.
             self._work.discard()
-            await self._commit_end(Termination(type="error", detail=str(err)), is_second=True)
+            await self._commit_end(Termination(type="error", detail=str(err)), is_fallback=True)
 
-    async def _commit_end(self, termination: Termination, *, is_second: bool = False) -> None:
+    async def _commit_end(self, termination: Termination, *, is_fallback: bool = False) -> None:
         work, status = self._work, _status(termination)
         with work.undo_on_error(keep_effects=False):
             moved = MoveRun(run_id=work.identity.run_id, status=status, done_reason=done_reason(termination))
             work.act([moved], source=LOOP)
             if status == "done":
-                if is_second:
+                if is_fallback:
                     self._context.inbox.skip("end")
                 else:
                     self._context.inbox.apply("end")
                 close_calls(work)
-            if not is_second:
+            if not is_fallback:
                 await self._course.announce_end()
             await work.commit_end(
                 "run_finished" if status == "done" else "run_suspended",
                 run=self._run_status(status, termination),
-                inference=None if is_second else self._course.unanswered(),
+                inference=None if is_fallback else self._course.unlogged_inference(),
             )
 
     def _run_status(self, status: Status, termination: Termination) -> RunStatus:

@@ -1,9 +1,9 @@
-"""One inference: attempts, back-off, fallback models, until there is a turn. Every attempt is recorded.
+"""A model call with retries, backoff and fallback models. Every attempt is recorded.
 
-    for each model            the next one when the attempts of this one are used up, or retrying is useless
-      for each attempt        a wait in between: doubling, with jitter, within a budget of seconds
+    for each model            the next one when this one has no attempts left, or its error is permanent
+      for each attempt        exponential backoff with jitter in between, within a budget of seconds
 
-A stream that breaks off after some text, and before any tool call, is kept: the text becomes a turn that is
+If a stream breaks off after some text and before any tool call, the text is kept: it becomes a turn that is
 marked as interrupted, and the loop asks the model to continue.
 """
 
@@ -21,12 +21,12 @@ from ..models import Collector, Model, ModelError, ModelRequest, Part, RetryPoli
 
 
 class InferenceFailed(Exception):
-    """No model gave a turn. `Inquiry.attempts` says why."""
+    """No model answered. `ModelCall.attempts` says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A turn, and the attempts that it took."""
+class InferenceResult:
+    """The turn of a model, and the attempts that it took."""
 
     turn: Turn
     request: ModelRequest
@@ -35,6 +35,8 @@ class Reply:
     """The failed attempts before it."""
 
     latency: int
+    """Microseconds from the request to the end of the answer."""
+
     interrupted: bool = False
     """Whether the stream broke off: the turn is what was received before."""
 
@@ -52,52 +54,54 @@ class Reply:
 
 
 @dataclass(slots=True)
-class Inquiry:
-    """Asks models until one answers."""
+class ModelCall:
+    """Asks models in order until one answers."""
 
     effects: Effects
     policy: RetryPolicy
-    heard: Callable[[Part], None]
+    on_part: Callable[[Part], None]
     """Called with every part as it arrives."""
 
-    failed: Callable[[AttemptFailed], None]
+    on_failure: Callable[[AttemptFailed], None]
     """Called when an attempt fails."""
 
     may_continue: bool = True
     """Whether a text that breaks off may be kept and the model asked to continue."""
 
     attempts: list[Attempt] = field(default_factory=list)
-    """The failed attempts, in order, kept even when the inquiry itself is cancelled."""
+    """The failed attempts, in order. They are kept even if the call itself is cancelled."""
 
     _waited: float = 0.0
 
-    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest]) -> Reply:
-        """Return the first turn that any of the models gives. The request is built anew for each attempt.
+    async def ask(self, models: Sequence[Model], request: Callable[[], ModelRequest]) -> InferenceResult:
+        """Return the first answer of any model. `request` is called again for each attempt.
 
         Raises:
             InferenceFailed: no model answered, or the budget for waiting is exhausted.
         """
-        problem = "there is no model to ask"
+        problem = "the agent has no model"
         for model in models:
             for number in range(1, self.policy.attempts + 1):
-                answer = await self._attempt(model, request())
-                if isinstance(answer, Reply):
-                    return answer
-                problem = f"model={model.name!r} attempt={number}/{self.policy.attempts}: {answer}"
-                if not answer.is_retryable or number == self.policy.attempts:
+                result = await self._attempt(model, request())
+                if isinstance(result, InferenceResult):
+                    return result
+                problem = (
+                    f"model {model.name!r} failed on attempt {number} of {self.policy.attempts}: {result}"
+                )
+                if not result.is_retryable or number == self.policy.attempts:
                     break
-                if not await self._wait(number, answer):
+                if not await self._wait(number, result):
                     raise InferenceFailed(f"{problem} (retry budget exhausted)")
         raise InferenceFailed(problem)
 
-    async def _attempt(self, model: Model, request: ModelRequest) -> Reply | ModelError:
+    async def _attempt(self, model: Model, request: ModelRequest) -> InferenceResult | ModelError:
         collector, elapsed = Collector(), self.effects.stopwatch()
         try:
             async with aclosing(self.effects.infer(model, request)) as parts:
                 async for part in parts:
-                    if part != TextPart(""):  # An empty stream is no answer.
+                    if part != TextPart(""):  # An empty text is not an answer.
                         collector.add(part)
-                        self.heard(part)
+                        self.on_part(part)
             if collector.is_empty:
                 raise ModelError("connection", "the stream was empty")
         except ModelError as err:
@@ -105,13 +109,15 @@ class Inquiry:
             self._record(model, collector, latency, err)
             turn = collector.turn()
             if turn.text and not collector.began_tool_call and err.is_retryable and self.may_continue:
-                return Reply(turn, request, model.name, tuple(self.attempts), latency, interrupted=True)
+                return InferenceResult(
+                    turn, request, model.name, tuple(self.attempts), latency, interrupted=True
+                )
             return err
         except get_cancelled_exc_class():
             self._record(model, collector, elapsed())
             raise
         latency = elapsed()
-        return Reply(collector.turn(), request, model.name, tuple(self.attempts), latency)
+        return InferenceResult(collector.turn(), request, model.name, tuple(self.attempts), latency)
 
     def _record(
         self, model: Model, collector: Collector, latency: int, err: ModelError | None = None
@@ -128,7 +134,7 @@ class Inquiry:
         )
         self.attempts.append(attempt)
         if err:
-            self.failed(AttemptFailed(model.name, str(err)))
+            self.on_failure(AttemptFailed(model.name, str(err)))
 
     async def _wait(self, number: int, err: ModelError) -> bool:
         """Wait before the next attempt. Return False if that exceeds the budget."""

@@ -1,4 +1,4 @@
-"""Calling an agent's behaviors, phase by phase, in order."""
+"""Calls an agent's behaviors in order, phase by phase."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from copy import deepcopy
@@ -24,8 +24,8 @@ from ..commit import Workspace
 from ..control import Interrupted, Mailbox
 from ..models import Turn
 
-_TOLD = (Phase.AFTER_TOOL_EXECUTE, Phase.RUN_END)
-"""The phases after something has happened: behaviors finish them even if the run is cancelled."""
+_SHIELDED = (Phase.AFTER_TOOL_EXECUTE, Phase.RUN_END)
+"""Phases in which behaviors react to what has happened. They finish even if the run is cancelled."""
 
 
 class Phases:
@@ -82,16 +82,16 @@ class Phases:
                     outcome=deepcopy(outcome),
                     decision=deepcopy(decision),
                     _state=self._work.state,
-                    _ask=self._asking(behavior.name),
+                    _ask=self._ask_for(behavior.name),
                 )
-                actions += await self._ask(behavior, context)
+                actions += await self._call(behavior, context)
         return actions
 
-    async def _ask(self, behavior: Behavior, context: Context) -> list[PhaseAction]:
+    async def _call(self, behavior: Behavior, context: Context) -> list[PhaseAction]:
         source = f"behavior:{behavior.name}:{context.phase.value}"
         try:
-            wanted = await self._wanted(behavior, context)
-            actions = [wanted] if isinstance(wanted, PhaseAction) else list(wanted or ())
+            result = await self._result_of(behavior, context)
+            actions = [result] if isinstance(result, PhaseAction) else list(result or ())
             refuse_illegal(context.phase, actions)
             states = [action.action for action in actions if isinstance(action, State)]
             self._work.act(states, source=source, call_id=context.call.id if context.call else None)
@@ -101,19 +101,19 @@ class Phases:
             raise BehaviorError(behavior.name, context.phase.value, in_words(err)) from err
         return [action for action in actions if not isinstance(action, State)]
 
-    async def _wanted(self, behavior: Behavior, context: Context) -> PhaseActions:
+    async def _result_of(self, behavior: Behavior, context: Context) -> PhaseActions:
         returned: PhaseResult = getattr(behavior, context.phase.value)(context)
         if not isinstance(returned, Awaitable):
             return returned
         wait = Interruption(kind="behavior", name=behavior.name, phase=context.phase.value)
         try:
-            with self._mailbox.interruptible(wait, shielded=context.phase in _TOLD):
+            with self._mailbox.interruptible(wait, shielded=context.phase in _SHIELDED):
                 return await returned
         except (Interrupted, get_cancelled_exc_class()):
             self._work.record_interruption(wait)
             raise
 
-    def _asking(self, behavior: str) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:
+    def _ask_for(self, behavior: str) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:
         async def ask(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
             return await self._work.ask(f"{behavior}:{name}", call)
 

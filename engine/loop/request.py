@@ -11,7 +11,7 @@ from ..models import ModelRequest
 
 @dataclass(slots=True)
 class Throttle:
-    """Remembers which context messages were shown when, in this run."""
+    """Remembers the steps in which context messages were shown, to repeat them only after their cooldown."""
 
     _shown: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
@@ -29,12 +29,12 @@ class Throttle:
 
 def latest_context(messages: Iterable[AddContextMessage]) -> list[AddContextMessage]:
     """Return the last context message of each key and all conversation messages, in order."""
-    made: dict[object, AddContextMessage] = {}
+    latest: dict[object, AddContextMessage] = {}
     for place, message in enumerate(messages):
         key: object = place if message.target == "conversation" else message.key
-        made.pop(key, None)
-        made[key] = message
-    return list(made.values())
+        latest.pop(key, None)
+        latest[key] = message
+    return list(latest.values())
 
 
 def place_messages(

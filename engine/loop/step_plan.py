@@ -1,4 +1,4 @@
-"""The plan of a step: the agent's settings with the changes of behaviors. Pure."""
+"""The plan of a step: the agent's tools, models and settings, as changed by behaviors. Pure."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -52,8 +52,8 @@ class StepPlan:
 
     def settings(self) -> dict[str, Any]:
         """Return the agent's settings with the overrides."""
-        given = {name: getattr(self.override, name) for name in _SETTINGS}
-        return dict(self.agent.settings) | {name: value for name, value in given.items() if value is not None}
+        overrides = {name: getattr(self.override, name) for name in _SETTINGS}
+        return dict(self.agent.settings) | {k: v for k, v in overrides.items() if v is not None}
 
     def _apply(self, action: PhaseAction) -> None:
         match action:
@@ -73,5 +73,5 @@ class StepPlan:
                 self.termination = termination
 
     def _merge(self, later: OverrideInference) -> None:
-        given = {field.name: getattr(later, field.name) for field in fields(later)}
-        self.override = replace(self.override, **{k: v for k, v in given.items() if v is not None})
+        overrides = {field.name: getattr(later, field.name) for field in fields(later)}
+        self.override = replace(self.override, **{k: v for k, v in overrides.items() if v is not None})

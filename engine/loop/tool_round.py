@@ -1,11 +1,11 @@
-"""A round of tool calls: each gated, called, settled. One commit for each call as it ends.
+"""A round of tool calls. Each call passes its gate, is executed, and is committed as it ends.
 
     sequential                 call by call, up to the first that is suspended
-    parallel                   all gates in call order, then all tools at once; settled as they end
+    parallel                   all gates in call order, then all tools at once; committed as they end
     parallel_batch_approval    the same; decided calls run only when all of them are decided
 
-The gate of a call returns the first of these that holds: blocked, answered by a behavior, unknown tool,
-invalid arguments, suspended, executed.
+The gate of a call checks in this order: denied, blocked or answered by a behavior, already answered by the
+decision, unknown tool, invalid arguments, suspended. If none applies, the tool is executed.
 """
 
 import math
@@ -51,7 +51,7 @@ class ToolRound:
     step: int
 
     outcomes: list[ToolOutcome] = field(default_factory=list)
-    """The outcomes of the calls settled so far, in the order of their commits."""
+    """The outcomes of the calls so far, in the order of their commits."""
 
     _written: dict[str, list[Write]] = field(default_factory=dict)
     """The writes of each call of a parallel round."""
@@ -59,45 +59,49 @@ class ToolRound:
     async def run(
         self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord] | None = None
     ) -> None:
-        """Bring every call to its outcome or its suspension."""
+        """Execute or suspend every call."""
         answers = decided or {}
         if self.agent.tool_execution == "sequential":
-            await self._one_by_one(calls, answers)
+            await self._run_in_sequence(calls, answers)
         else:
-            await self._all_at_once(calls, answers)
+            await self._run_in_parallel(calls, answers)
 
-    async def _one_by_one(self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord]) -> None:
+    async def _run_in_sequence(
+        self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord]
+    ) -> None:
         for call in calls:
             decision = decided.get(call.id)
             answer = await self._gate(call, decision)
             if not answer:
                 context = self._context(call, decision)
-                await self._may_start([(call, context)])
+                await self._prepare([(call, context)])
                 answer = await self._call(call, context)
             await self._settle(call, answer)
             if answer.outcome == "suspended":
                 return
 
-    async def _all_at_once(self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord]) -> None:
+    async def _run_in_parallel(
+        self, calls: Sequence[ToolCall], decided: Mapping[str, DecisionRecord]
+    ) -> None:
         gates = [(call, await self._gate(call, decided.get(call.id))) for call in calls]
         for call, gate in gates:
             if gate:
                 await self._settle(call, gate)
-        # Made before the first tool starts: all see the state at the beginning of the round.
+        # Build all contexts before the first tool starts: all tools see the same state.
         called = [(call, self._context(call, decided.get(call.id))) for call, gate in gates if not gate]
         if called:
-            await self._may_start(called)
+            await self._prepare(called)
         if len(called) == 1:
             ((call, context),) = called
             await self._settle(call, await self._call(call, context))
         elif called:
-            await self._together(called)
+            await self._call_in_parallel(called)
 
-    async def _may_start(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
-        """Wait until the tools of these calls may start.
+    async def _prepare(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
+        """Commit the announcements of the calls, and wait until their tools may start.
 
         Raises:
-            VersionConflict: another process owns the thread, for example after this one was suspended.
+            VersionConflict: another process has written to the thread, perhaps while this one was stopped.
         """
         announced = False
         for call, context in calls:
@@ -106,11 +110,11 @@ class ToolRound:
             announced |= bool(actions)
         if announced:
             self.work.commit("tools_started")
-        # Earlier results must be durable: after a crash the log says which of the tools was executing.
+        # Earlier results must be durable, so that the log says after a crash which tools were executing.
         await self.work.wait_until_durable()
         self.channel.check_head(self.work.identity.thread_id, self.work.version)
 
-    async def _together(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
+    async def _call_in_parallel(self, calls: Sequence[tuple[ToolCall, ToolContext]]) -> None:
         send, receive = create_memory_object_stream[tuple[ToolCall, ToolAnswer]](math.inf)
 
         async def call_one(call: ToolCall, context: ToolContext) -> None:
@@ -136,23 +140,23 @@ class ToolRound:
             raise failure
 
     async def _settle_rest(self, ended: MemoryObjectReceiveStream[tuple[ToolCall, ToolAnswer]]) -> None:
-        """Commit the results of tools that ended before the run was cancelled."""
+        """Commit the results of tools that ended before the round was interrupted."""
         with suppress(WouldBlock):
             while True:
                 await self._settle(*ended.receive_nowait())
 
     async def _gate(self, call: ToolCall, decision: DecisionRecord | None) -> ToolAnswer | None:
-        """Return the answer of a call whose tool is not executed; None if it is."""
+        """Return the answer if the tool is not to be executed, otherwise None."""
         actions = await self.phases.run(Phase.BEFORE_TOOL_EXECUTE, self.step, call=call, decision=decision)
         if decision and not decision.approved:
-            return ToolAnswer("cancelled", {"error": _reason(decision)})
+            return ToolAnswer("cancelled", {"error": _denial_reason(decision)})
         verdict = _last(actions, Block, Suspend)
         if isinstance(verdict, Block):
             return ToolAnswer.failure(verdict.reason)
-        if given := _last(actions, SetToolResult):
-            assert isinstance(given, SetToolResult)
-            return ToolAnswer("succeeded", given.output)
-        if decision and is_answer(decision, _mode(self.work, call)):
+        if result := _last(actions, SetToolResult):
+            assert isinstance(result, SetToolResult)
+            return ToolAnswer("succeeded", result.output)
+        if decision and is_answer(decision, _resume_mode(self.work, call)):
             return ToolAnswer("succeeded", True if decision.result is None else decision.result)
         tool = self.agent.toolbox().get(call.name)
         if tool is None:
@@ -167,13 +171,13 @@ class ToolRound:
         return ToolAnswer("suspended", None, suspend=verdict) if isinstance(verdict, Suspend) else None
 
     def _context(self, call: ToolCall, decision: DecisionRecord | None) -> ToolContext:
-        identity, asked = self.work.identity, self._answer_with(call)
+        identity, request = self.work.identity, self._find_request(call)
         return ToolContext(
             run_id=identity.run_id,
             thread_id=identity.thread_id,
             call_id=call.id,
             agent=self.agent.name,
-            idempotency_key=f"{identity.run_id}:{asked.step if asked else None}:{call.id}",
+            idempotency_key=f"{identity.run_id}:{request.step if request else None}:{call.id}",
             decision=decision,
             _state=self.work.state,
             _messages=tuple(self.work.messages),
@@ -183,8 +187,9 @@ class ToolRound:
     def _arguments(self, call: ToolCall, context: ToolContext) -> Any:
         """Return the arguments of the call: the model's, unless a person replaced them."""
         decision = context.decision
-        is_passed = decision and _mode(self.work, call) == "pass_decision_to_tool"
-        return decision.result if decision and is_passed and _is_given(decision.result) else call.arguments
+        if decision is None or _resume_mode(self.work, call) != "pass_decision_to_tool":
+            return call.arguments
+        return decision.result if _is_data(decision.result) else call.arguments
 
     async def _call(self, call: ToolCall, context: ToolContext) -> ToolAnswer:
         tool, arguments = self.agent.toolbox()[call.name], self._arguments(call, context)
@@ -192,37 +197,37 @@ class ToolRound:
         # A copy: what the tool does with its arguments must not change the conversation.
         return await self.effects.call(tool, context, deepcopy(arguments))
 
-    def _answer_with(self, call: ToolCall) -> Message | None:
-        """Return the answer that asks for a call; None for the question asked after a crash."""
+    def _find_request(self, call: ToolCall) -> Message | None:
+        """Return the model's message that requests a call; None for a question that recovery asks."""
         messages = reversed(self.work.messages)
         return next((each for each in messages if any(c.id == call.id for c in each.tool_calls)), None)
 
     async def _settle(self, call: ToolCall, answer: ToolAnswer) -> None:
-        """Commit the answer of a call, completely, even if the run is being cancelled."""
+        """Commit the answer of a call, even if the run is being cancelled."""
         with CancelScope(shield=True):
-            outcome = self._reduced(call, answer)
-            suspension = self._suspended(call, answer.suspend) if answer.suspend else None
+            outcome = self._apply_actions(call, answer)
+            suspension = self._suspend(call, answer.suspend) if answer.suspend else None
             if not suspension:
-                self._end(call, outcome)
+                self._end_call(call, outcome)
             for message in answer.messages:
-                self._say(message)
+                self._add_note(message)
             try:
-                for message in await self._added(call, outcome):
-                    self._say(message)
+                for message in await self._behavior_messages(call, outcome):
+                    self._add_note(message)
             finally:
-                # A behavior that fails now does not undo what the tool has done.
+                # The tool has done its work, even if a behavior fails now.
                 finished = self._finished_step(call)
                 self.work.commit("tool_results", tool_calls=(outcome,), finished_step=finished)
                 self.outcomes.append(outcome)
 
     def _finished_step(self, call: ToolCall) -> int | None:
-        """Return the step that asked for a call, if all calls of that step have ended."""
-        asked = self._answer_with(call)
-        if asked is None or not all(has_ended(self.work.state, each.id) for each in asked.tool_calls):
+        """Return the step that requested a call, if all calls of that step have ended."""
+        request = self._find_request(call)
+        if request is None or not all(has_ended(self.work.state, each.id) for each in request.tool_calls):
             return None
-        return asked.step
+        return request.step
 
-    async def _added(self, call: ToolCall, outcome: ToolOutcome) -> list[AddMessage]:
+    async def _behavior_messages(self, call: ToolCall, outcome: ToolOutcome) -> list[AddMessage]:
         """Return the messages that behaviors add after a result."""
         try:
             found = await self.phases.run(Phase.AFTER_TOOL_EXECUTE, self.step, call=call, outcome=outcome)
@@ -230,8 +235,8 @@ class ToolRound:
             return []
         return [action for action in found if isinstance(action, AddMessage)]
 
-    def _reduced(self, call: ToolCall, answer: ToolAnswer) -> ToolOutcome:
-        """Return the outcome after reducing the tool's actions. If they are refused, the call failed."""
+    def _apply_actions(self, call: ToolCall, answer: ToolAnswer) -> ToolOutcome:
+        """Apply the tool's actions and return the outcome. If they are refused, the call has failed."""
         outcome = ToolOutcome(
             call_id=call.id,
             name=call.name,
@@ -244,16 +249,16 @@ class ToolRound:
         try:
             with self.work.undo_on_error():
                 done = self.work.act(answer.actions, source=f"tool:{call.name}", call_id=call.id)
-                wanted = writes(done.actions, done.patches)
-                if clash := conflict(call.id, wanted, self._written):
+                written = writes(done.actions, done.patches)
+                if clash := conflict(call.id, written, self._written):
                     raise ActionError(f"[state_conflict] {clash}")
         except ActionError as err:
-            return outcome.model_copy(update=_refused(outcome, err))
+            return outcome.model_copy(update=_refusal(outcome, err))
         if self.agent.tool_execution != "sequential":
-            self._written[call.id] = wanted
+            self._written[call.id] = written
         return outcome
 
-    def _suspended(self, call: ToolCall, asked: Suspend) -> Suspension:
+    def _suspend(self, call: ToolCall, asked: Suspend) -> Suspension:
         suspension = Suspension(
             ticket=self.work.new_id(),
             action=asked.action or f"tool:{call.name}",
@@ -268,29 +273,29 @@ class ToolRound:
         self.work.act([suspended], source=LOOP, call_id=call.id)
         return suspension
 
-    def _end(self, call: ToolCall, outcome: ToolOutcome) -> None:
+    def _end_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
         move_call(self.work, call, outcome.outcome)
         self.work.create_message(
-            "tool", text_of(outcome.result), "tool", tool_call_id=call.id, step=self.step
+            "tool", result_text(outcome.result), "tool", tool_call_id=call.id, step=self.step
         )
 
-    def _say(self, message: AddMessage) -> None:
+    def _add_note(self, message: AddMessage) -> None:
         if message.content.strip():
             self.work.create_message(
                 message.role, message.content, "note", visibility=message.visibility, step=self.step
             )
 
 
-def text_of(result: Any) -> str:
-    """Return a result as the model reads it: text as it is, everything else as JSON."""
+def result_text(result: Any) -> str:
+    """Return a result as the model reads it: a text unchanged, anything else as JSON."""
     return result if isinstance(result, str) else dumps(result).decode()
 
 
-def _reason(denied: DecisionRecord) -> str:
+def _denial_reason(denied: DecisionRecord) -> str:
     return denied.reason if denied.reason and denied.reason.strip() else "User denied the action"
 
 
-def _refused(outcome: ToolOutcome, err: ActionError) -> dict[str, Any]:
+def _refusal(outcome: ToolOutcome, err: ActionError) -> dict[str, Any]:
     problem = f"the tool was executed, but its state change was refused: {err}"
     return {"outcome": "failed", "result": {"error": problem, "result": outcome.result}}
 
@@ -299,11 +304,11 @@ def _last(actions: Sequence[PhaseAction], *kinds: type[PhaseAction]) -> PhaseAct
     return next((action for action in reversed(actions) if isinstance(action, kinds)), None)
 
 
-def _mode(work: Workspace, call: ToolCall) -> ResumeMode | None:
+def _resume_mode(work: Workspace, call: ToolCall) -> ResumeMode | None:
     known = next((record for record in calls_in(work.state) if record.call_id == call.id), None)
     return known.suspension.resume_mode if known and known.suspension else None
 
 
-def _is_given(result: Any) -> bool:
-    """Return whether a person answered with more than yes."""
+def _is_data(result: Any) -> bool:
+    """Return whether the result of a decision is more than a yes or no."""
     return result is not None and not isinstance(result, bool)

@@ -75,24 +75,24 @@ class RemoteLoop:
         self.output: JsonValue = None
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[None]:
+    async def connect(self) -> AsyncIterator[None]:
         # Imported late: without a remote agent the SDK is not needed.
         from .client import RemoteClient
 
         async with RemoteClient(self._agent) as self._remote:
             yield
 
-    async def interrupted(self, wait: Interruption) -> Termination:
+    async def end_interrupted(self, wait: Interruption) -> Termination:
         return await self._cancel()
 
-    async def broken_off(self) -> Termination:
+    async def end_cancelled(self) -> Termination:
         self._is_closing = True
         return await self._cancel()
 
     async def announce_end(self) -> None:
         """Behaviors take no part in a remote run."""
 
-    def unanswered(self) -> Inference | None:
+    def unlogged_inference(self) -> Inference | None:
         return None
 
     async def open(self, opening: Start | Resume) -> None:
@@ -112,7 +112,7 @@ class RemoteLoop:
         self._apply_commands("step")
         self._context.commit_opening(self._agent, opening)
 
-    async def go(self) -> Termination:
+    async def run(self) -> Termination:
         """Send the outbox and follow the task, until there is a reason to end."""
         if not self._is_connected:
             await self._connect()
@@ -293,7 +293,7 @@ class RemoteLoop:
             self._work.record_interruption(wait)
             raise
 
-    def unless_continued(self, end: Termination) -> Termination | None:
+    def confirm_end(self, end: Termination) -> Termination | None:
         """Return the end; None if new commands let the run continue."""
         if self._mailbox.should_stop() and end.type == "suspended":
             # The task waits, too, and must be cancelled.

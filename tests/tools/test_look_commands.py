@@ -43,7 +43,7 @@ def test_runs_lists_how_each_run_ended(db: Path) -> None:
     assert (trip["input_tokens"], trip["output_tokens"]) == (30, 4)
     assert talk["termination"] == {
         "type": "error",
-        "detail": "model='scripted' attempt=1/2: unknown: no luck",
+        "detail": "model 'scripted' failed on attempt 1 of 2: unknown: no luck",
     }
 
 
@@ -56,7 +56,7 @@ def test_runs_prints_a_table(db: Path) -> None:
         "talk",
         "talker",
         "done",
-        "error: model='scripted' attempt=1/2: unknown: no luck",
+        "error: model 'scripted' failed on attempt 1 of 2: unknown: no luck",
         "0",
         "0",
     ]

@@ -225,7 +225,7 @@ CRASH = [
     Mutant(
         "give a call that is made again another key",
         "engine/loop/tool_round.py",
-        'idempotency_key=f"{identity.run_id}:{asked.step if asked else None}:{call.id}"',
+        'idempotency_key=f"{identity.run_id}:{request.step if request else None}:{call.id}"',
         'idempotency_key=f"{identity.run_id}:{identity.epoch}:{call.id}"',
         [
             "engine/runs/test_orphans_go_on.py::test_an_unknown_call_of_an_idempotent_tool_is_made_again_with_its_key"

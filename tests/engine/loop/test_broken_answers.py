@@ -142,7 +142,7 @@ async def test_a_stream_without_anything_is_tried_again(path: Path, nothing: lis
 async def test_streams_without_anything_are_given_up_in_the_end(path: Path) -> None:
     result = await RetriedRun(path, scripted_agent(model=BreakingModel([], []))).run()
 
-    detail = "model='breaking' attempt=2/2: connection: the stream was empty"
+    detail = "model 'breaking' failed on attempt 2 of 2: connection: the stream was empty"
     assert result.termination.detail == detail
 
 

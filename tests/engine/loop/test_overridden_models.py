@@ -39,7 +39,7 @@ async def test_an_overriding_model_has_fallbacks_of_its_own_only(path: Path) -> 
         ),
     )
 
-    assert result.termination.detail == "model='other' attempt=1/2: unknown: other"
+    assert result.termination.detail == "model 'other' failed on attempt 1 of 2: unknown: other"
 
 
 async def test_earlier_fallbacks_survive_a_later_model_without_any(path: Path) -> None:
@@ -60,7 +60,7 @@ async def test_each_model_is_asked_once_and_one_without_a_name_not_at_all(path: 
     again = await run_agent(path, scripted_agent(model=other, fallbacks=[fallback, other]), "again")
 
     for ended in (result, again):
-        assert ended.termination.detail == "model='fallback' attempt=1/2: unknown: fallback"
+        assert ended.termination.detail == "model 'fallback' failed on attempt 1 of 2: unknown: fallback"
     inferences = [one.inference for one in read_history(path) if one.inference]
     assert [[one.model for one in inference.attempts] for inference in inferences] == [
         ["other", "fallback"],

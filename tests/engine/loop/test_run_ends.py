@@ -128,7 +128,7 @@ async def test_the_actions_of_the_loop_are_not_for_users(path: Path, action: Act
 async def test_a_model_that_raises_ends_the_run_with_its_error(path: Path) -> None:
     result = await run_agent(path, scripted_agent(CALL, ValueError("overloaded")))
 
-    assert_ended(path, result, error("model='scripted' attempt=1/2: unknown: overloaded"))
+    assert_ended(path, result, error("model 'scripted' failed on attempt 1 of 2: unknown: overloaded"))
     assert result.output is None
     assert read_reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
 

@@ -83,7 +83,7 @@ async def test_a_refusal_that_does_not_pass_ends_the_run(
     result = await run(path, provider)
 
     assert result.termination.type == "error"
-    assert f"attempt=1/2: {why}:" in (result.termination.detail or "")
+    assert f"attempt 1 of 2: {why}:" in (result.termination.detail or "")
     assert [attempt.kind for attempt in inferences(path)[-1].attempts] == [why]
 
 

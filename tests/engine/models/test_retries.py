@@ -51,7 +51,7 @@ async def test_every_model_has_its_attempts_in_order(path: Path) -> None:
     result = await tried.run()
 
     assert [model for model, _ in tried.attempts()] == ["scripted"] * 2 + ["second"] * 2 + ["third"] * 2
-    assert result.termination.detail == "model='third' attempt=2/2: server: server!"
+    assert result.termination.detail == "model 'third' failed on attempt 2 of 2: server: server!"
     assert read_reasons(path) == ["run_started", "run_finished"]
 
 
@@ -87,7 +87,7 @@ async def test_a_wait_beyond_the_budget_is_not_waited_for(path: Path) -> None:
 
     result = await tried.run()
 
-    detail = "model='scripted' attempt=1/2: rate_limit: rate_limit! (retry budget exhausted)"
+    detail = "model 'scripted' failed on attempt 1 of 2: rate_limit: rate_limit! (retry budget exhausted)"
     assert (result.termination.detail, tried.effects.slept) == (detail, [])
 
 
@@ -129,7 +129,9 @@ async def test_with_one_attempt_nothing_is_tried_again(path: Path) -> None:
     """Other systems have a switch for the start of a stream besides; here an attempt is one whole request."""
     tried = RetriedRun(path, scripted_agent(model_error("server"), "never", retry=RetryPolicy(attempts=1)))
 
-    assert (await tried.run()).termination.detail == "model='scripted' attempt=1/1: server: server!"
+    assert (
+        await tried.run()
+    ).termination.detail == "model 'scripted' failed on attempt 1 of 1: server: server!"
 
 
 WRONG = ({"attempts": 0}, {"backoff": -1}, {"max_backoff": -1}, {"jitter": -0.1}, {"budget": -1})
@@ -147,13 +149,13 @@ async def test_an_unknown_error_of_a_model_is_an_answer_of_the_world(path: Path)
 
     result = await tried.run()
 
-    assert result.termination.detail == "model='scripted' attempt=1/2: unknown: 'what'"
+    assert result.termination.detail == "model 'scripted' failed on attempt 1 of 2: unknown: 'what'"
 
 
 async def test_an_error_without_utf_8_does_not_cost_the_run_its_end(path: Path) -> None:
     result = await RetriedRun(path, scripted_agent(ValueError("\ud800"))).run()
 
-    assert result.termination.detail == "model='scripted' attempt=1/2: unknown: ?"
+    assert result.termination.detail == "model 'scripted' failed on attempt 1 of 2: unknown: ?"
     assert read_reasons(path)[-1] == "run_finished"
 
 
@@ -164,7 +166,7 @@ async def test_behaviors_are_told_that_no_model_answered(path: Path) -> None:
         told = (context.phase.value, context.error, context.turn)
         return [State(Append("/told", told[0]))] if told[1:] == (problem, None) else []
 
-    problem = "model='scripted' attempt=2/2: server: server!"
+    problem = "model 'scripted' failed on attempt 2 of 2: server: server!"
     errors = [model_error("server")] * 2
 
     await RetriedRun(path, scripted_agent(*errors, behaviors=[PhaseBehavior(note)])).run()

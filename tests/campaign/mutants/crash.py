@@ -318,7 +318,7 @@ CRASH = [
     Mutant(
         "leave the task of a cancelled run alone",
         "engine/remote/remote_loop.py",
-        "if not (remote.task or is_on_its_way) or (not is_on_its_way and remote.status in OVER):",
+        "if not (remote.task or is_doubtful) or (not is_doubtful and remote.status in TERMINAL):",
         "if True:",
         ["engine/remote/test_runs.py::test_a_cancelled_run_cancels_its_task"],
     ),

@@ -19,7 +19,7 @@ from support import trip_agents
 from support.provider_requests import MODELS, running
 from support.provider_server import FakeProvider
 from support.remote_host import RemoteHost, hosting
-from support.soundness import OPENED
+from support.soundness import OPENED_LOGS
 from threadlog.store import Log
 
 pytest_plugins = ["support.selection"]
@@ -42,10 +42,10 @@ def opened_logs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Check the logs that a test has left, unless its marker says why they do not replay."""
     is_async = "anyio_backend" in request.fixturenames
     backend = request.getfixturevalue("anyio_backend") if is_async else "asyncio"
-    OPENED.observe(monkeypatch)
+    OPENED_LOGS.observe(monkeypatch)
     yield
     if not request.node.get_closest_marker("does_not_replay"):
-        assert OPENED.problems(backend) == []
+        assert OPENED_LOGS.problems(backend) == []
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Publishes the events of a run executed here, in order, each durable event once its commit is durable.
 
-The loop waits for its commits only before a tool starts and at the end; the publisher's task waits for all of
-them. If a commit fails, another run owns the thread or the log cannot be written: the run is stopped.
+The loop waits for its commits only before it calls a tool or a remote agent, and at the end. The publisher
+waits for all of them. If a commit fails, another run owns the thread or the log cannot be written: the run is
+stopped.
 """
 
 import math

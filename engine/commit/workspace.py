@@ -3,7 +3,7 @@
     act, add_message, ask -> pending -> commit -> submitted to the journal, in order
 
 State and messages include changes that are not durable yet: if a commit fails, the run ends and they are lost
-with it. Each changeset is encoded once, here. It carries the state after it, so that it is reduced once, too.
+with it. Each changeset is encoded once, here, and carries the state after it, so the writer need not fold it.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.a2a_servers import output, told
-from support.action_strategies import fresh_path
 from support.agent_strategies import Curious, agents, answers, moves
+from support.effects import CountingEffects
 from support.happenings import meddled
-from support.runs import CountedEffects, running
+from support.logs import fresh_path
+from support.runtimes import open_runtime
 from threadlog.engine import Agent, Decision, Runtime
 from threadlog.engine.serve.a2a.task_list import AgentTasks
 from threadlog.engine.serve.a2a.updates import Update, updates
@@ -63,7 +64,7 @@ async def completed(
 
 async def followed(planner: Agent, happenings: list[Any], said: list[bool], path: Path) -> None:
     found: list[tuple[Task, Task]] = []
-    async with running(path, planner, effects=CountedEffects()) as runtime:
+    async with open_runtime(path, planner, effects=CountingEffects()) as runtime:
         for behavior in planner.behaviors:
             if isinstance(behavior, Curious):
                 behavior.runtime = runtime

@@ -11,10 +11,11 @@ import anyio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from support.action_strategies import fresh_path
+from support.agents import gated_agent
+from support.checks import assert_controlled
 from support.control_fold import Fold, Folded
 from support.control_world import Host, World
-from support.gated_runs import assert_controlled, planner
+from support.logs import fresh_path
 from threadlog.engine import Decision, Runtime, ToolCall
 from threadlog.reducers import replay
 from threadlog.reducers.tool_call import pending_calls
@@ -79,7 +80,7 @@ class Script:
     async def _do(self, name: str, *arguments: Any) -> None:
         if name == "answer":
             number, said = arguments
-            if waiting := self._world.asked():
+            if waiting := self._world.requests():
                 waiting[number % len(waiting)].answer(said)
             return
         host = self._world.hosts[arguments[0]]
@@ -241,7 +242,7 @@ async def lived(script: list[tuple[list[Any], bool]], path: Path) -> None:
             await each.close()
         assert_kept(doing.known, fold)
         world.log.close()
-    await assert_controlled(path, planner())
+    await assert_controlled(path, gated_agent())
 
 
 WORDS_AND_PLACE = [

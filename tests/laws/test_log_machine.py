@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from support.logs import dump
+from support.log_files import read_tables
 from support.strategies import fitting, threads
 from threadlog.store import ANY, Changeset, Heads, Log, TrackedPatch, VersionConflict
 from threadlog.store.errors import ChangesetExists, PatchError
@@ -111,10 +111,10 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(log=which)
     def rebuild(self, log: int) -> None:
-        before = dump(self.path)
+        before = read_tables(self.path)
         self.logs[log].rebuild()
 
-        assert dump(self.path) == before
+        assert read_tables(self.path) == before
 
     @rule(log=which)
     def export_heads(self, log: int) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from support.action_strategies import fresh_path
-from support.replay_checks import assert_replays
-from support.runs import history
+from support.checks import assert_replays
+from support.log_reads import read_history
+from support.logs import fresh_path
 from threadlog.engine import Agent, Decision, Runtime, ScriptedModel, ToolCall, Turn, tool
 from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.reducers.run import ENDS
@@ -40,7 +40,7 @@ async def recorded(path: Path, execution: ToolExecution) -> list[Changeset]:
     """All that a run wrote which came to its end."""
     async with Runtime.open(path, agents=[planner(execution)], durability="normal") as runtime:
         await (await runtime.start("planner", "go", thread="t1", id="r1")).result()
-    return history(path)
+    return read_history(path)
 
 
 def cost(changesets: list[Changeset]) -> Usage:
@@ -69,7 +69,7 @@ async def test_a_run_cut_off_anywhere_is_stopped_once_with_what_it_has_cost(
                 result = await runtime.get_run("r1").result()
                 assert await runtime.recover() == []
             assert (result.termination, result.usage) == (ENDS["stop"], cost(whole[:cut]))
-            assert len(history(part)) == cut + 1
+            assert len(read_history(part)) == cut + 1
             await assert_replays(part, planner(execution))
 
 

@@ -11,11 +11,13 @@ import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.action_strategies import fresh_path
 from support.agent_strategies import Curious, agents, answers, moves
-from support.call_statuses import CALL_MOVES
+from support.checks import CALL_TRANSITIONS
+from support.effects import CountingEffects
 from support.happenings import meddled
-from support.runs import CountedEffects, history, running
+from support.log_reads import read_history
+from support.logs import fresh_path
+from support.runtimes import open_runtime
 from threadlog.engine import Agent, Decision, Runtime
 from threadlog.engine.events import run_events
 from threadlog.engine.events.event import Event
@@ -74,7 +76,7 @@ async def completed(runtime: Runtime, happenings: list[Any], said: list[bool], t
 
 async def runs(planner: Agent, happenings: list[Any], said: list[bool], path: Path) -> None:
     """Two runs on one thread, and what holds behind them."""
-    async with running(path, planner, effects=CountedEffects()) as runtime:
+    async with open_runtime(path, planner, effects=CountingEffects()) as runtime:
         for behavior in planner.behaviors:
             if isinstance(behavior, Curious):
                 behavior.runtime = runtime
@@ -127,7 +129,7 @@ def assert_calls_move(changesets: Iterable[Changeset]) -> None:
                 answered[ticket[payload["call_id"]]] += 1
             case _:
                 continue
-        assert to in CALL_MOVES[status.get(payload["call_id"], "new")]
+        assert to in CALL_TRANSITIONS[status.get(payload["call_id"], "new")]
         status[payload["call_id"]] = to
     assert set(asked.values()) | set(answered.values()) <= {1}
 
@@ -151,7 +153,7 @@ def test_every_run_leaves_a_sound_log_whatever_happens(
 
     with fresh_path() as path:
         anyio.run(partial(runs, planner, happenings, said, path), backend=backend)
-        changesets = history(path)
+        changesets = read_history(path)
 
     assert_in_order(changesets)
     assert_calls_move(changesets)

@@ -12,10 +12,11 @@ from anyio.abc import TaskGroup
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from support.action_strategies import fresh_path
+from support.checks import assert_controlled
 from support.control_world import Host, comes
-from support.gated_runs import Asked, GatedModel, assert_controlled
-from support.runs import erase
+from support.logs import fresh_path
+from support.models import GatedModel, GatedRequest
+from support.tools import erase
 from support.tree_fold import Tree
 from threadlog.engine import Agent, Decision, ModelError, Runtime, ToolCall
 from threadlog.engine.runs.sub_agents import sub_agent
@@ -59,7 +60,7 @@ def team(model: GatedModel) -> list[Agent]:
     ]
 
 
-def asking(asked: Asked) -> str:
+def asking(asked: GatedRequest) -> str:
     """The run whose request it is."""
     return next(each.run_id for each in reversed(asked.request.messages) if each.run_id)
 
@@ -102,7 +103,7 @@ class World:
             asked = waiting[which % len(waiting)]
             asked.answer(self._said(asked, kind, which))
 
-    def _said(self, asked: Asked, kind: str, which: int) -> Any:
+    def _said(self, asked: GatedRequest, kind: str, which: int) -> Any:
         row = self.log.run(asking(asked))
         below = BELOW.get((row and row.agent) or "")
         if kind == "fail":

@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.ordered_rounds import START, Relay, calls
-from support.runs import Asking, Count, Spend, agent, history, run, state, statuses
+from support.agents import scripted_agent
+from support.behaviors import PhaseBehavior
+from support.log_reads import read_call_statuses, read_history, read_state
+from support.reducers import Count, Spend
+from support.runtimes import run_agent
+from support.tool_rounds import INITIAL_STATE, OrderedTool, named_calls
 from threadlog.engine import Context, State, ToolResult
 from threadlog.reducers import Append, Delete, Increment, Insert, Merge, Remove, Set, StateAction, replay
 from threadlog.reducers.conflict import Write, conflict
@@ -19,14 +23,16 @@ pytestmark = pytest.mark.anyio
 async def acted(path: Path, first: list[StateAction], second: list[StateAction], **fields: Any) -> Any:
     """A round of two calls that both act; the first ends first. The state then, without the lists' owner."""
     acts = {"a": first, "b": second}
-    relay = Relay("a", "b")
+    relay = OrderedTool("a", "b")
 
     async def act(name: str) -> ToolResult:
         await relay.act(name)
         return ToolResult(f"did {name}", acts[name])
 
-    await run(path, agent(calls("a", "b"), tools=[act], behaviors=[START], **fields))
-    return state(path)
+    await run_agent(
+        path, scripted_agent(named_calls("a", "b"), tools=[act], behaviors=[INITIAL_STATE], **fields)
+    )
+    return read_state(path)
 
 
 TOGETHER: list[tuple[list[StateAction], list[StateAction], str, Any]] = [
@@ -46,7 +52,7 @@ async def test_actions_of_one_round_are_reduced_on_what_the_earlier_ones_left(
 ) -> None:
     document = await acted(path, first, second)
 
-    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert read_call_statuses(path) == {"a": "succeeded", "b": "succeeded"}
     assert document[key] == value
 
 
@@ -72,9 +78,9 @@ async def test_a_conflicting_write_fails_the_later_call_and_applies_nothing_of_i
     done in the world is done and in no record. What was refused is not among the actions of the log."""
     await acted(path, first, [Append("/half", 1), *second, Append("/half", 2)])
 
-    later = history(path)[3]
-    assert statuses(path) == {"a": "succeeded", "b": "failed"}
-    assert "half" not in state(path)
+    later = read_history(path)[3]
+    assert read_call_statuses(path) == {"a": "succeeded", "b": "failed"}
+    assert "half" not in read_state(path)
     assert [action.source for action in later.actions] == ["agent_loop"]
     error = later.tool_calls[0].result
     assert isinstance(error, dict)
@@ -90,11 +96,15 @@ async def test_what_behaviors_write_about_the_calls_of_a_round_never_conflicts(p
     def note(context: Context) -> State | None:
         return State(Set("/n", context.outcome.result)) if context.outcome else None
 
-    planner = agent(calls("a", "b"), tools=[Relay("a", "b").act], behaviors=[START, Asking(note, "note")])
-    await run(path, planner)
+    planner = scripted_agent(
+        named_calls("a", "b"),
+        tools=[OrderedTool("a", "b").act],
+        behaviors=[INITIAL_STATE, PhaseBehavior(note, "note")],
+    )
+    await run_agent(path, planner)
 
-    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
-    assert state(path)["n"] == "b"
+    assert read_call_statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert read_state(path)["n"] == "b"
 
 
 async def test_two_sequential_calls_never_conflict(path: Path) -> None:
@@ -107,19 +117,19 @@ async def test_the_same_place_may_be_written_in_the_next_round(path: Path) -> No
     def act(name: str) -> ToolResult:
         return ToolResult(name, [Set("/n", name)])
 
-    await run(path, agent(calls("a"), calls("b"), tools=[act]))
+    await run_agent(path, scripted_agent(named_calls("a"), named_calls("b"), tools=[act]))
 
-    assert state(path)["n"] == "b"
+    assert read_state(path)["n"] == "b"
 
 
 async def test_what_is_kept_for_a_call_never_conflicts(path: Path) -> None:
     def act(name: str) -> ToolResult:
         return ToolResult(name, [Set("/note", name, scope="tool_call"), Count()])
 
-    await run(path, agent(calls("a", "b"), tools=[act]))
+    await run_agent(path, scripted_agent(named_calls("a", "b"), tools=[act]))
 
-    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
-    assert replay(history(path)).state["__run"]["counter"] == {"n": 2}
+    assert read_call_statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert replay(read_history(path)).state["__run"]["counter"] == {"n": 2}
 
 
 pointers = st.lists(st.sampled_from("ab"), max_size=3).map(lambda way: "".join(f"/{key}" for key in way))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.action_strategies import reduced_histories
-from support.runs import REDUCERS, Budget, Spend, budget, counter
+from support.reducers import REDUCERS, Budget, Spend, budget, counter
 from threadlog.reducers import (
     Divergence,
     Increment,

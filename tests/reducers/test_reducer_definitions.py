@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from support.runs import Budget, Count, Spend, budget, counter
+from support.reducers import Budget, Count, Spend, budget, counter
 from threadlog.reducers import Action, Reducer, Reducers, reducer
 from threadlog.store.errors import DefinitionError
 

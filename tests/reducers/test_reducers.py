@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from support.action_strategies import user_actions
-from support.runs import Budget, Count, Spend, budget, counter
+from support.reducers import Budget, Count, Spend, budget, counter
 from support.strategies import documents
 from threadlog.reducers import Action, Append, Increment, Reducer, Reducers, Set, StateAction, reducer
 from threadlog.store.changeset import ActionRecord

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.logs import append_all, by_thread, changeset, fresh_log, patched, setting
+from support.logs import append_all, by_thread, changeset, fresh_log, patch_changeset, value_changeset
 from support.strategies import histories
 from threadlog.reducers import Thread, replay
 from threadlog.store import Changeset, Log, Message, ThreadMetadata
@@ -99,7 +99,7 @@ def test_every_run_stands_where_it_was_last_seen_in_the_order_of_their_beginning
 
 
 def test_a_patch_that_does_not_apply_is_an_error() -> None:
-    history = [patched({"op": "remove", "path": "/a"}).model_copy(update={"version": 1})]
+    history = [patch_changeset({"op": "remove", "path": "/a"}).model_copy(update={"version": 1})]
 
     with pytest.raises(PatchError, match="there is no 'a'"):
         replay(history)
@@ -107,8 +107,10 @@ def test_a_patch_that_does_not_apply_is_an_error() -> None:
 
 def test_a_thread_of_another_version_is_a_value_of_its_own() -> None:
     history = [
-        setting("/list", [1]).model_copy(update={"version": 1}),
-        patched({"op": "add", "path": "/list/-", "value": 2}, id="c2").model_copy(update={"version": 2}),
+        value_changeset("/list", [1]).model_copy(update={"version": 1}),
+        patch_changeset({"op": "add", "path": "/list/-", "value": 2}, id="c2").model_copy(
+            update={"version": 2}
+        ),
     ]
     first = replay(history[:1])
 
@@ -120,9 +122,11 @@ def test_a_thread_of_another_version_is_a_value_of_its_own() -> None:
 def counted(log: Log, versions: int) -> None:
     """A thread whose state is its version, a list of them, and the last of them by hundreds."""
     step: dict[str, Any] = {"op": "add", "path": "/list/-"}
-    changesets = [setting("/list", [1])]
+    changesets = [value_changeset("/list", [1])]
     for n in range(2, versions + 1):
-        changesets.append(patched({**step, "value": n}, {"op": "add", "path": "/n", "value": n}, id=f"c{n}"))
+        changesets.append(
+            patch_changeset({**step, "value": n}, {"op": "add", "path": "/n", "value": n}, id=f"c{n}")
+        )
     log.append(changesets, 0)
 
 

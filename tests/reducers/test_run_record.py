@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from support.action_strategies import CALL
-from support.call_statuses import CALL_MOVES
-from support.runs import Count, counter
+from support.checks import CALL_TRANSITIONS
+from support.reducers import Count, counter
 from threadlog.reducers import Reducers, Set, StateAction
 from threadlog.reducers.run import ApplyCommands, MoveRun, StartRun, done_reason
 from threadlog.reducers.run import Status as RunStatus
@@ -153,7 +153,7 @@ WAYS: dict[CallStatus, list[CallStatus]] = {"resuming": ["suspended", "resuming"
 def test_a_call_moves_as_its_table_says_and_in_no_other_way(status: CallStatus, to: CallStatus) -> None:
     document = calls("new", *WAYS.get(status, [status]))
 
-    if to in CALL_MOVES[status]:
+    if to in CALL_TRANSITIONS[status]:
         found = after(document, call(to), call_id="c1")
         assert found["__tool_call_scope"]["c1"]["tool_call_state"] == record(to)
     else:

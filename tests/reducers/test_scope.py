@@ -1,6 +1,6 @@
 import pytest
 
-from support.runs import Budget, Count, Spend, budget, counter
+from support.reducers import Budget, Count, Spend, budget, counter
 from threadlog.reducers import Reducer, Reducers, Set, StateAction
 from threadlog.reducers.scope import route
 from threadlog.store.changeset import ActionRecord, Scope

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from support.logs import append_all, changeset, dump, raw
+from support.log_files import open_sqlite, read_tables
+from support.logs import append_all, changeset
 from threadlog.store import Log
 from threadlog.store.database import sqlite3
 
@@ -37,16 +38,16 @@ TAMPERING = [
 @pytest.mark.parametrize("statement", TAMPERING)
 def test_no_row_is_changed_deleted_or_put_in_between(log: Log, path: Path, statement: str) -> None:
     append_all(log, [changeset("c1"), changeset("c2", "t2"), changeset("c3")])
-    before = dump(path)
+    before = read_tables(path)
 
-    with raw(path) as connection, pytest.raises(sqlite3.DatabaseError):
+    with open_sqlite(path) as connection, pytest.raises(sqlite3.DatabaseError):
         connection.execute(statement)
 
-    assert dump(path) == before
+    assert read_tables(path) == before
 
 
 def test_an_append_to_no_thread_is_refused_by_the_database(log: Log, path: Path) -> None:
-    with raw(path) as connection:
+    with open_sqlite(path) as connection:
         connection.execute("pragma foreign_keys = on")
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute("insert into changeset values (1, 9, 1, 'c1', 1, x'', x'', x'')")

@@ -9,7 +9,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from support.logs import changeset, held_commits, patched
+from support.log_files import hold_commits
+from support.logs import changeset, patch_changeset
 from threadlog.store import ANY, Append, Appender, Changeset, Condition, Log, VersionConflict
 from threadlog.store.append import Expected
 from threadlog.store.appender import Receipt
@@ -120,7 +121,7 @@ async def test_no_answer_comes_before_the_commit(log: Log) -> None:
 
 async def test_no_answer_comes_during_the_commit(log: Log) -> None:
     async with Appender(log) as front:
-        with held_commits(log) as reached:
+        with hold_commits(log) as reached:
             pending = front.submit(new_append(changeset("c1"), 0))
             await anyio.to_thread.run_sync(reached.wait)
             with anyio.move_on_after(0.05) as waiting:
@@ -139,7 +140,7 @@ async def test_appends_are_written_in_the_order_of_submission(log: Log) -> None:
 
 
 async def test_a_refused_append_does_not_affect_its_batch(log: Log) -> None:
-    bad = patched({"op": "remove", "path": "/nowhere"}, id="bad")
+    bad = patch_changeset({"op": "remove", "path": "/nowhere"}, id="bad")
     async with Appender(log) as front:
         with Held(log):
             pending = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from support.logs import changeset, setting
+from support.logs import changeset, value_changeset
 from support.strategies import changesets, near, texts
 from threadlog.store import Changeset, Message, ThreadMetadata, ToolCall, TrackedPatch
 from threadlog.store.codec import FORMAT, GENESIS, decode, encode, encoded, file_digest, row_digest
@@ -21,7 +21,7 @@ def as_json(item: Changeset) -> Any:
 
 def tampered(value: Any) -> Changeset:
     """A changeset whose patch was changed after it was made: frozen records have dicts in them."""
-    made = setting("/a", 0)
+    made = value_changeset("/a", 0)
     made.patches[0].operations[0]["value"] = value
     return made
 
@@ -39,7 +39,7 @@ def test_a_changeset_survives_encoding(item: Changeset) -> None:
 @given(near, near)
 def test_equal_bytes_mean_equal_json(a: Any, b: Any) -> None:
     """encode(c with a) == encode(c with b) if and only if a and b are the same JSON"""
-    assert (encode(setting("/a", a)) == encode(setting("/a", b))) == same(a, b)
+    assert (encode(value_changeset("/a", a)) == encode(value_changeset("/a", b))) == same(a, b)
 
 
 @given(changesets, st.integers(1, 2**40))
@@ -94,7 +94,7 @@ def test_the_bytes_and_digests_of_a_released_format_never_change() -> None:
 
 
 def test_null_and_nan_are_told_apart() -> None:
-    item = setting("/a", {"b": [None]})
+    item = value_changeset("/a", {"b": [None]})
 
     assert decode(encode(item), version=0) == item
     with pytest.raises(ContentError) as refused:
@@ -120,7 +120,7 @@ OUTSIDE_JSON = [math.nan, math.inf, {"b": [math.nan]}, (1, 2), {1, 2}, b"x", obj
 @pytest.mark.parametrize("value", OUTSIDE_JSON)
 def test_a_record_accepts_json_only(value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
-        setting("/a", value)
+        value_changeset("/a", value)
 
     assert refused.value.errors()[0]["loc"][:3] == ("operations", 0, "value")
 
@@ -131,7 +131,7 @@ BEYOND_THE_LOG = [2**64, -(2**63) - 1, "\ud800", {"b": "\udfff"}, {"\ud800": 1}]
 @pytest.mark.parametrize("value", BEYOND_THE_LOG)
 def test_values_that_would_not_survive_are_not_encoded(value: Any) -> None:
     with pytest.raises(ContentError) as refused:
-        encode(setting("/a", value))
+        encode(value_changeset("/a", value))
 
     assert refused.value.pointer.startswith("/patches/0/operations/0/value")
 
@@ -141,9 +141,9 @@ def test_a_changeset_deeper_than_the_limit_is_refused() -> None:
     for _ in range(MAX_DEPTH):
         value = [value]
 
-    assert encode(setting("/a", value))
+    assert encode(value_changeset("/a", value))
     with pytest.raises(ContentError, match="nested deeper"):
-        encode(setting("/a", [[[[value]]]]))
+        encode(value_changeset("/a", [[[[value]]]]))
 
 
 def test_a_changeset_larger_than_the_limit_is_refused() -> None:

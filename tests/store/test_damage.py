@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.logs import changeset, patched, raw
+from support.log_files import open_sqlite
+from support.logs import changeset, patch_changeset
 from support.tampered_log import copied, found, names, readings, rewrite, written
 from threadlog.store import Log, TrackedPatch
 from threadlog.store.database import Connection
@@ -30,7 +31,7 @@ positions = st.integers(1, 14)
 )
 def test_a_changed_schema_is_found(log: Log, path: Path, statement: str, detail: str) -> None:
     log.append(changeset(), 0)
-    with raw(path) as connection:
+    with open_sqlite(path) as connection:
         connection.execute(statement)
 
     assert ("schema", detail) in [finding[:2] for finding in log.verify()]
@@ -38,7 +39,7 @@ def test_a_changed_schema_is_found(log: Log, path: Path, statement: str, detail:
 
 def test_a_trigger_that_was_weakened_is_found(log: Log, path: Path) -> None:
     name = "changeset_is_never_deleted"
-    with raw(path) as connection:
+    with open_sqlite(path) as connection:
         connection.execute(f"drop trigger {name}")
         connection.execute(f"create trigger {name} before delete on changeset begin select 1; end")
 
@@ -68,7 +69,7 @@ def test_a_content_of_null_is_found(content: bytes, kind: str) -> None:
 
 
 def test_a_patch_that_does_not_apply_is_found_and_named() -> None:
-    item = patched({"op": "remove", "path": "/nowhere"}, id="c5", thread_id="t3")
+    item = patch_changeset({"op": "remove", "path": "/nowhere"}, id="c5", thread_id="t3")
     content = item.model_dump_json(exclude_defaults=True).encode()
 
     def change(connection: Connection) -> None:
@@ -119,7 +120,7 @@ def test_a_flipped_bit_is_found_or_was_never_read(data: st.DataObject, bit: int)
 @given(positions, st.data(), st.integers(0, 7))
 def test_a_flipped_bit_in_a_changeset_is_found(position: int, data: st.DataObject, bit: int) -> None:
     """one bit changed in the content of a row => a finding or a refusal"""
-    with copied() as path, raw(path) as connection:
+    with copied() as path, open_sqlite(path) as connection:
         (content,) = connection.execute(
             "select content from changeset where position = ?", (position,)
         ).fetchone()

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from support.logs import changeset, dump, patched, setting
+from support.log_files import read_tables
+from support.logs import changeset, patch_changeset, value_changeset
 from threadlog.store import Log, VersionConflict
 from threadlog.store.append import Append
 from threadlog.store.errors import ChangesetExists, ContentError, PatchError, ThreadlogError
@@ -20,9 +21,13 @@ from threadlog.store.errors import ChangesetExists, ContentError, PatchError, Th
 FAILING: list[tuple[Any, Any, type[ThreadlogError]]] = [
     (changeset("c9"), 0, VersionConflict),
     (changeset("c1", at=9), 1, ChangesetExists),
-    (patched({"op": "remove", "path": "/nowhere"}, id="c9"), 1, PatchError),
-    ([changeset("c9", "t9"), patched({"op": "test", "path": "/a"}, id="c8", thread_id="t9")], 0, PatchError),
-    (setting("/a", 2**64, id="c9"), 1, ContentError),
+    (patch_changeset({"op": "remove", "path": "/nowhere"}, id="c9"), 1, PatchError),
+    (
+        [changeset("c9", "t9"), patch_changeset({"op": "test", "path": "/a"}, id="c8", thread_id="t9")],
+        0,
+        PatchError,
+    ),
+    (value_changeset("/a", 2**64, id="c9"), 1, ContentError),
 ]
 
 
@@ -30,13 +35,13 @@ FAILING: list[tuple[Any, Any, type[ThreadlogError]]] = [
 def test_a_failed_append_leaves_no_trace(
     log: Log, path: Path, item: Any, expected: Any, error: type[ThreadlogError]
 ) -> None:
-    log.append(setting("/a", 1), 0)
-    before = dump(path)
+    log.append(value_changeset("/a", 1), 0)
+    before = read_tables(path)
 
     with pytest.raises(error):
         log.append(item, expected)
 
-    assert dump(path) == before
+    assert read_tables(path) == before
     assert log.append(changeset("c2"), 1) == 2
     assert log.verify() == []
 

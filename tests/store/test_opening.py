@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from support.logs import changeset, raw, tampering
+from support.log_files import open_sqlite, open_without_triggers
+from support.logs import changeset
 from support.programs import command, environment, together
 from threadlog.store import Log
 from threadlog.store.codec import FORMAT
@@ -51,7 +52,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(
 def test_another_database_is_refused_and_left_alone(
     path: Path, statements: list[str], readonly: bool
 ) -> None:
-    with raw(path) as connection:
+    with open_sqlite(path) as connection:
         for statement in statements:
             connection.execute(statement)
     content = path.read_bytes()
@@ -75,7 +76,7 @@ def test_an_empty_file_can_be_written_as_a_log_but_not_read(path: Path) -> None:
 @both
 def test_a_log_of_a_later_format_is_refused_with_advice(path: Path, readonly: bool) -> None:
     Log.open(path).close()
-    with raw(path) as connection:
+    with open_sqlite(path) as connection:
         connection.execute(f"pragma user_version = {FORMAT + 1}")
     content = path.read_bytes()
 
@@ -88,7 +89,7 @@ def test_a_log_of_a_later_format_is_refused_with_advice(path: Path, readonly: bo
 @both
 def test_a_log_of_a_format_before_the_first_release_is_refused(path: Path, readonly: bool) -> None:
     Log.open(path).close()
-    with raw(path) as connection:
+    with open_sqlite(path) as connection:
         connection.execute(f"pragma user_version = {FORMAT - 1}")
     content = path.read_bytes()
 
@@ -100,7 +101,7 @@ def test_a_log_of_a_format_before_the_first_release_is_refused(path: Path, reado
 
 def test_a_row_of_a_later_format_is_refused_with_advice_and_found(log: Log, path: Path) -> None:
     log.append([changeset("c1"), changeset("c2")], 0)
-    with tampering(path) as connection:
+    with open_without_triggers(path) as connection:
         connection.execute(f"update changeset set format = {FORMAT + 1} where version = 2")
 
     assert [item.id for item in log.read("t1", until=1)] == ["c1"]
@@ -148,7 +149,7 @@ def test_an_append_is_refused_while_another_process_holds_the_log(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("threadlog.store.database.BUSY_SECONDS", 0.1)
-    with Log.open(path) as log, raw(path) as other:
+    with Log.open(path) as log, open_sqlite(path) as other:
         other.execute("begin immediate")
         with pytest.raises(LogUnavailable, match="try again"):
             log.append(changeset(), 0)
@@ -165,7 +166,7 @@ def test_long_waiting_writers_poll_as_often_as_new_ones(path: Path) -> None:
         if statement == "begin immediate" and next(looks) == 100:
             enough.set()
 
-    with Log.open(path) as log, raw(path) as other, ThreadPoolExecutor(1) as pool:
+    with Log.open(path) as log, open_sqlite(path) as other, ThreadPoolExecutor(1) as pool:
         log.writable()._connection.set_trace_callback(looked)
         other.execute("begin immediate")
         appending = pool.submit(log.append, changeset(), 0)
@@ -176,7 +177,7 @@ def test_long_waiting_writers_poll_as_often_as_new_ones(path: Path) -> None:
 
 
 def test_a_log_is_created_as_soon_as_another_process_releases_the_file(path: Path) -> None:
-    with raw(path) as other, ThreadPoolExecutor(1) as pool:
+    with open_sqlite(path) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin immediate")
         opening = pool.submit(Log.open, path)
         with pytest.raises(TimeoutError):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from support.logs import changeset, setting, tampering
+from support.log_files import open_without_triggers
+from support.logs import changeset, value_changeset
 from support.programs import command, environment
 from threadlog.store import ANY, Changeset, Log, Message, ThreadMetadata
 from threadlog.store.changeset import AgentSnapshot, Executor, RunStatus, Termination, Usage
@@ -99,7 +100,7 @@ def test_a_run_in_two_threads_is_read_and_listed_for_each(log: Log) -> None:
 
 
 def test_a_state_can_be_read_at_every_version(log: Log) -> None:
-    log.append([setting("/n", n, id=f"c{n}") for n in range(3)], 0)
+    log.append([value_changeset("/n", n, id=f"c{n}") for n in range(3)], 0)
 
     assert [log.state("t1", at=version) for version in range(4)] == [{}, {"n": 0}, {"n": 1}, {"n": 2}]
     assert log.state("t1") == {"n": 2}
@@ -247,8 +248,8 @@ def test_a_follower_ends_when_the_log_is_closed(path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"patches":[{"operations":[{"op":"remove"}]}]}'])
 def test_reading_damaged_content_raises_corrupt_log(log: Log, path: Path, content: bytes) -> None:
-    log.append([setting("/a", 1), changeset("c2")], 0)
-    with tampering(path) as connection:
+    log.append([value_changeset("/a", 1), changeset("c2")], 0)
+    with open_without_triggers(path) as connection:
         connection.execute("update changeset set content = ? where version = 2", (content,))
 
     reads = (lambda: [*log.read("t1")], lambda: [*log.entries()], lambda: log.append(changeset("c3"), 1))
@@ -261,8 +262,8 @@ def test_reading_damaged_content_raises_corrupt_log(log: Log, path: Path, conten
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"patches":7}', b'{"patches":[{"operations":[{}]}]}'])
 def test_a_state_that_cannot_be_folded_is_a_corrupt_log(path: Path, content: bytes) -> None:
     with Log.open(path) as log:
-        log.append([setting("/a", 1), changeset("c2")], 0)
-    with tampering(path) as connection:
+        log.append([value_changeset("/a", 1), changeset("c2")], 0)
+    with open_without_triggers(path) as connection:
         connection.execute("update changeset set content = ? where version = 2", (content,))
 
     with Log.open(path) as log:

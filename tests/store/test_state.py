@@ -5,17 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.logs import (
-    DERIVED_TABLES,
-    append_all,
-    by_thread,
-    changeset,
-    dump,
-    fresh_log,
-    patched,
-    raw,
-    setting,
-)
+from support.log_files import DERIVED_TABLES, open_sqlite, read_tables
+from support.logs import append_all, by_thread, changeset, fresh_log, patch_changeset, value_changeset
 from support.strategies import histories
 from threadlog.store import Changeset, Log, Message
 from threadlog.store.changeset import RunStatus, Usage
@@ -42,13 +33,13 @@ def states(log: Log, thread: str) -> list[Any]:
 
 
 def without_snapshots(log: Log) -> Log:
-    with raw(log.path) as connection:
+    with open_sqlite(log.path) as connection:
         connection.execute("delete from snapshot")
     return log
 
 
 def derived(path: Path) -> dict[str, list[Any]]:
-    return {table: rows for table, rows in dump(path).items() if table in DERIVED_TABLES}
+    return {table: rows for table, rows in read_tables(path).items() if table in DERIVED_TABLES}
 
 
 def long_history(length: int) -> list[Changeset]:
@@ -61,7 +52,9 @@ def long_history(length: int) -> list[Changeset]:
             "run": RunStatus(status="running", usage=Usage(input_tokens=n)),
             "messages": (Message(id=f"m{n % 50}", role="user"),),
         }
-        history.append(setting(f"/{n % 5}", n, id=f"c{n}", thread_id=thread).model_copy(update=fields))
+        history.append(
+            value_changeset(f"/{n % 5}", n, id=f"c{n}", thread_id=thread).model_copy(update=fields)
+        )
     return history
 
 
@@ -126,7 +119,7 @@ def test_a_long_history_folds_alike_with_and_without_snapshots(log: Log) -> None
     append_all(log, history)
     expected = fold(by_thread(history)["t1"])
 
-    assert dump(log.path)["snapshot"] == [(2, at, dumps(expected[at])) for at in (100, 200)]
+    assert read_tables(log.path)["snapshot"] == [(2, at, dumps(expected[at])) for at in (100, 200)]
     assert same(states(log, "t1"), expected)
     assert same(states(without_snapshots(log), "t1"), expected)
 
@@ -144,22 +137,22 @@ def test_a_long_history_is_rebuilt_byte_for_byte_around_its_snapshots(log: Log, 
 
 
 def test_snapshots_stand_at_fixed_places_however_a_history_was_appended(log: Log, path: Path) -> None:
-    history = [setting("/n", n, id=f"c{n}") for n in range(250)]
+    history = [value_changeset("/n", n, id=f"c{n}") for n in range(250)]
     log.append(history[:99], 0)
     log.append(history[99:], 99)
 
-    assert [row[:2] for row in dump(path)["snapshot"]] == [(1, 100), (1, 200)]
+    assert [row[:2] for row in read_tables(path)["snapshot"]] == [(1, 100), (1, 200)]
 
 
 def test_a_read_writes_nothing(log: Log, path: Path) -> None:
     append_all(log, long_history(120))
     without_snapshots(log)
-    before = dump(path)
+    before = read_tables(path)
 
     assert [states(log, row.thread_id) for row in log.threads()]
     assert (log.runs(), log.verify()) != ([], [])
 
-    assert dump(path) == before
+    assert read_tables(path) == before
 
 
 def test_a_message_with_a_known_id_is_counted_once(log: Log, path: Path) -> None:
@@ -175,14 +168,14 @@ def test_a_rebuild_restores_the_derived_tables(history: list[Changeset], data: s
     """rebuild changes nothing, whatever was done to the derived tables before"""
     with fresh_log() as log:
         append_all(log, history)
-        before = dump(log.path)
-        with raw(log.path) as connection:
+        before = read_tables(log.path)
+        with open_sqlite(log.path) as connection:
             table = data.draw(st.sampled_from(["run", "message", "thread_metadata", "snapshot"]))
             connection.execute(data.draw(st.sampled_from([f"delete from {table}", f"drop table {table}"])))
 
         log.rebuild()
 
-        assert dump(log.path) == before
+        assert read_tables(log.path) == before
 
 
 def test_copies_that_double_the_state_are_refused_where_they_pass_the_limit(
@@ -192,4 +185,4 @@ def test_copies_that_double_the_state_are_refused_where_they_pass_the_limit(
     copies = [{"op": "copy", "from": "", "path": f"/{n}"} for n in range(1, 60)]
 
     with fresh_log() as log, pytest.raises(ContentError, match="more than the limit"):
-        log.append(patched({"op": "add", "path": "/0", "value": "x" * 100}, *copies), 0)
+        log.append(patch_changeset({"op": "add", "path": "/0", "value": "x" * 100}, *copies), 0)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.logs import DERIVED_TABLES, append_all, changeset, fresh_log, tampering
+from support.log_files import DERIVED_TABLES, open_without_triggers
+from support.logs import append_all, changeset, fresh_log
 from support.strategies import histories
 from support.tampered_log import Row, copied, found, names, rewrite, written
 from threadlog.store import Changeset, Log
@@ -211,7 +212,7 @@ def test_valid_replacement_content_is_found_by_its_digest() -> None:
 def test_a_truncated_log_is_found_by_saved_heads(kept: int) -> None:
     """the last rows removed and everything made to fit => only the heads show it, and where the end was"""
     with copied() as path:
-        with tampering(path) as connection:
+        with open_without_triggers(path) as connection:
             connection.execute("delete from changeset where position > ?", (kept,))
             connection.execute("delete from thread where key not in (select thread from changeset)")
         with Log.open(path) as log:
@@ -228,7 +229,7 @@ def test_a_rewritten_history_is_found_by_saved_heads(position: int) -> None:
     """one content changed and everything made to fit => only the heads show it, and in which thread"""
     row = written().rows[position - 1]
     with copied() as path:
-        with tampering(path) as connection:
+        with open_without_triggers(path) as connection:
             forged = "cast(replace(content, 'hello', 'howdy') as blob)"
             connection.execute(f"update changeset set content = {forged} where position = ?", (position,))
             rewrite(connection)
@@ -295,7 +296,7 @@ def test_an_added_row_of_a_derived_table_is_found(table: str) -> None:
 @pytest.mark.parametrize("table", DERIVED_TABLES)
 def test_a_rebuild_repairs_the_derived_tables(table: str) -> None:
     with copied() as path:
-        with tampering(path) as connection:
+        with open_without_triggers(path) as connection:
             connection.execute(f"delete from {table}")
         with Log.open(path) as log:
             assert log.verify() != []

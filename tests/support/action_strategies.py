@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from support.runs import REDUCERS, Count, Spend
+from support.reducers import REDUCERS, Count, Spend
 from support.strategies import json, keys, places
 from threadlog.reducers import (
     Append,

@@ -8,8 +8,10 @@ import anyio
 from hypothesis import strategies as st
 
 from support.action_strategies import any_actions
-from support.runs import REDUCERS, Asking, Count, Spend, add, fail
+from support.behaviors import PhaseBehavior
+from support.reducers import REDUCERS, Count, Spend
 from support.strategies import json
+from support.tools import add, fail
 from threadlog.engine import (
     AddContextMessage,
     AddMessage,
@@ -225,7 +227,7 @@ def agents(draw: st.DrawFn, seen: list[Phase]) -> Agent:
         "planner",
         DrawnModel(draw(turns)),
         tools=[add, fail, act, erase, ask, hang],
-        behaviors=[Asking(start, "start"), Curious(draw(questions)), Asking(behave, "drawn")],
+        behaviors=[PhaseBehavior(start, "start"), Curious(draw(questions)), PhaseBehavior(behave, "drawn")],
         reducers=REDUCERS,
         tool_execution=draw(
             st.sampled_from(["parallel", "parallel", "sequential", "parallel_batch_approval"])

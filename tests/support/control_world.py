@@ -9,8 +9,9 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup, TaskStatus
 
+from support.agents import gated_agent
 from support.control_fold import Fold
-from support.gated_runs import Asked, GatedModel, planner
+from support.models import GatedModel, GatedRequest
 from threadlog.engine import Agent, Runtime, SystemEffects
 from threadlog.store import Log
 
@@ -22,7 +23,7 @@ Agents = Callable[[GatedModel], list[Agent]]
 
 def alone(model: GatedModel) -> list[Agent]:
     """One agent, who has nobody."""
-    return [planner(model)]
+    return [gated_agent(model)]
 
 
 class Named(SystemEffects):
@@ -160,7 +161,7 @@ class World:
     def up(self) -> list[Host]:
         return [host for host in self.hosts if host.runtime]
 
-    def asked(self) -> list[Asked]:
+    def requests(self) -> list[GatedRequest]:
         """The requests that wait for an answer."""
         return [asked for host in self.up() for asked in host.model.waiting]
 
@@ -181,7 +182,7 @@ class World:
         ]
         can_run = any(host.has_agent for host in self.up())
         return (
-            len(self.asked()) == len(here)
+            len(self.requests()) == len(here)
             and not any(run.is_cancelled for run in here)
             and not any(
                 run.status == "waiting"

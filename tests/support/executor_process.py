@@ -4,9 +4,9 @@ import os
 
 import anyio
 
-from support.gated_runs import PATIENCE
 from support.processes.executor import THREADS
 from support.programs import Process
+from support.waiting import TIMEOUT
 from threadlog.store import Log
 from threadlog.store.changeset import control_stream
 
@@ -58,7 +58,7 @@ class Executing:
     async def goes_on(self, log: Log, *, commits: int) -> None:
         """Return when it has committed so often, or does nothing more by itself, or is dead."""
         enough = self._commits + commits
-        with anyio.move_on_after(PATIENCE):
+        with anyio.move_on_after(TIMEOUT):
             while self._commits < enough and not (self.is_dead or self._is_at_rest(log)):
                 self._news = anyio.Event()
                 await self._news.wait()

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.checks import assert_replays
 from support.processes.killed_run import mortal
 from support.programs import Process, started
-from support.replay_checks import assert_replays
-from support.soundness import OPENED
+from support.soundness import OPENED_LOGS
 from threadlog.store import Changeset, Log
 from threadlog.store.changeset import ToolExecution
 from threadlog.store.listing import RunRow
@@ -17,7 +17,7 @@ from threadlog.store.listing import RunRow
 def at_work(path: Path, execution: ToolExecution, *names: str, locks: str = "flock") -> Iterator[Process]:
     """A process whose run r1 is at work: in a tool, in all tools, or without any in an inference."""
     waits = [name for name in names if name != "add"]
-    OPENED.note(path, [mortal(execution, *names)])
+    OPENED_LOGS.note(path, [mortal(execution, *names)])
     with started(locks, "killed_run.py", path, execution, *names, script="lock_kind.py") as process:
         assert process.stdout
         for _ in waits[:1] if execution == "sequential" or not waits else waits:

@@ -1,4 +1,4 @@
-"""Conversations that are too long for one request, and tools whose results are long."""
+"""Conversations that exceed the size of a request, and tools with long results."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,21 +8,22 @@ from hypothesis import strategies as st
 from threadlog.engine import ToolCall
 from threadlog.store import Message
 
-LONG = "word " * 80
-"""A hundred tokens."""
+LONG_TEXT = "word " * 80
+"""About a hundred tokens."""
 
 
 async def read(path: str) -> str:
     """Read a file."""
-    return f"{path}: {LONG}"
+    return f"{path}: {LONG_TEXT}"
 
 
 async def dump() -> str:
-    """Give a lot."""
-    return LONG * 30
+    """Return a lot of text."""
+    return LONG_TEXT * 30
 
 
-def reading(*paths: str) -> list[ToolCall]:
+def read_calls(*paths: str) -> list[ToolCall]:
+    """Return a call of `read` for each path."""
     return [ToolCall("read", {"path": path}) for path in paths]
 
 
@@ -31,7 +32,10 @@ CALL_IDS = st.sampled_from(["c1", "c2", "c3"])
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[list[Message], set[str]]:
-    """Messages as runs leave them, and the calls that wait: ids come again, answers in any order or never."""
+    """Draw the messages of a thread and the ids of its suspended calls.
+
+    Ids are used more than once. Calls are answered in any order, late or never.
+    """
     made: list[Message] = []
     open_calls: dict[str, bool] = {}
 
@@ -58,13 +62,13 @@ def conversations(draw: st.DrawFn) -> tuple[list[Message], set[str]]:
     return made, {id for id, waits in open_calls.items() if waits}
 
 
-def answered(messages: Sequence[Message]) -> bool:
-    """Whether right behind each message are the answers to its calls, and no other answer is anywhere."""
+def has_paired_answers(messages: Sequence[Message]) -> bool:
+    """Whether the answers to each message's calls follow it directly, and there are no other answers."""
     place = 0
     while place < len(messages):
         asked = [call.id for call in messages[place].tool_calls]
-        behind = [message.tool_call_id for message in messages[place + 1 : place + 1 + len(asked)]]
-        if messages[place].role == "tool" or behind != asked:
+        answers = [message.tool_call_id for message in messages[place + 1 : place + 1 + len(asked)]]
+        if messages[place].role == "tool" or answers != asked:
             return False
         place += 1 + len(asked)
     return True

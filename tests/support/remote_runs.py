@@ -8,7 +8,7 @@ from a2a.types import Role, Task
 from anyio import fail_after
 
 from support.remote_host import RemoteServer
-from support.replay_checks import running
+from support.runtimes import open_runtime
 from threadlog.engine import RemoteAgent, Runtime
 from threadlog.engine.events.event import RunResult
 from threadlog.reducers import replay
@@ -25,7 +25,7 @@ def helper(server: RemoteServer, **fields: Any) -> RemoteAgent:
 
 async def follow(path: Path, agent: RemoteAgent, prompt: str) -> RunResult:
     """One run of the agent on thread t1, up to its end or to where it waits. The log is looked at."""
-    async with running(path, agent) as runtime:
+    async with open_runtime(path, agent) as runtime:
         with fail_after(PATIENCE):
             return await (await runtime.start(agent.name, prompt, thread="t1", id="run")).result()
 

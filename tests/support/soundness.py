@@ -1,4 +1,4 @@
-"""What must hold of every log that a test leaves: it verifies, and its finished runs replay."""
+"""The checks after every test: each log that it leaves verifies, and the runs in it replay."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,30 +40,35 @@ class OpenedLogs:
         known.update((id(agent), agent) for agent in agents)
 
     def problems(self, backend: str) -> list[str]:
-        """Return what is wrong with the logs."""
+        """Return what is wrong with the logs that still exist."""
         return [
             f"{path.name}: {problem}"
             for path, agents in self._agents.items()
             if path.exists()
-            for problem in problems(path, list(agents.values()), backend)
+            for problem in find_problems(path, list(agents.values()), backend)
         ]
 
 
-OPENED = OpenedLogs()
+OPENED_LOGS = OpenedLogs()
 
 
-def problems(path: Path, agents: Sequence[Registered], backend: str = "asyncio") -> list[str]:
-    """Return what `verify` finds in a log, or else which of its finished runs do not replay."""
+def find_problems(path: Path, agents: Sequence[Registered], backend: str = "asyncio") -> list[str]:
+    """Return what `verify` finds in a log; if nothing, which of its runs do not replay.
+
+    Orphans are not replayed: their last epoch has no end.
+    """
     with Log.open(path, readonly=True) as log:
         if findings := [str(finding) for finding in log.verify()]:
             return findings
-        finished = [row.run_id for row in log.runs() if row.status == "done"]
-        found = [anyio.run(replayed, log, run_id, agents, backend=backend) for run_id in finished]
+        runs = [row.run_id for row in log.runs() if row.status != "running"]
+        found = [anyio.run(replay_with_any, log, run_id, agents, backend=backend) for run_id in runs]
         return [str(difference) for difference in found if difference]
 
 
-async def replayed(log: Log, run_id: str, agents: Sequence[Registered]) -> Divergence | NotChecked | None:
-    """Execute a run again. Of several agents with the name of its agent, one must reproduce it."""
+async def replay_with_any(
+    log: Log, run_id: str, agents: Sequence[Registered]
+) -> Divergence | NotChecked | None:
+    """Replay a run. Of several agents with the name of its agent, one must reproduce it."""
     name = next((each.agent.name for each in log.read_run(run_id) if each.agent), None)
     others = [agent for agent in agents if agent.name != name]
     found = await replay_run(log, run_id, others)

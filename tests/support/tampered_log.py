@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import reject
 
-from support.logs import append_all, setting, tampering
+from support.log_files import open_without_triggers
+from support.logs import append_all, value_changeset
 from threadlog.store import Changeset, Finding, Heads, Log, Message, ThreadMetadata
 from threadlog.store.changeset import (
     AgentSnapshot,
@@ -48,7 +49,7 @@ def history() -> Iterator[Changeset]:
         facts = RunStatus(status="running", usage=Usage(input_tokens=n))
         if n > 11:
             facts = RunStatus(status="done", termination=Termination(type="natural_end"))
-        yield setting(f"/{n}", {"list": [n]}, id=f"c{n}", thread_id=thread).model_copy(
+        yield value_changeset(f"/{n}", {"list": [n]}, id=f"c{n}", thread_id=thread).model_copy(
             update={
                 "at": n,
                 "run_id": f"r{n % 3}",
@@ -100,7 +101,7 @@ def copied(content: bytes | None = None) -> Iterator[Path]:
 def found(tamper: Callable[[Connection], Any], *, heads: bool = False) -> list[Finding]:
     """What verify finds after something was done to the file, past every trigger."""
     with copied() as path:
-        with tampering(path) as connection:
+        with open_without_triggers(path) as connection:
             before = connection.total_changes
             try:
                 tamper(connection)

@@ -13,7 +13,7 @@ from support import travel_agents
 from support.command import call, start
 from support.hostile_text import EVIL
 from support.programs import command, environment
-from support.soundness import OPENED
+from support.soundness import OPENED_LOGS
 from threadlog.engine import Agent, Runtime, ScriptedModel, ToolCall, tool
 from threadlog.store import Log
 from threadlog.store.changeset import control_stream
@@ -54,7 +54,7 @@ def queue_behind(db: Path) -> str:
 def held(db: Path, agent: str) -> Iterator[str]:
     """A run that another process executes, which has its agent, and stays."""
     pipe = subprocess.PIPE
-    OPENED.note(db, [getattr(travel_agents, agent)])
+    OPENED_LOGS.note(db, [getattr(travel_agents, agent)])
     begin = command("run_holder.py", db, agent)
     with subprocess.Popen(begin, stdin=pipe, stdout=pipe, text=True, env=environment()) as process:
         assert process.stdout

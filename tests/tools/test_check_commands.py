@@ -4,7 +4,8 @@ from pathlib import Path
 
 from support import trip_agents
 from support.command import call, row_of
-from support.logs import DERIVED_TABLES, append_all, dump, raw, tampering
+from support.log_files import DERIVED_TABLES, open_sqlite, open_without_triggers, read_tables
+from support.logs import append_all
 from threadlog.store import Log
 
 AGENTS = Path(trip_agents.__file__)
@@ -19,7 +20,7 @@ def test_verify_reports_what_it_checked(db: Path) -> None:
 
 
 def test_verify_names_the_altered_changeset(own: Path) -> None:
-    with tampering(own) as connection:
+    with open_without_triggers(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32) where position = 9")
 
     found = call("verify --json", "--db", own)
@@ -42,7 +43,7 @@ def test_saved_heads_reveal_entries_missing_at_the_end(db: Path, tmp_path: Path)
 
 
 def test_heads_are_not_saved_when_there_are_findings(own: Path, tmp_path: Path) -> None:
-    with tampering(own) as connection:
+    with open_without_triggers(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32) where position = 9")
 
     assert call("verify --save-heads", tmp_path / "heads.json", "--db", own).code == 1
@@ -64,7 +65,7 @@ def test_replay_of_one_thread(db: Path) -> None:
 
 
 def test_replay_finds_a_snapshot_that_does_not_match_the_patches(own: Path) -> None:
-    with raw(own) as connection:
+    with open_sqlite(own) as connection:
         connection.execute("insert into snapshot values (1, 8, ?)", (b"{}",))
 
     assert call("replay", "--db", own).code == 1
@@ -99,8 +100,8 @@ def test_replay_reports_what_it_could_not_check(db: Path) -> None:
 
 
 def test_rebuild_restores_lost_rows(own: Path) -> None:
-    before = dump(own)
-    with raw(own) as connection:
+    before = read_tables(own)
+    with open_sqlite(own) as connection:
         for table in DERIVED_TABLES:
             connection.execute(f"delete from {table}")
     assert call("verify", "--db", own).code == 1
@@ -108,11 +109,11 @@ def test_rebuild_restores_lost_rows(own: Path) -> None:
     assert call("rebuild", "--db", own).code == 0
 
     assert call("verify", "--db", own).code == 0
-    assert dump(own) == before
+    assert read_tables(own) == before
 
 
 def test_rebuild_restores_a_missing_table(own: Path) -> None:
-    with raw(own) as connection:
+    with open_sqlite(own) as connection:
         connection.execute("drop table message")
 
     assert call("rebuild --json", "--db", own).json() == {"position": 10}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.command import PROGRAM, Called, assert_refused, call, ended, run, start
-from support.logs import setting
+from support.logs import value_changeset
 from threadlog.store import Log
 from threadlog.tools.demo.expenses import SAMPLE
 
@@ -20,7 +20,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log whose history does not fit into a pipe's buffer."""
     path = tmp_path_factory.mktemp("long") / "long.db"
     with Log.open(path, durability="normal") as log:
-        log.append([setting(f"/{n}", n, id=f"c{n}", thread_id="trip") for n in range(2_000)], 0)
+        log.append([value_changeset(f"/{n}", n, id=f"c{n}", thread_id="trip") for n in range(2_000)], 0)
     return path
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import anyio
 import pytest
 
+from support.agents import gated_agent
 from support.command import assert_refused, bytes_of, call, start
-from support.gated_runs import ERASE, GatedModel, planner
 from support.hostile_text import EVIL, plain
-from support.soundness import OPENED
+from support.models import GatedModel
+from support.soundness import OPENED_LOGS
 from support.terminals import TRAVELLER, asked, entries, followed_until, held, make_evil, queue_behind, row
+from support.tools import ERASE
 from support.travel_agents import stuck
 from threadlog.engine import Runtime
 from threadlog.reducers.run import ENDS
@@ -145,7 +147,7 @@ def test_a_run_whose_process_died_is_shown_with_its_process(db: Path, command: s
 
 def killed(db: Path) -> subprocess.Popen[str]:
     """Start a run on thread `trip` and kill its process in the middle of a tool call."""
-    OPENED.note(db, [stuck])
+    OPENED_LOGS.note(db, [stuck])
     with start(f"run {TRAVELLER}:stuck 'do it' --thread trip --db {db}") as process:
         assert process.stdout
         while "hang(" not in process.stdout.readline():
@@ -183,11 +185,11 @@ def test_cancelling_ends_a_run_of_another_process(db: Path) -> None:
 async def finished_with_waiting_child(db: Path) -> tuple[str, str]:
     """Return a finished run, and a run that it started and that waits for a person."""
     model = GatedModel()
-    async with Runtime.open(db, agents=[planner(model)]) as runtime:
+    async with Runtime.open(db, agents=[gated_agent(model)]) as runtime:
         root = await runtime.start("planner", "go")
-        asked = await model.asked()
+        asked = await model.next_request()
         child = await runtime.start("planner", "go", parent=root.run_id)
-        (await model.asked()).answer(ERASE)
+        (await model.next_request()).answer(ERASE)
         await child.result()
         asked.answer("done")
         await root.result()

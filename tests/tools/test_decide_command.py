@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.command import PROGRAM, assert_refused, call
-from support.soundness import OPENED
+from support.soundness import OPENED_LOGS
 from support.terminals import TRAVELLER, asked, entries, held, read, row
 from support.travel_agents import payer
 from threadlog.store.listing import RunRow
@@ -113,7 +113,7 @@ def test_an_unknown_target_is_refused(db: Path, waiting: RunRow) -> None:
 
 def test_a_question_at_one_terminal_can_be_answered_at_another(db: Path) -> None:
     """The later answer is rejected, and the first terminal keeps following the run."""
-    OPENED.note(db, [payer])
+    OPENED_LOGS.note(db, [payer])
     arguments = [f"{TRAVELLER}:payer", "pay it", "--thread", "bill", "--db", str(db)]
     child, terminal = pty.fork()
     if child == 0:

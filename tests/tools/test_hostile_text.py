@@ -8,7 +8,7 @@ import pytest
 
 from support.command import call
 from support.hostile_text import EVIL, plain
-from support.logs import tampering
+from support.log_files import open_without_triggers
 from threadlog.store import Changeset, Log, Message, ThreadMetadata, TrackedPatch
 from threadlog.store.changeset import AgentSnapshot, RunStatus, Termination
 
@@ -75,7 +75,7 @@ def test_control_characters_in_a_log_are_escaped(evil: Path, arguments: tuple[st
 
 def test_control_characters_in_findings_are_escaped(evil: Path, tmp_path: Path) -> None:
     own = Path(shutil.copy(evil, tmp_path / "own.db"))
-    with tampering(own) as connection:
+    with open_without_triggers(own) as connection:
         connection.execute("update changeset set digest = zeroblob(32), id = id || 'x'")
         connection.execute("delete from thread_metadata")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.command import ALL, READING, assert_refused, bytes_of, call
-from support.logs import raw
+from support.log_files import open_sqlite
 
 
 @pytest.mark.parametrize("command", ALL)
@@ -41,7 +41,7 @@ def spoil(path: Path, kind: str) -> None:
         case "empty":
             path.write_bytes(b"")
         case "newer format":
-            with raw(path) as connection:
+            with open_sqlite(path) as connection:
                 connection.execute("pragma user_version = 99")
         case "other database":
             path.unlink()
@@ -68,7 +68,7 @@ def test_a_damaged_log_is_reported_or_read_without_a_traceback(own: Path, place:
 def damage(path: Path, place: str) -> None:
     """Change bytes of a closed log."""
     data = bytearray(path.read_bytes())
-    with raw(path) as connection:
+    with open_sqlite(path) as connection:
         digests = [row[0] for row in connection.execute("select digest from changeset")]
         (page,) = connection.execute("pragma page_size").fetchone()
     match place:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.command import ALL, READING, Called, assert_refused, call
-from support.logs import setting
+from support.logs import value_changeset
 from support.programs import environment
 from threadlog.store import Log
 
@@ -71,7 +71,7 @@ def test_without_write_access_a_log_can_be_read_but_not_rebuilt(db: Path, own: P
 
 def test_without_write_access_the_write_ahead_log_is_read_too(own: Path, public: Path) -> None:
     with Log.open(own) as log:
-        log.append(setting("/late", 1, thread_id="trip"), 8)
+        log.append(value_changeset("/late", 1, thread_id="trip"), 8)
         for file in own.parent.glob("own.db*"):
             Path(shutil.copy(file, public)).chmod(0o444)
     (public / "own.db-shm").unlink()

@@ -14,7 +14,7 @@ import anyio
 from campaign.parts.part import Outcome, Part
 from campaign.parts.power import held
 from campaign.processes.writing import planner
-from support.replay_checks import assert_replays
+from support.checks import assert_replays
 from support.small_disk import small_disk
 from threadlog.engine import Runtime
 from threadlog.engine.runs.recovery import OrphanPolicy

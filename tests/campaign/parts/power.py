@@ -16,7 +16,7 @@ from campaign.faults.disk import HOWS, Call, Disk, How, recorded
 from campaign.faults.injection import built, preloaded
 from campaign.parts.part import Outcome, Part
 from campaign.processes.writing import planner
-from support.replay_checks import assert_replays
+from support.checks import assert_replays
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.events.durable import durable_events
 from threadlog.engine.runs.recovery import OrphanPolicy

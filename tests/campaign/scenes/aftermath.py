@@ -10,8 +10,8 @@ from typing import Any
 from campaign.scenes.agents import COUNTED, IDEMPOTENT
 from campaign.scenes.stage import Stage
 from campaign.scenes.witness import Line, effects, plain, said
+from support.checks import assert_replays
 from support.control_fold import Fold
-from support.replay_checks import assert_replays
 from support.tree_fold import Tree
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.events import run_events

@@ -11,7 +11,7 @@ from dataclasses import replace
 import anyio
 
 from campaign.scenes.witness import Effect, Witness
-from support.runs import Spend, budget
+from support.reducers import Spend, budget
 from threadlog.engine import (
     Agent,
     ModelRequest,

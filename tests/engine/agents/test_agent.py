@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from support.runs import Asking, Budget, Spend, add, budget, counter, fail
+from support.behaviors import PhaseBehavior
+from support.reducers import Budget, Spend, budget, counter
+from support.tools import add, fail
 from threadlog.engine import (
     Agent,
     Compaction,
@@ -37,7 +39,7 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
     facts = agent(
         instructions="Be kind.",
         tools=[described],
-        behaviors=[Asking(nothing)],
+        behaviors=[PhaseBehavior(nothing)],
         reducers=[budget, counter],
         agents=["researcher"],
         description="Plans.",
@@ -63,7 +65,7 @@ def test_the_facts_of_an_agent_say_what_it_is_made_of() -> None:
         ],
         "agents": ["researcher"],
         "description": "Plans.",
-        "behaviors": [{"name": "asking", "settings": {}}],
+        "behaviors": [{"name": "behavior", "settings": {}}],
         "reducers": ["budget", "run counter"],
         "retry": {"attempts": 2, "backoff": 0.25, "max_backoff": 2.0, "jitter": 0.2, "budget": 10.0},
         "stop_when": ["MaxRounds(rounds=10)"],
@@ -77,7 +79,7 @@ DIFFERENT: list[dict[str, Any]] = [
     {"tools": [add]},
     {"tools": [add, fail]},
     {"tools": [fail, add]},
-    {"behaviors": [Asking(nothing)]},
+    {"behaviors": [PhaseBehavior(nothing)]},
     {"behaviors": [Permission()]},
     {"behaviors": [Permission(allow=["add"])]},
     {"behaviors": [Handoff([Agent("writer", ScriptedModel())])]},
@@ -88,7 +90,7 @@ DIFFERENT: list[dict[str, Any]] = [
     {"behaviors": [Truncation(2000)]},
     {"behaviors": [Compaction(ScriptedModel())]},
     {"behaviors": [Compaction(ScriptedModel(), keep=3)]},
-    {"behaviors": [Asking(nothing, "other")]},
+    {"behaviors": [PhaseBehavior(nothing, "other")]},
     {"reducers": [budget]},
     {"model": ScriptedModel(), "fallbacks": [ScriptedModel()]},
     {"settings": {"temperature": 0.5}},
@@ -123,7 +125,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tools": [add, add]}, "two tools of agent 'planner' have the same name"),
     ({"tools": [lambda n: n]}, "annotate the parameter 'n'"),
     (
-        {"behaviors": [Asking(nothing), Asking(nothing)]},
+        {"behaviors": [PhaseBehavior(nothing), PhaseBehavior(nothing)]},
         "two behaviors of agent 'planner' have the same name",
     ),
     (

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from support.runs import Asking, add, agent, asking, erase, history, run, running, waiting, wanting
+from support.agents import hanging_agent, scripted_agent
+from support.behaviors import PhaseBehavior, act_in
+from support.log_reads import read_history
+from support.runtimes import open_runtime, run_agent
+from support.tools import add, erase
 from threadlog.engine import (
     AddContextMessage,
     Agent,
@@ -73,7 +77,7 @@ def test_wishes_that_go_round_in_a_circle_are_refused(behaviors: list[Placed]) -
     names = sorted(behavior.name for behavior in behaviors if behavior.name != "x")
 
     with pytest.raises(DefinitionError, match="in a circle: ") as refused:
-        agent(behaviors=behaviors)
+        scripted_agent(behaviors=behaviors)
 
     assert str(names) in str(refused.value)
 
@@ -87,9 +91,9 @@ async def test_behaviors_are_asked_in_their_order_and_act_in_it(path: Path) -> N
     class Early(Late):
         pass
 
-    await run(path, agent(behaviors=[Late("late", after=["early"]), Early("early")]))
+    await run_agent(path, scripted_agent(behaviors=[Late("late", after=["early"]), Early("early")]))
 
-    assert [one.source.split(":")[1] for one in history(path)[0].actions[-2:]] == ["early", "late"]
+    assert [one.source.split(":")[1] for one in read_history(path)[0].actions[-2:]] == ["early", "late"]
 
 
 SEEN = [("run_start", 1), ("step_start", 2), ("before_inference", 3), ("after_inference", 4), ("step_end", 5)]
@@ -107,7 +111,9 @@ async def test_every_behavior_and_every_phase_sees_the_state_as_it_is(path: Path
     def look(context: Context) -> None:
         seen.append((context.phase.value, context.read("/n")))
 
-    await run(path, agent(ADD, behaviors=[Asking(count, "count"), Asking(look, "look")]))
+    await run_agent(
+        path, scripted_agent(ADD, behaviors=[PhaseBehavior(count, "count"), PhaseBehavior(look, "look")])
+    )
 
     assert seen[:7] == [*SEEN, ("before_tool_execute", 6), ("after_tool_execute", 7)]
     assert [n for _, n in seen] == list(range(1, len(seen) + 1))
@@ -117,9 +123,9 @@ async def test_every_behavior_and_every_phase_sees_the_state_as_it_is(path: Path
 async def test_what_other_behaviors_ask_for_is_not_shown_to_a_behavior(path: Path) -> None:
     """state aside: a context has the agent's own tools and the conversation, whatever the request will be"""
     seen: list[Context] = []
-    first = wanting("before_inference", ExcludeTool("add"), AddContextMessage("k", "hush"), name="first")
+    first = act_in("before_inference", ExcludeTool("add"), AddContextMessage("k", "hush"), name="first")
 
-    await run(path, agent(behaviors=[first, Asking(seen.append)]))
+    await run_agent(path, scripted_agent(behaviors=[first, PhaseBehavior(seen.append)]))
 
     assert all("add" in context.tools for context in seen)
     assert "hush" not in str([context.messages for context in seen])
@@ -134,9 +140,9 @@ async def test_messages_say_which_run_they_are_of(path: Path) -> None:
         if context.phase == "run_end":
             own.append([one.content for one in context.messages if one.run_id == context.run_id])
 
-    planner = agent("one", "two", behaviors=[Asking(pick)])
+    planner = scripted_agent("one", "two", behaviors=[PhaseBehavior(pick)])
     for prompt in ("first", "second"):
-        await run(path, planner, prompt)
+        await run_agent(path, planner, prompt)
 
     assert own == [["first", "one"], ["second", "two"]]
 
@@ -148,10 +154,10 @@ async def test_a_decision_is_shown_before_the_call_that_it_lets_go_on_and_nowher
     def look(context: Context) -> None:
         seen.append((context.phase.value, context.decision is not None))
 
-    planner = agent(ToolCall("erase", id="c1"), tools=[erase], behaviors=[Asking(look)])
-    first = await run(path, planner)
+    planner = scripted_agent(ToolCall("erase", id="c1"), tools=[erase], behaviors=[PhaseBehavior(look)])
+    first = await run_agent(path, planner)
     assert first.status == "waiting"
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         resumed = await runtime.decide(first.run_id, [Decision.approve("c1")])
         assert resumed
         await resumed.result()
@@ -176,8 +182,8 @@ async def test_a_behavior_reads_in_the_scope_in_which_it_writes(path: Path) -> N
         return [State(one) for one in notes]
 
     calls = [ADD, ToolCall("add", {"a": 1, "b": 2}, "c.2/~")]
-    behaviors = [Asking(note, "note"), Asking(look)]
-    await run(path, agent(calls, behaviors=behaviors, tool_execution="sequential"))
+    behaviors = [PhaseBehavior(note, "note"), PhaseBehavior(look)]
+    await run_agent(path, scripted_agent(calls, behaviors=behaviors, tool_execution="sequential"))
 
     assert seen == [[None, "run", "c1"], [None, "run", "c.2/~"]]
 
@@ -189,7 +195,7 @@ async def test_what_a_call_keeps_is_not_read_where_there_is_no_call(path: Path) 
     def look(context: Context) -> None:
         context.read("/note", scope="tool_call")
 
-    result = await run(path, agent(behaviors=[asking("none"), Asking(look, "curious")]))
+    result = await run_agent(path, scripted_agent(behaviors=[act_in("none"), PhaseBehavior(look, "curious")]))
 
     assert "behavior 'curious' failed in run_start" in (result.termination.detail or "")
     assert "names no tool call" in (result.termination.detail or "")
@@ -207,7 +213,9 @@ def ending(name: str, seen: list[Any]) -> Agent:
 
     turns: dict[str, Any] = {"error": ValueError("no"), "stopped": ADD, "suspended": ToolCall("erase")}
     tools = [add, erase]
-    return agent(turns.get(name, "hello"), behaviors=[Asking(look)], tools=tools, max_rounds=1)
+    return scripted_agent(
+        turns.get(name, "hello"), behaviors=[PhaseBehavior(look)], tools=tools, max_rounds=1
+    )
 
 
 TOLD_ENDS = {
@@ -225,7 +233,7 @@ async def test_behaviors_are_told_of_every_end_once_and_see_what_it_is(path: Pat
     """The index of runs has the end itself, so that there are no other words for it there."""
     seen: list[Any] = []
 
-    result = await run(path, ending(name, seen))
+    result = await run_agent(path, ending(name, seen))
 
     assert (result.termination.type, seen) == (name, [TOLD_ENDS[name]])
     with Log.open(path, readonly=True) as log:
@@ -236,8 +244,8 @@ async def test_behaviors_are_told_of_every_end_once_and_see_what_it_is(path: Pat
 @pytest.mark.anyio
 async def test_behaviors_are_told_of_the_end_of_a_run_that_is_cancelled(path: Path) -> None:
     seen: list[Any] = []
-    waits, started = await waiting(path, behaviors=ending("cancelled", seen).behaviors)
-    async with running(path, waits) as runtime:
+    waits, started = hanging_agent(behaviors=ending("cancelled", seen).behaviors)
+    async with open_runtime(path, waits) as runtime:
         going = await runtime.start("planner", "go", thread="t1")
         await started.wait()
         await runtime.cancel(going.run_id)

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, RootModel, field_serializer
 
-from support.replay_checks import conversation, listening, offered, run, running
-from support.runs import history, told
+from support.log_reads import read_history, read_messages, read_tool_results
+from support.models import offered_tools, recording_model
+from support.runtimes import open_runtime, run_agent
 from support.trip_output import TRIP, Trip, final
 from threadlog.engine import (
     Agent,
@@ -42,21 +43,21 @@ def agent(*turns: Any, **fields: Any) -> Agent:
 
 
 async def test_the_output_is_an_instance_and_the_log_has_its_json(path: Path) -> None:
-    result = await run(path, agent(ADD, final()))
+    result = await run_agent(path, agent(ADD, final()))
 
     assert (result.output, result.termination) == (TRIP, Termination(type="natural_end"))
     kept = {"begin": "2026-05-01", "stays": [{"city": "Kyoto", "nights": 2}]}
-    assert history(path)[-2].tool_calls[0].result == kept
+    assert read_history(path)[-2].tool_calls[0].result == kept
 
 
 async def test_the_model_is_offered_a_tool_with_the_schema_of_the_output(path: Path) -> None:
-    model, requests = listening(final())
+    model, requests = recording_model(final())
 
-    await run(path, agent(model=model))
+    await run_agent(path, agent(model=model))
 
     spec = requests[0].tools[-1]
     schema = Trip.model_json_schema()
-    assert offered(requests[0]) == ["add", "final_output"]
+    assert offered_tools(requests[0]) == ["add", "final_output"]
     assert spec.description.endswith("\n\nA journey.")
     assert spec.parameters == {key: schema[key] for key in ("$defs", "properties", "required", "type")}
 
@@ -64,52 +65,54 @@ async def test_the_model_is_offered_a_tool_with_the_schema_of_the_output(path: P
 async def test_an_output_that_does_not_fit_is_answered_with_what_is_wrong(path: Path) -> None:
     wrong = {"begin": "soon", "stays": [{"city": "Kyoto", "numberOfNights": 0}]}
 
-    result = await run(path, agent(final(wrong), final()))
+    result = await run_agent(path, agent(final(wrong), final()))
 
     assert result.output == TRIP
-    assert told(path)[0].startswith('{"error":"Invalid arguments: begin: ')
-    assert "stays.0.numberOfNights: Input should be greater than 0" in told(path)[0]
+    assert read_tool_results(path)[0].startswith('{"error":"Invalid arguments: begin: ')
+    assert "stays.0.numberOfNights: Input should be greater than 0" in read_tool_results(path)[0]
 
 
 async def test_a_text_is_answered_with_a_note_that_asks_for_the_call(path: Path) -> None:
-    result = await run(path, agent("Kyoto is nice.", final()))
+    result = await run_agent(path, agent("Kyoto is nice.", final()))
 
-    note = conversation(path)[2]
+    note = read_messages(path)[2]
     assert result.output == TRIP
     assert (note.role, note.content, note.visibility) == ("user", REMINDER, "internal")
 
 
 async def test_a_model_that_never_makes_the_call_ends_the_run_with_an_error(path: Path) -> None:
-    result = await run(path, agent(*["Kyoto is nice."] * 9))
+    result = await run_agent(path, agent(*["Kyoto is nice."] * 9))
 
     assert (result.output, result.termination) == (None, Termination(type="error", detail=NOT_GIVEN))
-    assert [m.content for m in conversation(path) if m.visibility == "internal"] == [REMINDER] * MAX_REMINDERS
+    assert [m.content for m in read_messages(path) if m.visibility == "internal"] == [
+        REMINDER
+    ] * MAX_REMINDERS
 
 
 async def test_a_text_that_was_cut_off_is_gone_on_with_first(path: Path) -> None:
-    result = await run(path, agent(Turn(text="Kyo", finish_reason="length"), "to", final()))
+    result = await run_agent(path, agent(Turn(text="Kyo", finish_reason="length"), "to", final()))
 
-    notes = [m.content for m in conversation(path) if m.visibility == "internal"]
+    notes = [m.content for m in read_messages(path) if m.visibility == "internal"]
     assert (result.output, notes[1:]) == (TRIP, [REMINDER])
     assert notes[0] != REMINDER
 
 
 async def test_other_calls_of_the_turn_that_gives_the_output_are_made_too(path: Path) -> None:
-    result = await run(path, agent([final(), ADD]))
+    result = await run_agent(path, agent([final(), ADD]))
 
-    assert (result.output, sorted(told(path))[0]) == (TRIP, "3")
+    assert (result.output, sorted(read_tool_results(path))[0]) == (TRIP, "3")
 
 
 async def test_the_first_output_of_a_turn_counts(path: Path) -> None:
     other = {"begin": "2026-06-01", "stays": []}
 
-    result = await run(path, agent([final("text"), final(), final(other)], tool_execution="sequential"))
+    result = await run_agent(path, agent([final("text"), final(), final(other)], tool_execution="sequential"))
 
     assert result.output == TRIP
 
 
 async def test_the_round_that_gives_the_output_is_not_stopped(path: Path) -> None:
-    result = await run(path, agent(ADD, final(), max_rounds=2, stop_when=[MaxRounds(2)]))
+    result = await run_agent(path, agent(ADD, final(), max_rounds=2, stop_when=[MaxRounds(2)]))
 
     assert (result.output, result.termination.type) == (TRIP, "natural_end")
 
@@ -121,14 +124,14 @@ async def test_a_run_that_others_end_has_no_output(path: Path) -> None:
         def after_inference(self, context: Context) -> Terminate:
             return Terminate()
 
-    result = await run(path, agent("Kyoto is nice.", behaviors=[Ends()]))
+    result = await run_agent(path, agent("Kyoto is nice.", behaviors=[Ends()]))
 
     assert (result.output, result.termination.type) == (None, "behavior_requested")
 
 
 async def test_a_run_that_waits_gives_its_output_when_it_goes_on(path: Path) -> None:
     planner = agent([ADD, final()], final(), behaviors=[Permission()])
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         waiting = await started.result()
         resumed = await runtime.decide(started.run_id, [Decision.approve("c1")])
@@ -139,9 +142,9 @@ async def test_a_run_that_waits_gives_its_output_when_it_goes_on(path: Path) -> 
 
 
 async def test_an_output_that_a_person_approves_ends_the_run(path: Path) -> None:
-    model, requests = listening(final(id="c1"))
+    model, requests = recording_model(final(id="c1"))
     planner = agent(model=model, behaviors=[Permission(ask=["final_output"])])
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await started.result()
         resumed = await runtime.decide(started.run_id, [Decision.approve("c1")])
@@ -159,9 +162,9 @@ async def test_a_text_while_a_person_has_to_decide_is_not_asked_to_be_more(path:
     behaviors = [Permission(allow=["ask"])]
     planner = agent([ADD, ToolCall("ask")], "I wait.", tools=[add, ask], behaviors=behaviors)
 
-    result = await run(path, planner)
+    result = await run_agent(path, planner)
 
-    assert (result.status, conversation(path)[-1].content) == ("waiting", "I wait.")
+    assert (result.status, read_messages(path)[-1].content) == ("waiting", "I wait.")
 
 
 class Answers(Behavior):
@@ -177,13 +180,13 @@ class Answers(Behavior):
 async def test_an_output_that_a_behavior_has_given_is_the_output(path: Path) -> None:
     answer = Answers({"begin": "2026-06-01", "stays": []})
 
-    result = await run(path, agent(final(), behaviors=[answer]))
+    result = await run_agent(path, agent(final(), behaviors=[answer]))
 
     assert result.output == Trip(begin=date(2026, 6, 1), stays=[])
 
 
 async def test_an_answer_of_a_behavior_that_is_no_output_is_an_error(path: Path) -> None:
-    result = await run(path, agent(final(), behaviors=[Answers("Kyoto")]))
+    result = await run_agent(path, agent(final(), behaviors=[Answers("Kyoto")]))
 
     assert result.termination.type == "error"
     assert "the output as JSON makes no Trip again" in (result.termination.detail or "")
@@ -198,7 +201,7 @@ class Odd(BaseModel):
 
 
 async def test_an_output_that_its_json_does_not_give_again_is_an_error(path: Path) -> None:
-    result = await run(path, agent(final({"n": 1}), output_type=Odd))
+    result = await run_agent(path, agent(final({"n": 1}), output_type=Odd))
 
     assert result.termination.type == "error"
     assert "the output as JSON makes no Odd again: n: " in (result.termination.detail or "")
@@ -210,9 +213,9 @@ class Tree(BaseModel):
 
 
 async def test_an_output_may_contain_itself(path: Path) -> None:
-    model, requests = listening(final({"name": "a", "children": [{"name": "b"}]}))
+    model, requests = recording_model(final({"name": "a", "children": [{"name": "b"}]}))
 
-    result = await run(path, agent(model=model, output_type=Tree))
+    result = await run_agent(path, agent(model=model, output_type=Tree))
 
     assert result.output == Tree(name="a", children=[Tree(name="b")])
     assert requests[0].tools[-1].parameters["type"] == "object"

@@ -7,7 +7,9 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from support.runs import agent, history, running
+from support.agents import scripted_agent
+from support.log_reads import read_history
+from support.runtimes import open_runtime
 from threadlog.engine import ToolCall, ToolContext
 from threadlog.engine.events.event import ToolProgress
 
@@ -22,14 +24,16 @@ async def test_progress_is_told_from_either_kind_of_tool_and_is_not_kept(path: P
         context.progress("half")
 
     calls = [ToolCall("quick", id="c1"), ToolCall("blocking", id="c2")]
-    async with running(path, agent(calls, tools=[quick, blocking], tool_execution="sequential")) as runtime:
+    async with open_runtime(
+        path, scripted_agent(calls, tools=[quick, blocking], tool_execution="sequential")
+    ) as runtime:
         events = [event async for event in await runtime.start("planner", "go", thread="t1")]
 
     assert [event for event in events if isinstance(event, ToolProgress)] == [
         ToolProgress("c1", "quick", {"percent": 50}),
         ToolProgress("c2", "blocking", "half"),
     ]
-    assert "half" not in str(history(path))
+    assert "half" not in str(read_history(path))
 
 
 async def test_cancelling_reaches_a_tool_that_waits(path: Path) -> None:
@@ -43,7 +47,7 @@ async def test_cancelling_reaches_a_tool_that_waits(path: Path) -> None:
         finally:
             ended.set()
 
-    async with running(path, agent(ToolCall("wait"), tools=[wait])) as runtime:
+    async with open_runtime(path, scripted_agent(ToolCall("wait"), tools=[wait])) as runtime:
         going = await runtime.start("planner", "go", thread="t1")
         await started.wait()
         assert await runtime.cancel(going.run_id)
@@ -64,7 +68,7 @@ async def test_cancelling_reaches_a_tool_that_blocks_and_looks(path: Path) -> No
         finally:
             ended.set()
 
-    async with running(path, agent(ToolCall("block"), tools=[block])) as runtime:
+    async with open_runtime(path, scripted_agent(ToolCall("block"), tools=[block])) as runtime:
         going = await runtime.start("planner", "go", thread="t1")
         await started.wait()
         await runtime.cancel(going.run_id)

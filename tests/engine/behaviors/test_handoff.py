@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from support.replay_checks import actions, conversation, listening, offered, run, running
-from support.runs import history, said, told
+from support.log_reads import read_history, read_messages, read_payloads, read_tool_results
+from support.models import offered_tools, recording_model, request_messages
+from support.runtimes import open_runtime, run_agent
 from threadlog.engine import Agent, Decision, Handoff, Permission, ScriptedModel, ToolCall, ToolResult, tool
 from threadlog.reducers import Action, reducer, replay
 from threadlog.store.errors import DefinitionError
@@ -52,42 +53,42 @@ def researcher(model: ScriptedModel, **fields: Any) -> Agent:
 
 
 def active(path: Path) -> Any:
-    return replay(history(path)).state["agent_handoff"]["active_agent"]
+    return replay(read_history(path)).state["agent_handoff"]["active_agent"]
 
 
 async def test_the_other_agent_answers_from_the_next_inference_on(path: Path) -> None:
-    model, requests = listening(to("researcher"))
-    other, others = listening(SEARCH, "found it", name="other")
+    model, requests = recording_model(to("researcher"))
+    other, others = recording_model(SEARCH, "found it", name="other")
 
-    result = await run(path, planner(model, researcher(other)))
+    result = await run_agent(path, planner(model, researcher(other)))
 
     assert (result.output, active(path)) == ("found it", "researcher")
     assert [len(requests), len(others)] == [1, 2]
-    assert told(path) == ['{"status":"handoff_initiated","target":"researcher"}', "found inns"]
-    assert said(others[0])[:2] == [("system", "You plan."), ("system", "You research.")]
+    assert read_tool_results(path) == ['{"status":"handoff_initiated","target":"researcher"}', "found inns"]
+    assert request_messages(others[0])[:2] == [("system", "You plan."), ("system", "You research.")]
     assert others[0].settings == {"top_p": 0.5, "temperature": 0.1}
-    models = [changeset.inference.model for changeset in history(path) if changeset.inference]
+    models = [changeset.inference.model for changeset in read_history(path) if changeset.inference]
     assert models == ["scripted", "other", "other"]
 
 
 async def test_each_agent_is_offered_its_own_tools_and_the_way_on(path: Path) -> None:
-    model, requests = listening(to("researcher"))
-    other, others = listening("done", name="other")
+    model, requests = recording_model(to("researcher"))
+    other, others = recording_model("done", name="other")
 
-    await run(path, planner(model, researcher(other)))
+    await run_agent(path, planner(model, researcher(other)))
 
-    assert offered(requests[0]) == ["book", "clock", "agent_handoff"]
-    assert offered(others[0]) == ["clock", "agent_handoff", "search"]
+    assert offered_tools(requests[0]) == ["book", "clock", "agent_handoff"]
+    assert offered_tools(others[0]) == ["clock", "agent_handoff", "search"]
 
 
 async def test_a_tool_of_another_agent_is_refused(path: Path) -> None:
-    model, _ = listening([SEARCH, BOOK], to("researcher"))
-    other, _ = listening([BOOK, SEARCH], name="other")
+    model, _ = recording_model([SEARCH, BOOK], to("researcher"))
+    other, _ = recording_model([BOOK, SEARCH], name="other")
 
-    await run(path, planner(model, researcher(other)))
+    await run_agent(path, planner(model, researcher(other)))
 
     refused = '{{"error":"The agent {!r} has no tool {!r}"}}'
-    assert sorted(told(path)) == sorted(
+    assert sorted(read_tool_results(path)) == sorted(
         [
             refused.format("planner", "search"),
             "booked Kyoto",
@@ -99,42 +100,44 @@ async def test_a_tool_of_another_agent_is_refused(path: Path) -> None:
 
 
 async def test_a_call_beside_the_hand_off_is_held_to_the_tools_of_the_agent_that_made_it(path: Path) -> None:
-    model, _ = listening([to("researcher"), BOOK])
+    model, _ = recording_model([to("researcher"), BOOK])
 
-    await run(path, planner(model, researcher(listening(name="other")[0]), tool_execution="sequential"))
+    await run_agent(
+        path, planner(model, researcher(recording_model(name="other")[0]), tool_execution="sequential")
+    )
 
-    assert told(path)[1] == "booked Kyoto"
+    assert read_tool_results(path)[1] == "booked Kyoto"
 
 
 async def test_handing_over_to_the_run_s_own_agent_is_the_way_back(path: Path) -> None:
     """In other systems its name stays in the state for ever, as if it were one of the others"""
-    model, requests = listening(to("researcher"), "done")
-    other, _ = listening(to("planner"), name="other")
+    model, requests = recording_model(to("researcher"), "done")
+    other, _ = recording_model(to("planner"), name="other")
 
-    await run(path, planner(model, researcher(other)))
+    await run_agent(path, planner(model, researcher(other)))
 
-    assert offered(requests[1]) == ["book", "clock", "agent_handoff"]
-    assert [role for role, _ in said(requests[1])].count("system") == 1
+    assert offered_tools(requests[1]) == ["book", "clock", "agent_handoff"]
+    assert [role for role, _ in request_messages(requests[1])].count("system") == 1
     assert active(path) is None
 
 
 async def test_nobody_is_handed_over_to_who_is_not_there(path: Path) -> None:
     """Other systems take every name, and go on as before"""
-    model, _ = listening(to("missing"), "done")
+    model, _ = recording_model(to("missing"), "done")
 
-    await run(path, planner(model, researcher(listening()[0])))
+    await run_agent(path, planner(model, researcher(recording_model()[0])))
 
     problem = "unknown agent 'missing': hand over to one of ['researcher']"
-    assert told(path) == [f'{{"error":"{problem}"}}']
-    assert actions(path, "RequestHandoff") == []
+    assert read_tool_results(path) == [f'{{"error":"{problem}"}}']
+    assert read_payloads(path, "RequestHandoff") == []
 
 
 async def test_the_message_is_a_visible_one_of_the_user_behind_the_tool_s(path: Path) -> None:
-    model, _ = listening(to("researcher", "Find an inn."))
+    model, _ = recording_model(to("researcher", "Find an inn."))
 
-    await run(path, planner(model, researcher(listening(name="other")[0])))
+    await run_agent(path, planner(model, researcher(recording_model(name="other")[0])))
 
-    said = [(message.role, message.content, message.visibility) for message in conversation(path)][3]
+    said = [(message.role, message.content, message.visibility) for message in read_messages(path)][3]
     assert said == ("user", "Find an inn.", "all")
 
 
@@ -142,19 +145,19 @@ async def test_the_message_is_a_visible_one_of_the_user_behind_the_tool_s(path: 
 async def test_an_agent_that_took_over_falls_back_on_its_own_models_only(
     path: Path, spares: list[str], end: str
 ) -> None:
-    model, _ = listening(to("researcher"), "never")
+    model, _ = recording_model(to("researcher"), "never")
     fallbacks = [ScriptedModel(text, name="spare") for text in spares]
     other = researcher(ScriptedModel(ValueError("no")), fallbacks=fallbacks)
 
-    result = await run(path, planner(model, other, fallbacks=[model]))
+    result = await run_agent(path, planner(model, other, fallbacks=[model]))
 
     assert (result.termination.type, [result.output]) == (end, [*spares, None][:1])
 
 
 async def test_the_thread_keeps_who_is_active_across_runs(path: Path) -> None:
-    model, requests = listening(to("researcher"))
-    other, others = listening("one", "two", name="other")
-    async with running(path, planner(model, researcher(other))) as runtime:
+    model, requests = recording_model(to("researcher"))
+    other, others = recording_model("one", "two", name="other")
+    async with open_runtime(path, planner(model, researcher(other))) as runtime:
         for prompt in ("go", "again"):
             await (await runtime.start("planner", prompt, thread="t1")).result()
 
@@ -162,10 +165,10 @@ async def test_the_thread_keeps_who_is_active_across_runs(path: Path) -> None:
 
 
 async def test_a_run_of_an_agent_that_does_not_know_the_active_one_is_its_own(path: Path) -> None:
-    model, requests = listening(to("researcher"), "mine")
-    other, _ = listening("one", name="other")
+    model, requests = recording_model(to("researcher"), "mine")
+    other, _ = recording_model("one", name="other")
     first, second = planner(model, researcher(other)), Agent("second", model, behaviors=[Handoff([])])
-    async with running(path, first, second) as runtime:
+    async with open_runtime(path, first, second) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         result = await (await runtime.start("second", "again", thread="t1")).result()
 
@@ -192,12 +195,12 @@ async def note() -> ToolResult:
 
 
 async def test_an_agent_that_takes_over_brings_the_reducers_of_its_tools(path: Path) -> None:
-    model, _ = listening(to("researcher"))
-    other, _ = listening(ToolCall("note"), name="other")
+    model, _ = recording_model(to("researcher"))
+    other, _ = recording_model(ToolCall("note"), name="other")
 
-    await run(path, planner(model, researcher(other, tools=[note], reducers=[notes])))
+    await run_agent(path, planner(model, researcher(other, tools=[note], reducers=[notes])))
 
-    assert replay(history(path)).state["notes"] == {"count": 1}
+    assert replay(read_history(path)).state["notes"] == {"count": 1}
 
 
 class Answer(BaseModel):
@@ -205,39 +208,39 @@ class Answer(BaseModel):
 
 
 async def test_an_agent_that_took_over_can_give_the_run_s_structured_output(path: Path) -> None:
-    model, _ = listening(to("researcher"))
-    other, others = listening(ToolCall("final_output", {"text": "an inn"}), name="other")
+    model, _ = recording_model(to("researcher"))
+    other, others = recording_model(ToolCall("final_output", {"text": "an inn"}), name="other")
 
-    result = await run(path, planner(model, researcher(other), output_type=Answer))
+    result = await run_agent(path, planner(model, researcher(other), output_type=Answer))
 
-    assert (result.output, offered(others[0])[-1]) == (Answer(text="an inn"), "final_output")
+    assert (result.output, offered_tools(others[0])[-1]) == (Answer(text="an inn"), "final_output")
 
 
 async def test_what_the_active_agent_may_not_call_is_not_asked_about(path: Path) -> None:
-    model, _ = listening(to("researcher"))
-    other, _ = listening(BOOK, name="other")
+    model, _ = recording_model(to("researcher"))
+    other, _ = recording_model(BOOK, name="other")
     behaviors = [Handoff([researcher(other)]), Permission(allow=["agent_handoff"])]
 
-    result = await run(path, planner(model, behaviors=behaviors))
+    result = await run_agent(path, planner(model, behaviors=behaviors))
 
-    assert (result.status, told(path)[1]) == (
+    assert (result.status, read_tool_results(path)[1]) == (
         "done",
         "{\"error\":\"The agent 'researcher' has no tool 'book'\"}",
     )
 
 
 async def test_a_call_that_waited_goes_on_although_another_agent_has_taken_over(path: Path) -> None:
-    model, _ = listening([ToolCall("book", {"city": "Kyoto"}, "c1"), to("researcher")])
-    other, _ = listening("while we wait", "done", name="other")
+    model, _ = recording_model([ToolCall("book", {"city": "Kyoto"}, "c1"), to("researcher")])
+    other, _ = recording_model("while we wait", "done", name="other")
     behaviors = [Handoff([researcher(other)]), Permission(allow=["agent_handoff"])]
-    async with running(path, planner(model, behaviors=behaviors)) as runtime:
+    async with open_runtime(path, planner(model, behaviors=behaviors)) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         assert (await started.result()).status == "waiting"
         resumed = await runtime.decide(started.run_id, [Decision.approve("c1")])
         assert resumed
         await resumed.result()
 
-    assert (told(path)[-1], active(path)) == ("booked Kyoto", "researcher")
+    assert (read_tool_results(path)[-1], active(path)) == ("booked Kyoto", "researcher")
 
 
 def test_two_agents_to_hand_over_to_have_names_of_their_own() -> None:

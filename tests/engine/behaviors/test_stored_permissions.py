@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from support.approvals import LOOK, SEND, look, permission_agent, resume_with, send
 from support.command import call
-from support.permission_agent import LOOK, SEND, agent, decided, look, send
-from support.replay_checks import actions, listening, offered, run, running
-from support.runs import history, told
+from support.log_reads import read_history, read_payloads, read_tool_results
+from support.models import offered_tools, recording_model
+from support.runtimes import open_runtime, run_agent
 from threadlog.engine import (
     Agent,
     Behavior,
@@ -34,32 +35,37 @@ pytestmark = pytest.mark.anyio
 async def test_an_answer_to_be_remembered_is_a_rule_for_the_tool(path: Path) -> None:
     """who stored it is in the log, and so not in the rule"""
     other = ToolCall("send", {"to": "eve"}, "c3")
-    async with running(path, agent(Permission(), SEND, other, "done")) as runtime:
+    async with open_runtime(path, permission_agent(Permission(), SEND, other, "done")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await started.result()
         approval = Decision.approve("c1", {"remember": True})
-        assert await decided(runtime, started.run_id, approval) == "natural_end"
+        assert await resume_with(runtime, started.run_id, approval) == "natural_end"
 
-    assert told(path) == ["sent to ann", "sent to eve"]
-    assert actions(path, "SetPermission") == [{"subject": "send", "verdict": "allow"}]
-    sources = [a.source for c in history(path) for a in c.actions if a.action == "SetPermission"]
+    assert read_tool_results(path) == ["sent to ann", "sent to eve"]
+    assert read_payloads(path, "SetPermission") == [{"subject": "send", "verdict": "allow"}]
+    sources = [a.source for c in read_history(path) for a in c.actions if a.action == "SetPermission"]
     assert sources == ["behavior:Permission:before_tool_execute"]
-    assert replay(history(path)).state["permission_policy"] == {"rules": {"send": "allow"}}
+    assert replay(read_history(path)).state["permission_policy"] == {"rules": {"send": "allow"}}
     # Reduced again by who has the file alone: threadlog's own behaviors are known to it.
     assert call("replay --level reducers --db", path).code == 0
 
 
 async def test_a_denial_to_be_remembered_holds_in_the_next_run_too(path: Path) -> None:
-    model, requests = listening(SEND, "done", SEND, "done")
-    async with running(path, agent(Permission(), model=model)) as runtime:
+    model, requests = recording_model(SEND, "done", SEND, "done")
+    async with open_runtime(path, permission_agent(Permission(), model=model)) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await started.result()
         denial = Decision.deny("c1", "never", result={"remember": True})
-        assert await decided(runtime, started.run_id, denial) == "natural_end"
+        assert await resume_with(runtime, started.run_id, denial) == "natural_end"
         await (await runtime.start("planner", "again", thread="t1")).result()
 
-    assert [offered(request) for request in requests] == [["send", "look"], ["look"], ["look"], ["look"]]
-    assert told(path)[1] == "{\"error\":\"The tool 'send' is denied by the rule 'send'\"}"
+    assert [offered_tools(request) for request in requests] == [
+        ["send", "look"],
+        ["look"],
+        ["look"],
+        ["look"],
+    ]
+    assert read_tool_results(path)[1] == "{\"error\":\"The tool 'send' is denied by the rule 'send'\"}"
 
 
 async def test_an_answer_to_another_question_is_not_remembered(path: Path) -> None:
@@ -68,14 +74,14 @@ async def test_an_answer_to_another_question_is_not_remembered(path: Path) -> No
         """Pay."""
         return f"paid {amount}"
 
-    planner = agent(Permission(default="allow"), ToolCall("pay", {"amount": 1}, "c1"), tools=[pay])
-    async with running(path, planner) as runtime:
+    planner = permission_agent(Permission(default="allow"), ToolCall("pay", {"amount": 1}, "c1"), tools=[pay])
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await started.result()
         approval = Decision.approve("c1", {"remember": True})
-        assert await decided(runtime, started.run_id, approval) == "natural_end"
+        assert await resume_with(runtime, started.run_id, approval) == "natural_end"
 
-    assert (told(path), actions(path, "SetPermission")) == (["paid 1"], [])
+    assert (read_tool_results(path), read_payloads(path, "SetPermission")) == (["paid 1"], [])
 
 
 class Stores(Behavior):
@@ -92,9 +98,9 @@ async def test_a_stored_rule_counts_like_one_of_the_behavior_until_it_is_removed
     stored = [SetPermission(subject="*", verdict="allow"), SetPermission(subject="send", verdict="deny")]
     behaviors = [Stores(*stored, RemovePermission(subject="send")), Permission(deny=["look"])]
 
-    await run(path, agent(Permission(), [SEND, LOOK], "done", behaviors=behaviors))
+    await run_agent(path, permission_agent(Permission(), [SEND, LOOK], "done", behaviors=behaviors))
 
-    assert set(told(path)) == {
+    assert set(read_tool_results(path)) == {
         "sent to ann",
         "{\"error\":\"The tool 'look' is denied by the rule 'look'\"}",
     }
@@ -108,10 +114,10 @@ async def learn(verdict: Verdict) -> ToolResult:
 
 def learning(verdict: Verdict, stored: Verdict, deny: Sequence[str] = ()) -> tuple[Agent, list[ModelRequest]]:
     """An agent on a thread that has stored a rule, and whose tool stores one for the run."""
-    model, requests = listening(ToolCall("learn", {"verdict": verdict}), SEND, "done", SEND, "done")
+    model, requests = recording_model(ToolCall("learn", {"verdict": verdict}), SEND, "done", SEND, "done")
     permission = Permission(allow=["learn"], deny=deny)
     behaviors = [Stores(SetPermission(subject="send", verdict=stored)), permission]
-    return agent(permission, model=model, tools=[send, learn], behaviors=behaviors), requests
+    return permission_agent(permission, model=model, tools=[send, learn], behaviors=behaviors), requests
 
 
 DENIED = "{\"error\":\"The tool 'send' is denied by the rule 'send'\"}"
@@ -119,51 +125,53 @@ DENIED = "{\"error\":\"The tool 'send' is denied by the rule 'send'\"}"
 
 async def test_an_override_stands_in_the_place_of_the_thread_s_rule_to_the_end_of_the_run(path: Path) -> None:
     planner, requests = learning("allow", "deny")
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         for prompt in ("go", "again"):
             await (await runtime.start("planner", prompt, thread="t1")).result()
 
-    assert told(path) == ["learned", "sent to ann", DENIED]
-    assert [offered(request)[0] for request in requests] == ["learn", "send", "send", "learn", "learn"]
-    assert replay(history(path)).state["permission_policy"] == {"rules": {"send": "deny"}}
+    assert read_tool_results(path) == ["learned", "sent to ann", DENIED]
+    assert [offered_tools(request)[0] for request in requests] == ["learn", "send", "send", "learn", "learn"]
+    assert replay(read_history(path)).state["permission_policy"] == {"rules": {"send": "deny"}}
 
 
 @pytest.mark.parametrize(("verdict", "stored", "deny"), [("deny", "allow", []), ("allow", "allow", ["send"])])
 async def test_an_override_may_deny_and_does_not_lift_what_the_agent_itself_denies(
     path: Path, verdict: Verdict, stored: Verdict, deny: list[str]
 ) -> None:
-    await run(path, learning(verdict, stored, deny)[0])
+    await run_agent(path, learning(verdict, stored, deny)[0])
 
-    assert told(path) == ["learned", DENIED]
+    assert read_tool_results(path) == ["learned", DENIED]
 
 
 async def test_an_override_outlasts_a_question_to_a_person(path: Path) -> None:
     calls = [ToolCall("learn", {"verdict": "allow"}), LOOK]
-    planner = agent(Permission(allow=["learn"]), calls, "so far", SEND, "done", tools=[send, look, learn])
-    async with running(path, planner) as runtime:
+    planner = permission_agent(
+        Permission(allow=["learn"]), calls, "so far", SEND, "done", tools=[send, look, learn]
+    )
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await started.result()
-        assert await decided(runtime, started.run_id, Decision.approve("c2")) == "natural_end"
+        assert await resume_with(runtime, started.run_id, Decision.approve("c2")) == "natural_end"
 
-    assert told(path)[1:] == ["looked at /tmp/a", "sent to ann"]
+    assert read_tool_results(path)[1:] == ["looked at /tmp/a", "sent to ann"]
 
 
 async def test_a_person_s_answer_counts_for_its_call_whatever_rule_was_stored_since(path: Path) -> None:
     other = ToolCall("send", {"to": "eve"}, "c3")
-    async with running(path, agent(Permission(), [SEND, other], "done")) as runtime:
+    async with open_runtime(path, permission_agent(Permission(), [SEND, other], "done")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await started.result()
         denial = Decision.deny("c1", "not her", result={"remember": True})
-        assert await decided(runtime, started.run_id, denial) == "suspended"
-        assert await decided(runtime, started.run_id, Decision.approve("c3")) == "natural_end"
+        assert await resume_with(runtime, started.run_id, denial) == "suspended"
+        assert await resume_with(runtime, started.run_id, Decision.approve("c3")) == "natural_end"
 
-    assert told(path) == ['{"error":"not her"}', "sent to eve"]
+    assert read_tool_results(path) == ['{"error":"not her"}', "sent to eve"]
 
 
 @pytest.mark.parametrize("action", [SetPermission, OverridePermission])
 async def test_a_rule_that_is_none_cannot_be_stored(path: Path, action: Any) -> None:
     behaviors = [Stores(action(subject="send(", verdict="deny")), Permission()]
 
-    result = await run(path, agent(Permission(), "done", behaviors=behaviors))
+    result = await run_agent(path, permission_agent(Permission(), "done", behaviors=behaviors))
 
     assert "invalid permission rule 'send(' with verdict 'deny'" in (result.termination.detail or "")

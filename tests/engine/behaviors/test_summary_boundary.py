@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.long_conversations import answered, conversations
-from support.replay_checks import actions, listening, run
-from support.runs import said
+from support.log_reads import read_payloads
+from support.long_conversations import conversations, has_paired_answers
+from support.models import recording_model, request_messages
+from support.runtimes import run_agent
 from threadlog.engine import Agent, Behavior, Compaction, Context, ModelRequest, Runtime, ScriptedModel, State
 from threadlog.engine.behaviors.compaction import MoveBoundary
 from threadlog.engine.behaviors.excerpt import PREVIEW_LINES, Boundary, Excerpt, insert_summary, preview
@@ -28,13 +29,13 @@ class Moves(Behavior):
 
 @anyio
 async def test_a_boundary_behind_a_message_that_is_not_there_changes_nothing(path: Path) -> None:
-    model, requests = listening("done")
+    model, requests = recording_model("done")
     compaction = Compaction(ScriptedModel())
 
-    await run(path, Agent("planner", model, behaviors=[Moves(), compaction]))
+    await run_agent(path, Agent("planner", model, behaviors=[Moves(), compaction]))
 
-    assert said(requests[0]) == [("user", "go")]
-    assert len(actions(path, "MoveBoundary")) == 1
+    assert request_messages(requests[0]) == [("user", "go")]
+    assert len(read_payloads(path, "MoveBoundary")) == 1
 
 
 @anyio
@@ -71,7 +72,7 @@ def test_a_summary_never_parts_a_call_from_its_answer(
     request = ModelRequest(repair_history(messages, waiting))
     result = insert_summary(request, hidden=told.hidden_ids(), boundary=told.boundary)
 
-    assert answered(result.messages)
+    assert has_paired_answers(result.messages)
     kept = {message.id for message in messages[cut:]}
     assert kept <= {message.id for message in result.messages}
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.long_conversations import LONG, answered, conversations, dump, read, reading
-from support.replay_checks import conversation, listening, run, running
-from support.runs import said
+from support.log_reads import read_messages
+from support.long_conversations import LONG_TEXT, conversations, dump, has_paired_answers, read, read_calls
+from support.models import recording_model, request_messages
+from support.runtimes import open_runtime, run_agent
 from threadlog.engine import (
     Agent,
     Compaction,
@@ -43,87 +44,98 @@ def agent(model: ScriptedModel, *behaviors: Any, max_tokens: int = 400, keep: in
 
 @anyio
 async def test_what_fits_is_sent_whole(path: Path) -> None:
-    model, requests = listening(reading("a"), "done")
+    model, requests = recording_model(read_calls("a"), "done")
 
-    await run(path, agent(model))
+    await run_agent(path, agent(model))
 
-    assert [role for role, _ in said(requests[1])] == ["system", "user", "assistant", "tool"]
+    assert [role for role, _ in request_messages(requests[1])] == ["system", "user", "assistant", "tool"]
 
 
 @anyio
 async def test_the_oldest_rounds_are_left_out_and_the_log_keeps_them(path: Path) -> None:
-    model, requests = listening(*map(reading, "abcd"), "done")
+    model, requests = recording_model(*map(read_calls, "abcd"), "done")
 
-    await run(path, agent(model))
+    await run_agent(path, agent(model))
 
-    assert said(requests[4])[:2] == [("system", "base"), ("user", LEFT_OUT.format(5))]
-    assert [content[:2] for role, content in said(requests[4]) if role == "tool"] == ["c:", "d:"]
-    assert [message.role for message in conversation(path)].count("tool") == 4
+    assert request_messages(requests[4])[:2] == [("system", "base"), ("user", LEFT_OUT.format(5))]
+    assert [content[:2] for role, content in request_messages(requests[4]) if role == "tool"] == ["c:", "d:"]
+    assert [message.role for message in read_messages(path)].count("tool") == 4
 
 
 @anyio
 async def test_the_messages_to_be_kept_are_kept_although_they_are_too_long(path: Path) -> None:
     """and with them the rest of their round: a provider refuses an answer without its call"""
-    model, requests = listening(*map(reading, "abc"), "done")
+    model, requests = recording_model(*map(read_calls, "abc"), "done")
 
-    await run(path, agent(model, max_tokens=1, keep=3))
+    await run_agent(path, agent(model, max_tokens=1, keep=3))
 
-    assert [role for role, _ in said(requests[3])] == ["system", "user", *["assistant", "tool"] * 2]
+    assert [role for role, _ in request_messages(requests[3])] == [
+        "system",
+        "user",
+        *["assistant", "tool"] * 2,
+    ]
 
 
 @anyio
 async def test_what_the_model_has_not_answered_to_is_not_left_out(path: Path) -> None:
-    model, requests = listening(reading("a", "b", "c"), "done")
+    model, requests = recording_model(read_calls("a", "b", "c"), "done")
 
-    await run(path, agent(model, max_tokens=1, keep=0))
+    await run_agent(path, agent(model, max_tokens=1, keep=0))
 
-    assert [role for role, _ in said(requests[0])] == ["system", "user"]
-    assert [role for role, _ in said(requests[1])] == ["system", "user", "assistant", *["tool"] * 3]
-    assert said(requests[1])[1] == ("user", LEFT_OUT.format(1))
+    assert [role for role, _ in request_messages(requests[0])] == ["system", "user"]
+    assert [role for role, _ in request_messages(requests[1])] == [
+        "system",
+        "user",
+        "assistant",
+        *["tool"] * 3,
+    ]
+    assert request_messages(requests[1])[1] == ("user", LEFT_OUT.format(1))
 
 
 @anyio
 async def test_what_is_no_part_of_the_conversation_stays(path: Path) -> None:
-    model, requests = listening("hello", reading("a"), *map(reading, "bc"), "done")
+    model, requests = recording_model("hello", read_calls("a"), *map(read_calls, "bc"), "done")
     prompt = [Message(id="s", role="system", content="rules"), Message(id="u", role="user", content="go")]
-    async with running(path, agent(model, Prompts())) as runtime:
+    async with open_runtime(path, agent(model, Prompts())) as runtime:
         await (await runtime.start("planner", prompt, thread="t1")).result()
-        await (await runtime.start("planner", LONG, thread="t1")).result()
+        await (await runtime.start("planner", LONG_TEXT, thread="t1")).result()
 
     begin = [("system", "base"), ("system", "rules"), ("user", LEFT_OUT.format(5))]
-    assert said(requests[-1])[:3] == begin
+    assert request_messages(requests[-1])[:3] == begin
 
 
 @anyio
 async def test_context_messages_stay(path: Path) -> None:
-    model, requests = listening(ToolCall("put"), *map(reading, "abc"), "done")
+    model, requests = recording_model(ToolCall("put"), *map(read_calls, "abc"), "done")
 
-    await run(path, agent(model, Prompts()))
+    await run_agent(path, agent(model, Prompts()))
 
-    assert said(requests[-1])[1:3] == [("user", "about a"), ("user", LEFT_OUT.format(5))]
+    assert request_messages(requests[-1])[1:3] == [("user", "about a"), ("user", LEFT_OUT.format(5))]
 
 
 @anyio
 async def test_a_summary_is_written_first_and_stays(path: Path) -> None:
     """In any order of the behaviors: what a summary covers need not be truncated."""
-    model, requests = listening(*map(reading, "abcdef"), "done")
-    compaction = Compaction(listening(*["some were read"] * 9)[0], threshold=250, keep=1, min_gain=1)
+    model, requests = recording_model(*map(read_calls, "abcdef"), "done")
+    compaction = Compaction(recording_model(*["some were read"] * 9)[0], threshold=250, keep=1, min_gain=1)
 
-    await run(path, agent(model, compaction))
+    await run_agent(path, agent(model, compaction))
 
-    assert all("some were read" in said(request)[1][1] for request in requests[3:])
-    assert not any(LEFT_OUT[:20] in content for request in requests for _, content in said(request))
+    assert all("some were read" in request_messages(request)[1][1] for request in requests[3:])
+    assert not any(
+        LEFT_OUT[:20] in content for request in requests for _, content in request_messages(request)
+    )
 
 
 @anyio
 async def test_the_budget_is_of_tools_and_instructions_too(path: Path) -> None:
-    model, requests = listening(reading("a"), reading("b"), "done")
+    model, requests = recording_model(read_calls("a"), read_calls("b"), "done")
     planner = agent(model, max_tokens=400)
     large = Agent("planner", model, "word " * 400, planner.tools, planner.behaviors)
 
-    await run(path, large)
+    await run_agent(path, large)
 
-    assert said(requests[2])[1] == ("user", LEFT_OUT.format(3))
+    assert request_messages(requests[2])[1] == ("user", LEFT_OUT.format(3))
 
 
 @given(conversations(), st.integers(0, 60), st.integers(0, 9))
@@ -137,7 +149,7 @@ def test_what_is_left_begins_with_a_whole_round_and_fits_if_it_can(
     result = cut(request, messages, max_tokens, keep)
 
     whole, left = ids(request), ids(result)
-    assert answered(result.messages)
+    assert has_paired_answers(result.messages)
     assert left == whole[len(whole) - len(left) :]
     assert len(left) >= min(keep, len(whole))
     if estimate_tokens(request.messages) <= max_tokens:

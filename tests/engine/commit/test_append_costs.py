@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from support.runs import agent, history
+from support.agents import scripted_agent
+from support.log_reads import read_history
 from threadlog.engine import Runtime, ToolCall
 from threadlog.store import Changeset
 from threadlog.store.patch import Draft
@@ -74,13 +75,13 @@ def patches(changesets: Sequence[Changeset]) -> int:
 
 
 async def test_a_changeset_is_encoded_once_and_folded_once(path: Path, costs: Counter[str]) -> None:
-    async with Runtime.open(path, agents=[agent(TWO_CALLS, "done")]) as runtime:
+    async with Runtime.open(path, agents=[scripted_agent(TWO_CALLS, "done")]) as runtime:
         count_statements(runtime, costs)
         count_hops(runtime, costs)
         await (await runtime.start("planner", "go", thread="t1")).result()
         counted = Counter(costs)
 
-    written = history(path)
+    written = read_history(path)
     assert [changeset.reason for changeset in written] == CHANGESETS
     assert counted["encodes"] == len(CHANGESETS)
     assert counted["folds"] == patches(written)

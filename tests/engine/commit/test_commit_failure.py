@@ -6,8 +6,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from support.logs import Committing, changeset
-from support.runs import agent, erase, hearing, reasons, running, said, statuses
+from support.agents import scripted_agent
+from support.log_files import InterceptedConnection
+from support.log_reads import read_call_statuses, read_reasons
+from support.logs import changeset
+from support.models import recorded_turn, request_messages
+from support.runtimes import open_runtime
+from support.tools import erase
 from threadlog.engine import Decision, ModelRequest, Runtime, ToolCall
 from threadlog.engine.events.event import AssistantTurn, RunStarted, StepStarted, ToolCallStarted
 from threadlog.store import Log
@@ -32,26 +37,29 @@ async def test_a_run_stops_when_its_commit_fails_and_frees_its_thread(path: Path
         fill(runtimes[0], 1)
         return "x" * 100_000
 
-    planner = agent(
-        ToolCall("book", id="c1"), hearing(requests, "lost"), hearing(requests, "done"), tools=[book]
+    planner = scripted_agent(
+        ToolCall("book", id="c1"),
+        recorded_turn(requests, "lost"),
+        recorded_turn(requests, "done"),
+        tools=[book],
     )
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         runtimes.append(runtime)
         run = await runtime.start("planner", "go", thread="t1")
         told = [type(event) async for event in run]
         with pytest.raises(LogUnavailable, match="no space is left"):
             await run.result()
         assert [row.status for row in runtime.log.open_runs()] == ["running"]
-        assert reasons(path) == ["run_started", "assistant_turn"]
+        assert read_reasons(path) == ["run_started", "assistant_turn"]
 
         fill(runtime, 1_000_000)
         again = await runtime.start("planner", "again", thread="t1", if_active="supersede")
         assert (await again.result()).output == "done"
 
     assert told[:4] == [RunStarted, StepStarted, AssistantTurn, ToolCallStarted]
-    assert statuses(path) == {}
-    assert reasons(path)[2:] == ["superseded", "run_started", "assistant_turn", "run_finished"]
-    assert said(requests[-1])[1:3] == [
+    assert read_call_statuses(path) == {}
+    assert read_reasons(path)[2:] == ["superseded", "run_started", "assistant_turn", "run_finished"]
+    assert request_messages(requests[-1])[1:3] == [
         ("assistant", ""),
         ("tool", "[Tool execution was interrupted before producing a result.]"),
     ]
@@ -59,8 +67,8 @@ async def test_a_run_stops_when_its_commit_fails_and_frees_its_thread(path: Path
 
 async def test_a_decided_run_continues_once_the_log_is_writable(path: Path) -> None:
     """The decision is durable, and the result can be awaited again."""
-    planner = agent(ToolCall("erase", {}, "c1"), "done", tools=[erase])
-    async with running(path, planner) as runtime:
+    planner = scripted_agent(ToolCall("erase", {}, "c1"), "done", tools=[erase])
+    async with open_runtime(path, planner) as runtime:
         run = await runtime.start("planner", "go", thread="t1")
         await run.result()
         stop = runtime.log.listen(lambda: fill(runtime, 1))
@@ -83,7 +91,7 @@ def misreported(commit: Callable[[], object]) -> None:
 
 def test_an_append_that_landed_is_answered_despite_a_commit_error(log: Log) -> None:
     writer = log.writable()
-    writer._connection = Committing(writer._connection, misreported)
+    writer._connection = InterceptedConnection(writer._connection, misreported)
 
     assert log.append(changeset(), 0) == 1
     assert log.head("t1") == 1
@@ -107,8 +115,8 @@ def failure(code: int) -> sqlite3.OperationalError:
 
 
 async def test_a_runtime_recovers_when_its_log_is_readable_again(path: Path) -> None:
-    planner = agent(ToolCall("erase", {}, "c1"), "done", tools=[erase])
-    async with running(path, planner) as runtime, Runtime.open(path, agents=[]) as other:
+    planner = scripted_agent(ToolCall("erase", {}, "c1"), "done", tools=[erase])
+    async with open_runtime(path, planner) as runtime, Runtime.open(path, agents=[]) as other:
         run = await runtime.start("planner", "go", thread="t1")
         await run.result()
         reader, runtime.log._reader = runtime.log._reader, (broken := Unreadable())

@@ -6,8 +6,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from support.gated_runs import GatedModel, opened, planner
-from support.logs import held_commits
+from support.agents import gated_agent
+from support.log_files import hold_commits
+from support.models import GatedModel
+from support.runtimes import open_runtimes
 from threadlog.engine import ScriptedModel, ToolCall
 from threadlog.engine.events.event import (
     AssistantTurn,
@@ -36,11 +38,11 @@ async def test_no_durable_event_is_published_before_its_commit(path: Path) -> No
         async for event in run:
             told.append(type(event))
 
-    async with opened(path, [planner(model)]) as (runtime,), anyio.create_task_group() as tasks:
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,), anyio.create_task_group() as tasks:
         run = await runtime.start("planner", "go", thread="t1")
         tasks.start_soon(listen, run)
-        asked = await model.asked()
-        with held_commits(runtime.log) as reached:
+        asked = await model.next_request()
+        with hold_commits(runtime.log) as reached:
             asked.answer("done")
             await at_rest(reached)
             assert told == [RunStarted, StepStarted, TextDelta]
@@ -60,13 +62,13 @@ async def test_no_tool_starts_before_the_previous_result_is_durable(path: Path) 
         called.append("second")
 
     model = ScriptedModel([ToolCall("first"), ToolCall("second")], "done")
-    agent = planner(model, tools=[first, second], tool_execution="sequential")
-    async with opened(path, [agent]) as (runtime,):
+    agent = gated_agent(model, tools=[first, second], tool_execution="sequential")
+    async with open_runtimes(path, [agent]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
         async for event in run:
             if isinstance(event, AssistantTurn):
                 break
-        with held_commits(runtime.log) as reached:
+        with hold_commits(runtime.log) as reached:
             go.set()
             await at_rest(reached)
             assert called == ["first"]

@@ -6,7 +6,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from support.runs import CALLS, CountedEffects, agent, asking, assert_sound, history, running
+from support.agents import scripted_agent
+from support.behaviors import act_in
+from support.checks import assert_sound
+from support.effects import CountingEffects
+from support.log_reads import read_history
+from support.runtimes import open_runtime
+from support.tools import ADD_AND_FAIL
 from threadlog.engine import Agent, Runtime, ToolCall, Turn
 from threadlog.engine.events.event import RunResult
 from threadlog.reducers import Set
@@ -16,19 +22,19 @@ pytestmark = pytest.mark.anyio
 
 
 def repeatable() -> Agent:
-    behaviors = [asking("step_start", Set("/step", 1)), asking("run_end", Set("/end", [1.5]), name="end")]
+    behaviors = [act_in("step_start", Set("/step", 1)), act_in("run_end", Set("/end", [1.5]), name="end")]
     turns = [
-        [ToolCall("spend", {"amount": 3}), *CALLS],
+        [ToolCall("spend", {"amount": 3}), *ADD_AND_FAIL],
         "hello there",
         ToolCall("none", {}),
         ValueError("no"),
     ]
-    return agent(*turns, behaviors=behaviors, tool_execution="sequential")
+    return scripted_agent(*turns, behaviors=behaviors, tool_execution="sequential")
 
 
 async def repeated(path: Path) -> list[bytes]:
     planner = repeatable()
-    async with running(path, planner, effects=CountedEffects()) as runtime:
+    async with open_runtime(path, planner, effects=CountingEffects()) as runtime:
         for prompt in ("one", "two"):
             await (await runtime.start("planner", prompt, thread="t1")).result()
         return [encode(changeset) for changeset in runtime.log.read("t1")]
@@ -46,7 +52,7 @@ def test_the_same_effects_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_script_needs_no_event_loop(path: Path) -> None:
-    with Runtime.open(path, agents=[agent(CALLS, "hello")], durability="normal") as runtime:
+    with Runtime.open(path, agents=[scripted_agent(ADD_AND_FAIL, "hello")], durability="normal") as runtime:
         result = runtime.run_sync("planner", "go", thread="t1")
 
     assert (result.output, result.version) == ("hello", 6)
@@ -58,24 +64,24 @@ def test_run_sync_and_start_produce_the_same_run(tmp_path: Path) -> None:
     contents = []
     for name in ("script", "loop"):
         path, turns = tmp_path / name, [Turn(text="hel", finish_reason="length"), "lo", ValueError("no")]
-        planner = agent(*turns, behaviors=[asking("step_start", Set("/step", 1))])
+        planner = scripted_agent(*turns, behaviors=[act_in("step_start", Set("/step", 1))])
         if name == "script":
-            with Runtime.open(path, agents=[planner], effects=CountedEffects()) as runtime:
+            with Runtime.open(path, agents=[planner], effects=CountingEffects()) as runtime:
                 results = [runtime.run_sync("planner", "go", thread="t1") for _ in range(2)]
         else:
             results = anyio.run(twice, path, planner)
-        contents.append(([encode(changeset) for changeset in history(path)], results))
+        contents.append(([encode(changeset) for changeset in read_history(path)], results))
 
     assert contents[0] == contents[1]
 
 
 async def twice(path: Path, planner: Agent) -> list[RunResult]:
-    async with running(path, planner, effects=CountedEffects()) as runtime:
+    async with open_runtime(path, planner, effects=CountingEffects()) as runtime:
         return [await (await runtime.start("planner", "go", thread="t1")).result() for _ in range(2)]
 
 
 async def test_run_sync_leaves_the_event_loop_of_a_notebook_alone(path: Path) -> None:
-    with Runtime.open(path, agents=[agent("hello")], durability="normal") as runtime:
+    with Runtime.open(path, agents=[scripted_agent("hello")], durability="normal") as runtime:
         assert runtime.run_sync("planner", "go").output == "hello"
 
     assert_sound(path)

@@ -6,8 +6,10 @@ from pathlib import Path
 import anyio
 import pytest
 
+from support.behaviors import PhaseBehavior, act_in
+from support.log_reads import read_reasons
 from support.logs import changeset
-from support.runs import Asking, asking, reasons, running
+from support.runtimes import open_runtime
 from threadlog.engine import Agent, Context, ModelRequest, ScriptedModel, ToolCall
 from threadlog.engine.events import AssistantTurn, Event, RunStarted, StepStarted, ToolCallStarted
 from threadlog.engine.models.model import FinishPart, Part, ToolCallPart
@@ -46,7 +48,7 @@ class MeddlingModel:
 
 async def fenced(path: Path, agent: Agent) -> list[Event]:
     """A run that meets a conflict: what it told until then."""
-    async with running(path, agent) as runtime:
+    async with open_runtime(path, agent) as runtime:
         going = await runtime.start("planner", "go", thread="t1")
         if isinstance(agent.model, MeddlingModel):
             agent.model.begun.set()
@@ -62,7 +64,7 @@ async def test_a_run_stops_when_another_writer_appends_during_a_tool_call(path: 
 
     told = await fenced(path, Agent("planner", ScriptedModel(ToolCall("book"), "hello"), tools=[book]))
 
-    assert reasons(path) == ["run_started", "assistant_turn", *["edited"] * number]
+    assert read_reasons(path) == ["run_started", "assistant_turn", *["edited"] * number]
     assert [type(event) for event in told] == [RunStarted, StepStarted, AssistantTurn, ToolCallStarted]
 
 
@@ -70,11 +72,11 @@ async def test_a_run_stops_when_another_writer_appends_during_a_tool_call(path: 
 async def test_a_run_stops_when_another_writer_appends_during_a_model_call(path: Path, number: int) -> None:
     """Its end is not appended either: another writer owns the thread, and recovery closes the run. The
     caller of result() gets the conflict itself."""
-    end = asking("run_end", Set("/a", 1))
+    end = act_in("run_end", Set("/a", 1))
 
     told = await fenced(path, Agent("planner", MeddlingModel(path, number), behaviors=[end]))
 
-    assert reasons(path) == ["run_started", *["edited"] * number]
+    assert read_reasons(path) == ["run_started", *["edited"] * number]
     assert [type(event) for event in told] == [RunStarted, StepStarted]
 
 
@@ -88,7 +90,7 @@ async def test_no_tool_starts_if_its_call_could_not_be_logged(path: Path, number
     await fenced(path, Agent("planner", MeddlingModel(path, number, ToolCall("book")), tools=[book]))
 
     assert called == []
-    assert reasons(path) == ["run_started", *["edited"] * number]
+    assert read_reasons(path) == ["run_started", *["edited"] * number]
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -97,16 +99,18 @@ async def test_a_start_is_retried_when_another_writer_appends_first(path: Path, 
         if context.phase == "run_start":
             meddle(path, number)
 
-    async with running(path, Agent("planner", ScriptedModel("hello"), behaviors=[Asking(start)])) as runtime:
+    async with open_runtime(
+        path, Agent("planner", ScriptedModel("hello"), behaviors=[PhaseBehavior(start)])
+    ) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
 
-    assert reasons(path) == [*["edited"] * number, "run_started", "assistant_turn", "run_finished"]
+    assert read_reasons(path) == [*["edited"] * number, "run_started", "assistant_turn", "run_finished"]
 
 
 async def test_the_thread_can_be_used_again_after_a_conflict(path: Path) -> None:
     await fenced(path, Agent("planner", MeddlingModel(path, 1)))
 
-    async with running(path, Agent("planner", ScriptedModel("hello"))) as runtime:
+    async with open_runtime(path, Agent("planner", ScriptedModel("hello"))) as runtime:
         result = await (await runtime.start("planner", "again", thread="t1", if_active="supersede")).result()
 
     assert (result.output, result.version) == ("hello", 6)
@@ -115,7 +119,7 @@ async def test_the_thread_can_be_used_again_after_a_conflict(path: Path) -> None
 async def test_a_run_that_lost_its_thread_waits_for_no_behavior(path: Path) -> None:
     """Not even for one that a cancellation would wait for."""
 
-    class Late(Asking):
+    class Late(PhaseBehavior):
         async def run_end(self, context: Context) -> None:
             await anyio.sleep_forever()
 

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.action_strategies import any_actions
-from support.runs import REDUCERS, CountedEffects, assert_sound, history
+from support.checks import assert_sound
+from support.effects import CountingEffects
+from support.log_reads import read_history
+from support.reducers import REDUCERS
 from threadlog.engine.commit import MemoryJournal, RunIdentity, Workspace
 from threadlog.reducers import Increment, Reducers, Set, Thread
 from threadlog.store import Appender, Log, Message
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def work(log: Log) -> AsyncIterator[Workspace]:
     async with Appender(log) as queue:
-        yield Workspace(queue, CountedEffects(), Reducers(), RunIdentity("r1", "t1", 1), Thread())
+        yield Workspace(queue, CountingEffects(), Reducers(), RunIdentity("r1", "t1", 1), Thread())
 
 
 def message(id: str, content: str = "") -> Message:
@@ -44,7 +47,7 @@ async def test_a_failed_attempt_is_undone(work: Workspace, path: Path) -> None:
         fail_after(work)
     await work.commit("edited").result()
 
-    (changeset,) = history(path)
+    (changeset,) = read_history(path)
     assert (work.state, [one.id for one in work.messages]) == ({"a": 1}, ["m1"])
     assert (len(changeset.actions), [one.id for one in changeset.messages]) == (1, ["m1"])
     assert_sound(path)
@@ -69,7 +72,7 @@ async def test_content_that_cannot_be_stored_waits_until_it_is_discarded(work: W
     await work.commit("edited").result()
 
     assert (work.version, work.state, work.messages) == (2, {}, [])
-    assert [len(one.actions) for one in history(path)] == [0, 0]
+    assert [len(one.actions) for one in read_history(path)] == [0, 0]
 
 
 async def test_commits_are_written_in_order(work: Workspace, path: Path) -> None:
@@ -92,7 +95,7 @@ async def test_ids_count_up_within_an_epoch(work: Workspace) -> None:
 def test_the_carried_state_is_the_fold_of_the_patches(data: st.DataObject) -> None:
     """Carried state == fold of the patches, within its bounds: the writer need not fold again."""
     journal = MemoryJournal()
-    work = Workspace(journal, CountedEffects(), Reducers(REDUCERS), RunIdentity("r1", "t1", 1), Thread())
+    work = Workspace(journal, CountingEffects(), Reducers(REDUCERS), RunIdentity("r1", "t1", 1), Thread())
     document: Any = {}
     for _ in range(data.draw(st.integers(1, 4))):
         with suppress(ActionError):

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from support.runs import agent, reasons, run, running, statuses, told, wanting
-from support.waiting_calls import APPROVE, DENY, ERASE, actions, eraser
+from support.agents import approval_agent, scripted_agent
+from support.approvals import APPROVE, DENY
+from support.behaviors import act_in
+from support.log_reads import read_actions, read_call_statuses, read_reasons, read_tool_results
+from support.runtimes import open_runtime, run_agent
+from support.tools import ERASE
 from threadlog.engine import Decision, Suspend, ToolCall, tool
 from threadlog.store.errors import ContentError, NotFound, RunError
 
@@ -15,24 +19,24 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("decisions", [[APPROVE, Decision.approve("c9")], [Decision.approve("")]])
 async def test_a_batch_with_an_unknown_target_is_refused_whole(path: Path, decisions: list[Decision]) -> None:
-    first = await run(path, eraser(ERASE))
+    first = await run_agent(path, approval_agent(ERASE))
 
-    async with running(path, eraser()) as runtime:
+    async with open_runtime(path, approval_agent()) as runtime:
         with pytest.raises(RunError, match="is not waiting for a decision about"):
             await runtime.decide(first.run_id, decisions)
 
-    assert reasons(path)[-1] == "run_suspended"
+    assert read_reasons(path)[-1] == "run_suspended"
 
 
 async def test_a_decision_that_cannot_be_stored_is_refused(path: Path) -> None:
-    first = await run(path, eraser(ERASE))
+    first = await run_agent(path, approval_agent(ERASE))
 
-    async with running(path, eraser()) as runtime:
+    async with open_runtime(path, approval_agent()) as runtime:
         for result in (float("nan"), object(), "\ud800"):
             with pytest.raises(ContentError):
                 await runtime.decide(first.run_id, [Decision.approve("c1", result)])
 
-    assert reasons(path)[-1] == "run_suspended"
+    assert read_reasons(path)[-1] == "run_suspended"
 
 
 WRONG: list[dict[str, Any]] = [
@@ -52,28 +56,28 @@ async def test_a_decision_is_true_or_false_and_never_guessed(path: Path, given: 
     """Turning the text of a form or a chat into a yes or no is up to the caller. Guessing from words
     takes "no, thanks" for consent."""
     decision = Decision("c1", **given)
-    first = await run(path, eraser(ERASE))
-    async with running(path, eraser()) as runtime:
+    first = await run_agent(path, approval_agent(ERASE))
+    async with open_runtime(path, approval_agent()) as runtime:
         with pytest.raises(ContentError, match="the decision about 'c1' cannot be stored: "):
             await runtime.decide(first.run_id, [decision])
         with pytest.raises(ContentError, match="the decision about 'c1' cannot be stored: "):
             await runtime.resume(first.run_id, [decision])
         assert await runtime.cancel(first.run_id)
 
-    assert reasons(path)[-2:] == ["run_suspended", "run_finished"]
+    assert read_reasons(path)[-2:] == ["run_suspended", "run_finished"]
 
 
 async def test_an_unknown_run_is_refused(path: Path) -> None:
-    async with running(path, eraser()) as runtime:
+    async with open_runtime(path, approval_agent()) as runtime:
         for ask in (runtime.decide("r9", [APPROVE]), runtime.resume("r9"), runtime.cancel("r9")):
             with pytest.raises(NotFound, match="there is no run 'r9'"):
                 await ask
 
 
 async def test_repeating_a_decision_is_a_no_op(path: Path) -> None:
-    first = await run(path, eraser(ERASE, "gone"))
+    first = await run_agent(path, approval_agent(ERASE, "gone"))
 
-    async with running(path, eraser("gone")) as runtime:
+    async with open_runtime(path, approval_agent("gone")) as runtime:
         (call,) = runtime.pending(first.run_id)
         assert call.suspension
         resumed = await runtime.decide(first.run_id, [APPROVE, APPROVE])
@@ -82,39 +86,39 @@ async def test_repeating_a_decision_is_a_no_op(path: Path) -> None:
         await runtime.decide(first.run_id, [APPROVE])
         await runtime.decide(first.run_id, [Decision.approve(call.suspension.ticket, by="me")])
 
-    assert (len(actions(path, "DecideToolCall")), told(path)) == (1, ["erased"])
+    assert (len(read_actions(path, "DecideToolCall")), read_tool_results(path)) == (1, ["erased"])
 
 
 @pytest.mark.parametrize("other", [DENY, Decision.approve("c1", 5)])
 async def test_a_contradicting_decision_is_refused(path: Path, other: Decision) -> None:
-    first = await run(path, eraser(ERASE, "gone"))
+    first = await run_agent(path, approval_agent(ERASE, "gone"))
 
-    async with running(path, eraser("gone")) as runtime:
+    async with open_runtime(path, approval_agent("gone")) as runtime:
         resumed = await runtime.decide(first.run_id, [APPROVE])
         assert resumed
         await resumed.result()
         with pytest.raises(RunError, match="'c1' is already decided"):
             await runtime.decide(first.run_id, [other])
 
-    assert len(actions(path, "DecideToolCall")) == 1
+    assert len(read_actions(path, "DecideToolCall")) == 1
 
 
 async def test_a_batch_that_contradicts_itself_is_refused(path: Path) -> None:
-    first = await run(path, eraser(ERASE))
+    first = await run_agent(path, approval_agent(ERASE))
 
-    async with running(path, eraser()) as runtime:
+    async with open_runtime(path, approval_agent()) as runtime:
         with pytest.raises(RunError, match="'c1' is already decided"):
             await runtime.decide(first.run_id, [APPROVE, DENY])
 
-    assert reasons(path)[-1] == "run_suspended"
+    assert read_reasons(path)[-1] == "run_suspended"
 
 
 async def test_a_decision_counts_once_while_others_are_pending(path: Path) -> None:
     two = [ERASE, ERASE.model_copy(update={"id": "c2"})]
-    planner = eraser(two, tool_execution="parallel_batch_approval")
-    first = await run(path, planner)
+    planner = approval_agent(two, tool_execution="parallel_batch_approval")
+    first = await run_agent(path, planner)
 
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         resumed = await runtime.decide(first.run_id, [APPROVE])
         assert resumed
         await resumed.result()
@@ -122,13 +126,13 @@ async def test_a_decision_counts_once_while_others_are_pending(path: Path) -> No
         with pytest.raises(RunError, match="already decided"):
             await runtime.decide(first.run_id, [DENY])
 
-    assert statuses(path) == {"c1": "resuming", "c2": "suspended"}
+    assert read_call_statuses(path) == {"c1": "resuming", "c2": "suspended"}
 
 
 async def test_a_finished_run_accepts_no_decision(path: Path) -> None:
-    first = await run(path, eraser("hello"))
+    first = await run_agent(path, approval_agent("hello"))
 
-    async with running(path, eraser()) as runtime:
+    async with open_runtime(path, approval_agent()) as runtime:
         with pytest.raises(RunError, match="is over \\(natural_end\\)"):
             await runtime.decide(first.run_id, [APPROVE])
 
@@ -139,11 +143,11 @@ async def test_a_decision_does_not_answer_the_next_question_of_the_same_call(pat
     @tool
     def never() -> None: ...
 
-    planner = agent(
-        ToolCall("never", id="c1"), tools=[never], behaviors=[wanting("before_tool_execute", Suspend("x"))]
+    planner = scripted_agent(
+        ToolCall("never", id="c1"), tools=[never], behaviors=[act_in("before_tool_execute", Suspend("x"))]
     )
-    first = await run(path, planner)
-    async with running(path, planner) as runtime:
+    first = await run_agent(path, planner)
+    async with open_runtime(path, planner) as runtime:
         (before,) = runtime.pending(first.run_id)
         assert before.suspension
         again = await runtime.decide(first.run_id, [APPROVE])
@@ -154,4 +158,4 @@ async def test_a_decision_does_not_answer_the_next_question_of_the_same_call(pat
         assert second
         result = await second.result()
 
-    assert (result.status, statuses(path)) == ("done", {"c1": "cancelled"})
+    assert (result.status, read_call_statuses(path)) == ("done", {"c1": "cancelled"})

@@ -8,9 +8,13 @@ from typing import Any
 import anyio
 import pytest
 
-from support.replay_checks import assert_replays
-from support.runs import Asking, add, agent, erase, running, told
-from support.waiting_calls import ADD, APPROVE, DENY, ERASE, actions, eraser
+from support.agents import approval_agent, scripted_agent
+from support.approvals import APPROVE, DENY, SECOND_ADD
+from support.behaviors import PhaseBehavior
+from support.checks import assert_replays
+from support.log_reads import read_actions, read_tool_results
+from support.runtimes import open_runtime
+from support.tools import ERASE, add, erase
 from threadlog.engine import Context, Decision, ModelRequest, Run, Runtime, ScriptedModel, ToolCall
 from threadlog.engine.models.model import Part
 from threadlog.reducers.decision import kept_decisions
@@ -29,8 +33,8 @@ async def going(path: Path, *turns: Any, **fields: Any) -> AsyncIterator[tuple[R
         await gone_on.wait()
         return "waited"
 
-    planner = agent(*turns, **{"tools": [erase, add, wait], **fields})
-    async with running(path, planner) as runtime:
+    planner = scripted_agent(*turns, **{"tools": [erase, add, wait], **fields})
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await reached.wait()
         yield runtime, started, gone_on
@@ -60,8 +64,8 @@ async def test_a_call_can_be_decided_while_the_model_answers(path: Path) -> None
             async for part in super().stream(request):
                 yield part
 
-    planner = eraser(model=Slow([ERASE, ADD], "one is done", "gone"))
-    async with running(path, planner) as runtime:
+    planner = approval_agent(model=Slow([ERASE, SECOND_ADD], "one is done", "gone"))
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await answering.wait()
         await runtime.decide(started.run_id, [APPROVE])
@@ -80,23 +84,23 @@ async def test_a_call_can_be_decided_while_its_run_is_active(path: Path) -> None
         gone_on.set()
         result = await started.result()
 
-    assert (result.output, told(path)) == ("gone", ["waited", "erased"])
+    assert (result.output, read_tool_results(path)) == ("gone", ["waited", "erased"])
 
 
 async def test_an_early_decision_is_kept_until_its_call_asks(path: Path) -> None:
     """In the log, as an action: no second queue can be stale."""
-    async with going(path, WAIT, ADD, ERASE, "gone") as (runtime, started, gone_on):
+    async with going(path, WAIT, SECOND_ADD, ERASE, "gone") as (runtime, started, gone_on):
         await runtime.decide(started.run_id, [APPROVE])
         gone_on.set()
         result = await started.result()
 
-    assert (result.output, told(path)) == ("gone", ["waited", "3", "erased"])
-    assert len(actions(path, "KeepDecision")) == 1
-    assert [action.payload["unused"] for action in actions(path, "RemoveDecision")] == [False]
+    assert (result.output, read_tool_results(path)) == ("gone", ["waited", "3", "erased"])
+    assert len(read_actions(path, "KeepDecision")) == 1
+    assert [action.payload["unused"] for action in read_actions(path, "RemoveDecision")] == [False]
 
 
 async def test_an_early_decision_can_be_repeated_but_not_reversed(path: Path) -> None:
-    async with going(path, WAIT, ADD, ERASE, "gone") as (runtime, started, gone_on):
+    async with going(path, WAIT, SECOND_ADD, ERASE, "gone") as (runtime, started, gone_on):
         await runtime.decide(started.run_id, [APPROVE])
         await runtime.decide(started.run_id, [APPROVE])
         with pytest.raises(RunError, match="already decided"):
@@ -104,7 +108,7 @@ async def test_an_early_decision_can_be_repeated_but_not_reversed(path: Path) ->
         gone_on.set()
         await started.result()
 
-    assert len(actions(path, "KeepDecision")) == 1
+    assert len(read_actions(path, "KeepDecision")) == 1
 
 
 async def test_an_unused_decision_is_recorded_as_unused(path: Path) -> None:
@@ -114,7 +118,7 @@ async def test_an_unused_decision_is_recorded_as_unused(path: Path) -> None:
         await started.result()
         document = runtime.state("t1")
 
-    assert [action.payload["unused"] for action in actions(path, "RemoveDecision")] == [True]
+    assert [action.payload["unused"] for action in read_actions(path, "RemoveDecision")] == [True]
     assert kept_decisions(document) == []
 
 
@@ -124,7 +128,7 @@ async def test_a_decision_that_a_cancelled_run_never_read_is_recorded_as_unused(
         await runtime.cancel(started.run_id)
         await started.result()
 
-    assert [action.payload["unused"] for action in actions(path, "RemoveDecision")] == [True]
+    assert [action.payload["unused"] for action in read_actions(path, "RemoveDecision")] == [True]
 
 
 async def test_an_early_decision_survives_a_wait(path: Path) -> None:
@@ -137,7 +141,7 @@ async def test_an_early_decision_survives_a_wait(path: Path) -> None:
         assert resumed
         result = await resumed.result()
 
-    assert (result.output, told(path)) == ("gone", ["waited", "erased", "erased"])
+    assert (result.output, read_tool_results(path)) == ("gone", ["waited", "erased", "erased"])
 
 
 async def test_a_decision_that_arrives_as_a_run_suspends_is_not_lost(path: Path) -> None:
@@ -145,7 +149,7 @@ async def test_a_decision_that_arrives_as_a_run_suspends_is_not_lost(path: Path)
     deciding: list[Run | None] = []
     at_the_end, decided = anyio.Event(), anyio.Event()
 
-    class Slow(Asking):
+    class Slow(PhaseBehavior):
         async def run_end(self, context: Context) -> None:
             at_the_end.set()
             await decided.wait()
@@ -154,8 +158,8 @@ async def test_a_decision_that_arrives_as_a_run_suspends_is_not_lost(path: Path)
         decided.set()
         deciding.append(await runtime.decide(run_id, [APPROVE]))
 
-    planner = eraser(ERASE, "gone", behaviors=[Slow(lambda context: None)])
-    async with running(path, planner) as runtime:
+    planner = approval_agent(ERASE, "gone", behaviors=[Slow(lambda context: None)])
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await at_the_end.wait()
         async with anyio.create_task_group() as tasks:

@@ -14,9 +14,9 @@ from typing import Any
 import anyio
 import pytest
 
+from support.checks import assert_controlled
 from support.control_fold import Fold
 from support.executor_process import Executing
-from support.gated_runs import assert_controlled
 from support.processes.executor import planner
 from support.programs import Process, go, ready, started
 from threadlog.engine import ActiveRun, Agent, Decision, Runtime, ScriptedModel

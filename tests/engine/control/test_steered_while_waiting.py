@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from support.replay_checks import assert_replays, running
-from support.runs import erase
+from support.checks import assert_replays
+from support.runtimes import open_runtime
+from support.tools import erase
 from threadlog.engine import Agent, ScriptedModel, ToolCall
 from threadlog.engine.events.event import RunFinished, RunResumed, Steered
 
@@ -18,7 +19,7 @@ async def test_a_message_to_a_waiting_run_enters_its_conversation_and_events(
 ) -> None:
     """Whatever its id: ids of the run's own messages do not collide with it."""
     planner = Agent("planner", ScriptedModel(ToolCall("erase", {}, "c1"), "I listen"), tools=[erase])
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         run = await runtime.start("planner", "go", thread="t1")
         assert (await run.result()).status == "waiting"
         first = [event async for event in run]

@@ -16,9 +16,9 @@ import anyio
 import pytest
 
 from support.command import run
-from support.gated_runs import until
 from support.processes.standby_server import LONGEST_WAIT
 from support.programs import TESTS, Process, started
+from support.waiting import wait_until
 from threadlog.engine import RemoteAgent, Runtime
 from threadlog.reducers import replay
 from threadlog.reducers.remote import remote_task
@@ -144,7 +144,7 @@ class Client:
             told = await self.asked(site, job, f"{how} {job}", job)
             if how == "background":
                 assert told == "It is at work."
-                await until(site.log, partial(_is_done, site, job))
+                await wait_until(site.log, partial(_is_done, site, job))
                 told = await self.asked(site, job, "well?", f"{job}-again")
             assert told == f"{OF[site.name]} did {job}"
 
@@ -168,7 +168,7 @@ async def goes_on(site: Site, both: list[Site], commits: int) -> None:
     async with anyio.create_task_group() as tasks:
         for each in both:
             tasks.start_soon(each.dies, tasks.cancel_scope)
-        await until(site.log, lambda: site.log.position() >= enough)
+        await wait_until(site.log, lambda: site.log.position() >= enough)
         tasks.cancel_scope.cancel()
 
 

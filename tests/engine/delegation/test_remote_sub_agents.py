@@ -8,12 +8,14 @@ import pytest
 from pydantic import JsonValue
 
 from support.a2a_servers import AGENTS, serving
+from support.agents import delegating_agent
 from support.command import run
-from support.gated_runs import until
+from support.delegation import call_with_last_run, tool_answers
+from support.log_reads import read_messages
 from support.remote_host import RemoteHost
 from support.remote_runs import helper as followed
-from support.replay_checks import conversation, running
-from support.sub_agents import answers, of_run, planner
+from support.runtimes import open_runtime
+from support.waiting import wait_until
 from threadlog.engine import Decision, Permission, RemoteAgent, Runtime, ToolCall
 from threadlog.engine.runs.sub_agents import SubAgent
 from threadlog.reducers import replay
@@ -70,19 +72,19 @@ def delegate(prompt: str = "Find inns", **arguments: JsonValue) -> ToolCall:
 
 
 async def test_a_remote_agent_works_and_its_answer_is_read_here(path: Path, remote: Remote) -> None:
-    owner = planner(delegate(), of_run("agent_output"), "done", agents=["helper"])
-    async with running(path, owner, remote.agent("talker")) as runtime:
+    owner = delegating_agent(delegate(), call_with_last_run("agent_output"), "done", agents=["helper"])
+    async with open_runtime(path, owner, remote.agent("talker")) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
 
-    ran, read = answers(conversation(path))
+    ran, read = tool_answers(read_messages(path))
     assert ran == {"run_id": sub.run_id, "agent_id": "helper", "status": "completed", "error": None}
     assert read == {**ran, "output": "Three days in Kyoto."}
 
 
 async def test_the_mirror_is_the_thread_on_the_other_machine(path: Path, remote: Remote) -> None:
-    owner = planner(delegate(), agents=["helper"])
-    async with running(path, owner, remote.agent("talker")) as runtime:
+    owner = delegating_agent(delegate(), agents=["helper"])
+    async with open_runtime(path, owner, remote.agent("talker")) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
         mirror = said(runtime.messages(sub.thread_id))
@@ -94,20 +96,22 @@ async def test_the_mirror_is_the_thread_on_the_other_machine(path: Path, remote:
 async def test_a_remote_agent_in_the_background_outlives_the_run_and_is_read_by_the_next(
     path: Path, remote: Remote
 ) -> None:
-    turns = delegate(background=True), "it works", of_run("agent_output"), "done"
-    async with running(path, planner(*turns, agents=["helper"]), remote.agent("talker")) as runtime:
+    turns = delegate(background=True), "it works", call_with_last_run("agent_output"), "done"
+    async with open_runtime(
+        path, delegating_agent(*turns, agents=["helper"]), remote.agent("talker")
+    ) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
         await runtime.get_run(sub.run_id).result()
         await (await runtime.start("planner", "well?", thread="t1")).result()
 
-    read = answers(conversation(path))[-1]
+    read = tool_answers(read_messages(path))[-1]
     assert (read["status"], read["output"]) == ("completed", "Three days in Kyoto.")
 
 
 async def at_work(runtime: Runtime) -> SubAgent:
     """The sub-agent, once it is known here that it works there."""
-    await until(
+    await wait_until(
         runtime.log,
         lambda: any(
             remote_task(runtime.state(sub.thread_id)).status == "working"
@@ -120,21 +124,23 @@ async def at_work(runtime: Runtime) -> SubAgent:
 
 
 async def test_a_remote_agent_that_is_stopped_is_stopped_where_it_works(path: Path, remote: Remote) -> None:
-    turns = delegate(background=True), "it works", of_run("agent_stop"), "done"
-    async with running(path, planner(*turns, agents=["helper"]), remote.agent("stuck")) as runtime:
+    turns = delegate(background=True), "it works", call_with_last_run("agent_stop"), "done"
+    async with open_runtime(
+        path, delegating_agent(*turns, agents=["helper"]), remote.agent("stuck")
+    ) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         sub = await at_work(runtime)
         await (await runtime.start("planner", "enough", thread="t1")).result()
 
-    begun, stopped = answers(conversation(path))
+    begun, stopped = tool_answers(read_messages(path))
     assert (begun["status"], stopped["status"]) == ("running", "stopped")
     assert stopped["error"] == "stopped by owner request"
     assert remote.end_on(sub.thread_id) == "cancelled"
 
 
 async def test_to_cancel_the_owner_cancels_the_remote_run(path: Path, remote: Remote) -> None:
-    owner = planner(delegate(), agents=["helper"])
-    async with running(path, owner, remote.agent("stuck")) as runtime:
+    owner = delegating_agent(delegate(), agents=["helper"])
+    async with open_runtime(path, owner, remote.agent("stuck")) as runtime:
         owning = await runtime.start("planner", "go", thread="t1")
         sub = await at_work(runtime)
         await runtime.cancel(owning.run_id, wait=True)
@@ -145,22 +151,24 @@ async def test_to_cancel_the_owner_cancels_the_remote_run(path: Path, remote: Re
 async def test_a_remote_agent_that_asks_shows_its_tickets_here_and_is_answered_from_here(
     path: Path, remote: Remote
 ) -> None:
-    turns = delegate("pay it"), "it waits", of_run("agent_output"), "done"
-    async with running(path, planner(*turns, agents=["helper"]), remote.agent("payer")) as runtime:
+    turns = delegate("pay it"), "it waits", call_with_last_run("agent_output"), "done"
+    async with open_runtime(
+        path, delegating_agent(*turns, agents=["helper"]), remote.agent("payer")
+    ) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
         (ticket,) = [call.suspension.ticket for call in sub.pending if call.suspension]
         await (await runtime.decide(sub.run_id, [Decision.approve(ticket)])).result()
         await (await runtime.start("planner", "and?", thread="t1")).result()
 
-    ran, read = answers(conversation(path))
+    ran, read = tool_answers(read_messages(path))
     assert (ran["status"], [each["ticket"] for each in ran["tickets"]]) == ("waiting", [ticket])
     assert (read["status"], read["output"]) == ("completed", "The tool said: paid 7")
 
 
 async def test_the_answer_that_is_given_here_is_in_the_log_there(path: Path, remote: Remote) -> None:
-    owner = planner(delegate("pay it"), agents=["helper"])
-    async with running(path, owner, remote.agent("payer")) as runtime:
+    owner = delegating_agent(delegate("pay it"), agents=["helper"])
+    async with open_runtime(path, owner, remote.agent("payer")) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
         decision = Decision.deny(sub.pending[0].call_id, "too much")
@@ -174,31 +182,39 @@ async def test_the_answer_that_is_given_here_is_in_the_log_there(path: Path, rem
 
 
 async def test_a_remote_agent_knows_no_fork_of_the_conversation(path: Path, remote: Remote) -> None:
-    owner = planner(delegate(fork_context=True), agents=["helper"])
-    async with running(path, owner, remote.agent("talker")) as runtime:
+    owner = delegating_agent(delegate(fork_context=True), agents=["helper"])
+    async with open_runtime(path, owner, remote.agent("talker")) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         assert runtime.sub_agents("t1") == []
 
     refusal = "[invalid_arguments] fork_context is only supported for hosted local agents"
-    assert answers(conversation(path)) == [{"error": refusal}]
+    assert tool_answers(read_messages(path)) == [{"error": refusal}]
 
 
 async def test_a_remote_agent_that_was_stopped_does_not_go_on(path: Path, remote: Remote) -> None:
-    turns = delegate(background=True), "it works", of_run("agent_stop"), of_run("agent_run"), "done"
-    async with running(path, planner(*turns, agents=["helper"]), remote.agent("stuck")) as runtime:
+    turns = (
+        delegate(background=True),
+        "it works",
+        call_with_last_run("agent_stop"),
+        call_with_last_run("agent_run"),
+        "done",
+    )
+    async with open_runtime(
+        path, delegating_agent(*turns, agents=["helper"]), remote.agent("stuck")
+    ) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         sub = await at_work(runtime)
         await (await runtime.start("planner", "enough", thread="t1")).result()
 
     refusal = f"Run '{sub.run_id}' is remote and cannot be resumed; start a new run with agent_id"
-    assert answers(conversation(path))[-1] == {"error": f"[invalid_state] {refusal}"}
+    assert tool_answers(read_messages(path))[-1] == {"error": f"[invalid_state] {refusal}"}
 
 
 async def test_what_the_owner_is_permitted_keeps_it_from_no_remote_agent(path: Path, remote: Remote) -> None:
     """a mirror has no state of its own to which it could be handed on"""
     policy: JsonValue = {"rules": {"agent_run": "allow"}}
-    owner = planner(delegate(), agents=["helper"], behaviors=[Permission()])
-    async with running(path, owner, remote.agent("talker")) as runtime:
+    owner = delegating_agent(delegate(), agents=["helper"], behaviors=[Permission()])
+    async with open_runtime(path, owner, remote.agent("talker")) as runtime:
         owning = await runtime.start("planner", "go", thread="t1", state={"permission_policy": policy})
         await owning.result()
         (sub,) = runtime.sub_agents("t1")
@@ -208,8 +224,8 @@ async def test_what_the_owner_is_permitted_keeps_it_from_no_remote_agent(path: P
 
 
 async def test_a_remote_agent_that_fails_is_a_failed_one_with_its_words(path: Path, remote: Remote) -> None:
-    owner = planner(delegate(), agents=["helper"])
-    async with running(path, owner, remote.agent("failing")) as runtime:
+    owner = delegating_agent(delegate(), agents=["helper"])
+    async with open_runtime(path, owner, remote.agent("failing")) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
 
@@ -220,17 +236,17 @@ async def test_a_remote_agent_that_fails_is_a_failed_one_with_its_words(path: Pa
 async def test_where_nobody_knows_whether_a_job_has_arrived_the_owner_sees_the_question(
     path: Path, remote_host: RemoteHost
 ) -> None:
-    owner = planner(delegate("echo hello"), "it waits", agents=["helper"])
+    owner = delegating_agent(delegate("echo hello"), "it waits", agents=["helper"])
     with remote_host.serve() as server:
         server.will("SendMessage", "drop", "none")
         server.will("ListTasks", "404")
-        async with running(path, owner, followed(server)) as runtime:
+        async with open_runtime(path, owner, followed(server)) as runtime:
             await (await runtime.start("planner", "go", thread="t1")).result()
             (sub,) = runtime.sub_agents("t1")
             (asked,) = sub.pending
             assert asked.suspension
 
-    (ran,) = answers(conversation(path))
+    (ran,) = tool_answers(read_messages(path))
     (shown,) = ran["tickets"]
     assert (ran["status"], asked.name, len(server.tasks)) == ("waiting", "remote_submission", 1)
     assert (shown["ticket"], shown["tool"]) == (asked.suspension.ticket, "remote_submission")

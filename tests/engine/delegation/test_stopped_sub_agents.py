@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from support.gated_runs import GatedModel, opened
-from support.replay_checks import conversation, running
-from support.runs import said
-from support.sub_agents import answers, delegate, of_run, planner, researcher
+from support.agents import delegating_agent, researcher
+from support.delegation import call_with_last_run, delegate, tool_answers
+from support.log_reads import read_messages
+from support.models import GatedModel, request_messages
+from support.runtimes import open_runtime, open_runtimes
 from threadlog.engine import Agent, ModelRequest, ToolCall
 
 pytestmark = pytest.mark.anyio
@@ -26,45 +27,45 @@ async def test_to_stop_a_sub_agent_stops_all_that_it_has_started_and_keeps_the_r
     def stop(request: ModelRequest) -> ToolCall:
         return ToolCall("agent_stop", {"run_id": runtime.sub_agents("t1")[0].run_id})
 
-    async with running(path, planner(delegate(), stop, "done"), *chain(gate)) as runtime:
+    async with open_runtime(path, delegating_agent(delegate(), stop, "done"), *chain(gate)) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
         (below,) = runtime.sub_agents(sub.thread_id)
 
     assert (sub.status, below.status, below.error) == ("completed", "stopped", "stopped by owner request")
-    assert [answer["status"] for answer in answers(conversation(path))] == ["completed", "completed"]
+    assert [answer["status"] for answer in tool_answers(read_messages(path))] == ["completed", "completed"]
 
 
 async def test_what_is_over_is_not_stopped(path: Path) -> None:
-    agents = planner(delegate(), of_run("agent_stop")), researcher("done")
-    async with running(path, *agents) as runtime:
+    agents = delegating_agent(delegate(), call_with_last_run("agent_stop")), researcher("done")
+    async with open_runtime(path, *agents) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
 
     refusal = f"[invalid_state] Run '{sub.run_id}' is not running (current status: completed)"
-    assert answers(conversation(path))[-1] == {"error": refusal}
+    assert tool_answers(read_messages(path))[-1] == {"error": refusal}
 
 
 async def test_a_stopped_sub_agent_goes_on_in_its_next_epoch_and_under_its_next_owner(path: Path) -> None:
     gate = GatedModel()
-    turns = delegate(background=True), of_run("agent_stop"), "stopped"
+    turns = delegate(background=True), call_with_last_run("agent_stop"), "stopped"
 
     def again(request: ModelRequest) -> ToolCall:
         run_id = runtime.sub_agents("t1")[0].run_id
         return ToolCall("agent_run", {"run_id": run_id, "prompt": "go on", "agent_id": "missing"})
 
-    async with running(path, planner(*turns, again, "done"), researcher(model=gate)) as runtime:
+    async with open_runtime(path, delegating_agent(*turns, again, "done"), researcher(model=gate)) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (stopped,) = runtime.sub_agents("t1")
         second = await runtime.start("planner", "again", thread="t1")
-        asked = await gate.asked()
+        asked = await gate.next_request()
         asked.answer("Three inns")
         await second.result()
         (sub,) = runtime.sub_agents("t1")
 
     assert (stopped.status, stopped.error) == ("stopped", "stopped by owner request")
     assert (sub.status, sub.epoch, sub.parent_run_id) == ("completed", 2, second.run_id)
-    users = [text for role, text in said(asked.request) if role == "user"]
+    users = [text for role, text in request_messages(asked.request) if role == "user"]
     assert (users[0], users[-1]) == ("Find inns", "go on")
 
 
@@ -73,10 +74,10 @@ async def test_to_cancel_a_run_cancels_what_it_waits_for_and_what_it_has_in_the_
 ) -> None:
     gate = GatedModel()
     two = [delegate("inns", background=True), delegate("trains")]
-    async with opened(path, [planner(two), researcher(model=gate)]) as (runtime,):
+    async with open_runtimes(path, [delegating_agent(two), researcher(model=gate)]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
         for _ in range(2):
-            await gate.asked()
+            await gate.next_request()
         assert await runtime.cancel(run.run_id, reason="enough", wait=True)
         assert runtime.active_runs() == []
         subs = runtime.sub_agents("t1")

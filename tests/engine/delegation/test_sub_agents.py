@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from support.gated_runs import ERASE, GatedModel, changesets, opened
-from support.replay_checks import conversation, listening, running
-from support.runs import add, erase, said, state
-from support.sub_agents import answers, delegate, of_run, planner, researcher
+from support.agents import delegating_agent, researcher
+from support.delegation import call_with_last_run, delegate, tool_answers
+from support.log_reads import read_messages, read_run, read_state
+from support.models import GatedModel, recording_model, request_messages
+from support.runtimes import open_runtime, open_runtimes
+from support.tools import ERASE, add, erase
 from threadlog.engine import Agent, Decision, ModelRequest, Permission, ScriptedModel, ToolCall, ToolContext
 from threadlog.engine.events.event import ToolProgress
 from threadlog.store import Message
@@ -18,22 +20,25 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_sub_agent_works_on_a_thread_of_its_own_and_its_answer_is_read_from_there(path: Path) -> None:
-    agents = planner(delegate(), of_run("agent_output"), "done"), researcher("Three inns")
-    async with running(path, *agents) as runtime:
+    agents = (
+        delegating_agent(delegate(), call_with_last_run("agent_output"), "done"),
+        researcher("Three inns"),
+    )
+    async with open_runtime(path, *agents) as runtime:
         run = await runtime.start("planner", "go", thread="t1")
         await run.result()
         (sub,) = runtime.sub_agents("t1")
         assert runtime.messages(sub.thread_id)[-1].content == "Three inns"
         assert [row.run_id for row in runtime.log.children(run.run_id)] == [sub.run_id]
 
-    ran, read = answers(conversation(path))
+    ran, read = tool_answers(read_messages(path))
     assert ran == {"run_id": sub.run_id, "agent_id": "researcher", "status": "completed", "error": None}
     assert read == {**ran, "output": "Three inns"}
     assert (sub.status, sub.thread_id) == ("completed", f"sub-agent-{sub.run_id}")
 
 
 async def test_a_sub_agent_is_in_the_state_before_its_run_begins(path: Path) -> None:
-    async with running(path, planner(delegate()), researcher()) as runtime:
+    async with open_runtime(path, delegating_agent(delegate()), researcher()) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
         reasons = [
@@ -47,7 +52,7 @@ async def test_a_sub_agent_is_in_the_state_before_its_run_begins(path: Path) -> 
 
 async def test_sub_agents_of_one_round_both_stand(path: Path) -> None:
     two = [delegate("inns", background=True), delegate("trains")]
-    async with running(path, planner(two), researcher()) as runtime:
+    async with open_runtime(path, delegating_agent(two), researcher()) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         for sub in runtime.sub_agents("t1"):
             await runtime.get_run(sub.run_id).result()
@@ -55,18 +60,20 @@ async def test_sub_agents_of_one_round_both_stand(path: Path) -> None:
 
 
 def shown(request: ModelRequest, tag: str) -> str:
-    return "".join(content for role, content in said(request) if role == "system" and f"<{tag}>" in content)
+    return "".join(
+        content for role, content in request_messages(request) if role == "system" and f"<{tag}>" in content
+    )
 
 
 async def test_a_sub_agent_in_the_background_outlives_the_run_and_its_owner_is_told_once(path: Path) -> None:
     gate = GatedModel()
-    model, requests = listening(delegate(background=True), "wait", "one", "two")
-    async with running(path, planner(model=model), researcher(model=gate)) as runtime:
+    model, requests = recording_model(delegate(background=True), "wait", "one", "two")
+    async with open_runtime(path, delegating_agent(model=model), researcher(model=gate)) as runtime:
         run = await runtime.start("planner", "go", thread="t1")
         assert (await run.result()).output == "wait"
         (sub,) = runtime.sub_agents("t1")
         assert sub.status == "running"
-        (await gate.asked()).answer("Three inns")
+        (await gate.next_request()).answer("Three inns")
         await runtime.get_run(sub.run_id).result()
         for _ in range(2):
             await (await runtime.start("planner", "well?", thread="t1")).result()
@@ -82,11 +89,11 @@ async def test_a_sub_agent_in_the_background_outlives_the_run_and_its_owner_is_t
 
 
 async def test_an_agent_is_shown_who_may_work_for_it(path: Path) -> None:
-    model, requests = listening("done")
+    model, requests = recording_model("done")
     writer = Agent("writer", ScriptedModel(), description="Writes <b>.")
     other = Agent("other", ScriptedModel())
-    agents = planner(model=model, agents=["writer", "researcher", "planner", "gone"]), researcher()
-    async with running(path, *agents, writer, other) as runtime:
+    agents = delegating_agent(model=model, agents=["writer", "researcher", "planner", "gone"]), researcher()
+    async with open_runtime(path, *agents, writer, other) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
 
     catalogue = shown(requests[0], "available_agents")
@@ -117,11 +124,13 @@ async def test_what_cannot_be_started_is_refused_with_a_code(
     path: Path, arguments: dict[str, JsonValue], problem: str
 ) -> None:
     other = Agent("other", ScriptedModel())
-    async with running(path, planner(ToolCall("agent_run", arguments)), researcher(), other) as runtime:
+    async with open_runtime(
+        path, delegating_agent(ToolCall("agent_run", arguments)), researcher(), other
+    ) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         assert runtime.sub_agents("t1") == []
 
-    assert answers(conversation(path)) == [{"error": problem}]
+    assert tool_answers(read_messages(path)) == [{"error": problem}]
 
 
 @pytest.mark.parametrize("tool", ["agent_run", "agent_stop", "agent_output"])
@@ -131,22 +140,24 @@ async def test_a_run_of_another_thread_is_unknown(path: Path, tool: str) -> None
     def other(request: ModelRequest) -> ToolCall:
         return ToolCall(tool, {"run_id": runtime.sub_agents("t1")[0].run_id})
 
-    agents = planner(delegate(background=True), "wait", other), researcher(model=gate)
-    async with running(path, *agents) as runtime:
+    agents = delegating_agent(delegate(background=True), "wait", other), researcher(model=gate)
+    async with open_runtime(path, *agents) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         await (await runtime.start("planner", "go", thread="t2")).result()
         (sub,) = runtime.sub_agents("t1")
         assert sub.status == "running"
-        assert answers(runtime.messages("t2")) == [{"error": f"[unknown_run] Unknown run_id: {sub.run_id}"}]
+        assert tool_answers(runtime.messages("t2")) == [
+            {"error": f"[unknown_run] Unknown run_id: {sub.run_id}"}
+        ]
         await runtime.cancel(sub.run_id)
 
 
 async def test_a_sub_agent_that_waits_shows_its_tickets_to_its_owner_who_may_decide_for_it(
     path: Path,
 ) -> None:
-    turns = delegate(), "it waits", of_run("agent_output"), "done"
+    turns = delegate(), "it waits", call_with_last_run("agent_output"), "done"
     asking = researcher(ERASE, "erased all", tools=[erase])
-    async with running(path, planner(*turns), asking) as runtime:
+    async with open_runtime(path, delegating_agent(*turns), asking) as runtime:
         run = await runtime.start("planner", "go", thread="t1")
         assert (await run.result()).output == "it waits"
         (sub,) = runtime.sub_agents("t1")
@@ -157,7 +168,7 @@ async def test_a_sub_agent_that_waits_shows_its_tickets_to_its_owner_who_may_dec
         assert runtime.sub_agents("t1")[0].status == "completed"
         await (await runtime.start("planner", "and?", thread="t1")).result()
 
-    ran, read = answers(conversation(path))
+    ran, read = tool_answers(read_messages(path))
     assert (ran["status"], [each["ticket"] for each in ran["tickets"]]) == (
         "waiting",
         [call.suspension.ticket],
@@ -172,16 +183,16 @@ async def test_a_fork_knows_the_conversation_and_the_state_of_its_caller(path: P
         Message(id="m1", role="system", content="Be kind."),
         Message(id="m2", role="user", content="go"),
     ]
-    agents = planner([lookup], delegate(fork_context=True, background=True)), researcher(model=gate)
-    async with running(path, *agents) as runtime:
+    agents = delegating_agent([lookup], delegate(fork_context=True, background=True)), researcher(model=gate)
+    async with open_runtime(path, *agents) as runtime:
         await runtime.start("planner", earlier, thread="t1", state={"budget": 9})
-        asked = await gate.asked()
+        asked = await gate.next_request()
         asked.answer("done")
         (sub,) = runtime.sub_agents("t1")
         await runtime.get_run(sub.run_id).result()
         given = runtime.state(sub.thread_id)
 
-    roles = [role for role, _ in said(asked.request)]
+    roles = [role for role, _ in request_messages(asked.request)]
     assert roles == ["user", "assistant", "tool", "assistant", "user"]
     assert asked.request.messages[0].id == "m2"
     assert (given["budget"], "sub_agents" in given) == (9, False)
@@ -190,18 +201,18 @@ async def test_a_fork_knows_the_conversation_and_the_state_of_its_caller(path: P
 async def test_a_sub_agent_is_of_the_agents_with_which_its_owner_began(path: Path) -> None:
     gate = GatedModel()
     old, new = researcher("old"), researcher("new")
-    turns = planner(model=gate)
-    async with opened(path, [turns, old], later=[new]) as (runtime,):
+    turns = delegating_agent(model=gate)
+    async with open_runtimes(path, [turns, old], later=[new]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
-        asked = await gate.asked()
+        asked = await gate.next_request()
         await runtime.replace([turns, new])
         asked.answer(delegate())
-        (await gate.asked()).answer("done")
+        (await gate.next_request()).answer("done")
         await run.result()
         (sub,) = runtime.sub_agents("t1")
         assert runtime.output(sub.run_id) == "old"
-        registries = {each.agent.registry for each in changesets(path, run.run_id) if each.agent}
-        assert {each.agent.registry for each in changesets(path, sub.run_id) if each.agent} == registries
+        registries = {each.agent.registry for each in read_run(path, run.run_id) if each.agent}
+        assert {each.agent.registry for each in read_run(path, sub.run_id) if each.agent} == registries
 
 
 async def test_agents_with_tools_of_one_name_work_for_each_other(path: Path) -> None:
@@ -213,12 +224,12 @@ async def test_agents_with_tools_of_one_name_work_for_each_other(path: Path) -> 
 
         return search
 
-    model, requests = listening(delegate(), "done")
+    model, requests = recording_model(delegate(), "done")
     agents = (
-        planner(model=model, tools=[search_in("here")]),
+        delegating_agent(model=model, tools=[search_in("here")]),
         researcher(ToolCall("search"), "found", tools=[search_in("there")]),
     )
-    async with running(path, *agents) as runtime:
+    async with open_runtime(path, *agents) as runtime:
         await (await runtime.start("planner", "go", thread="t1")).result()
         (sub,) = runtime.sub_agents("t1")
         assert [m.content for m in runtime.messages(sub.thread_id) if m.role == "tool"] == ["there"]
@@ -231,8 +242,8 @@ async def test_what_a_sub_agent_tells_while_it_works_is_told_by_its_caller(path:
         context.progress("half")
         return "whole"
 
-    agents = planner(delegate()), researcher(ToolCall("work"), "done", tools=[work])
-    async with running(path, *agents) as runtime:
+    agents = delegating_agent(delegate()), researcher(ToolCall("work"), "done", tools=[work])
+    async with open_runtime(path, *agents) as runtime:
         run = await runtime.start("planner", "go", thread="t1")
         told = [event.progress async for event in run if isinstance(event, ToolProgress)]
         (sub,) = runtime.sub_agents("t1")
@@ -243,10 +254,10 @@ async def test_what_a_sub_agent_tells_while_it_works_is_told_by_its_caller(path:
 async def test_a_sub_agent_may_do_what_its_caller_was_permitted(path: Path) -> None:
     policy: JsonValue = {"rules": {"add": "allow"}}
     asking = researcher(ToolCall("add", {"a": 1, "b": 1}), "done", tools=[add], behaviors=[Permission()])
-    async with running(path, planner(delegate()), asking) as runtime:
+    async with open_runtime(path, delegating_agent(delegate()), asking) as runtime:
         run = await runtime.start("planner", "go", thread="t1", state={"permission_policy": policy})
         await run.result()
         (sub,) = runtime.sub_agents("t1")
 
     assert sub.status == "completed"
-    assert state(path, sub.thread_id)["permission_policy"] == policy
+    assert read_state(path, sub.thread_id)["permission_policy"] == policy

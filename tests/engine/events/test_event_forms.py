@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from support.runs import running
+from support.runtimes import open_runtime
 from threadlog import engine
 from threadlog.engine import (
     Agent,
@@ -46,7 +46,7 @@ def counter(*turns: Any) -> Agent:
 
 async def heard(path: Path, agent: Agent, **start: Any) -> tuple[list[Event], Any]:
     """The events of a run, and the state of its thread after it."""
-    async with running(path, agent) as runtime:
+    async with open_runtime(path, agent) as runtime:
         run = await runtime.start(agent.name, "go", thread="t1", **start)
         return [event async for event in run], runtime.state("t1")
 
@@ -96,7 +96,7 @@ async def test_a_child_is_announced_with_its_run_and_thread(path: Path) -> None:
 
 
 async def test_one_cursor_orders_the_events_of_several_threads(path: Path) -> None:
-    async with running(path, counter("one", "two", "three")) as runtime:
+    async with open_runtime(path, counter("one", "two", "three")) as runtime:
         runs = [await runtime.start("counter", "go", thread=thread) for thread in ("t1", "t2", "t3")]
         for run in runs:
             await run.result()
@@ -128,7 +128,7 @@ def test_malformed_cursors_are_refused(text: str) -> None:
 
 
 async def test_an_unknown_run_has_no_events(path: Path) -> None:
-    async with running(path, counter("done")) as runtime:
+    async with open_runtime(path, counter("done")) as runtime:
         with pytest.raises(NotFound, match="'r1'"):
             list(run_events(runtime.log, "r1"))
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from support.gated_runs import GatedModel, opened, planner
+from support.agents import gated_agent
+from support.models import GatedModel
+from support.runtimes import open_runtimes
 from threadlog.engine import ModelRequest
 from threadlog.engine.events.event import RunFinished
 from threadlog.engine.models.model import Part
@@ -35,17 +37,17 @@ async def test_subscribers_see_an_end_written_by_another_process_before_the_loca
 ) -> None:
     """Nothing is committed after it."""
     slow, asking = Slow(), GatedModel()
-    async with opened(path, [planner(slow)], [planner(asking)]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(slow)], [gated_agent(asking)]) as (runtime, other):
         run = await runtime.start("planner", "go", thread="t1")
-        await slow.asked()
+        await slow.next_request()
         ears = [runtime.subscribe(run.run_id)]
         # Subscribers of two runs executed elsewhere: one of them finishes, the other stays silent.
         for thread in ("t2", "t3"):
             elsewhere = await other.start("planner", "go", thread=thread)
             ears.append(runtime.subscribe(elsewhere.run_id))
-            await asking.asked()
+            await asking.next_request()
         await other.start("planner", "go on", thread="t1", if_active="supersede")
-        await asking.asked()
+        await asking.next_request()
         await other.cancel(elsewhere.run_id, wait=True)
         # The last commit has been published: so the earlier ones were read.
         assert [event async for event in ears.pop()]

@@ -6,7 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
-from support.runs import agent, history, run, running
+from support.agents import scripted_agent
+from support.log_reads import read_history
+from support.runtimes import open_runtime, run_agent
 from threadlog.engine import ToolCall, Turn
 from threadlog.engine.events.event import (
     AssistantTurn,
@@ -28,7 +30,7 @@ CALLS = [ToolCall("add", {"a": 1, "b": 2}, "c1"), ToolCall("fail", {}, "c2")]
 
 
 async def events(path: Path, *turns: Any) -> list[Event]:
-    async with running(path, agent(*turns, tool_execution="sequential")) as runtime:
+    async with open_runtime(path, scripted_agent(*turns, tool_execution="sequential")) as runtime:
         return [event async for event in await runtime.start("planner", "go", thread="t1")]
 
 
@@ -77,7 +79,7 @@ async def test_events_agree_with_the_log(path: Path) -> None:
     """Each event names the log position at which its state can be read."""
     told = await events(path, CALLS, "hello")
 
-    changesets = {changeset.version: changeset for changeset in history(path)}
+    changesets = {changeset.version: changeset for changeset in read_history(path)}
     for event in told:
         if isinstance(event, AssistantTurn):
             assert changesets[event.cursor.position].messages == (event.message,)
@@ -88,7 +90,7 @@ async def test_events_agree_with_the_log(path: Path) -> None:
 
 
 async def test_a_durable_event_is_published_after_its_commit(path: Path) -> None:
-    async with running(path, agent(CALLS, "hello")) as runtime:
+    async with open_runtime(path, scripted_agent(CALLS, "hello")) as runtime:
         async for event in await runtime.start("planner", "go", thread="t1"):
             if event.cursor:
                 assert runtime.log.head("t1") >= event.cursor.position
@@ -102,9 +104,9 @@ async def test_a_call_is_in_the_log_before_its_tool_starts(path: Path) -> None:
             ]
 
     calls = [ToolCall("look", id="c1"), ToolCall("look", id="c2")]
-    await run(path, agent(*calls, tools=[look]))
+    await run_agent(path, scripted_agent(*calls, tools=[look]))
 
-    assert [message.content for message in replay(history(path)).messages if message.role == "tool"] == [
+    assert [message.content for message in replay(read_history(path)).messages if message.role == "tool"] == [
         '["c1"]',
         '["c1","c2"]',
     ]
@@ -116,7 +118,7 @@ async def test_every_subscriber_gets_all_events_and_a_late_one_all_durable_event
     async def listen(to: Any, ears: list[Event]) -> None:
         ears.extend([event async for event in to])
 
-    async with running(path, agent(CALLS, "hello there")) as runtime:
+    async with open_runtime(path, scripted_agent(CALLS, "hello there")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         async with anyio.create_task_group() as tasks:
             for ears in heard:
@@ -130,7 +132,7 @@ async def test_every_subscriber_gets_all_events_and_a_late_one_all_durable_event
 
 
 async def test_a_subscriber_may_leave_early_and_return(path: Path) -> None:
-    async with running(path, agent(CALLS, "hello")) as runtime:
+    async with open_runtime(path, scripted_agent(CALLS, "hello")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         async for event in started:
             assert isinstance(event, RunStarted)
@@ -142,7 +144,7 @@ async def test_a_subscriber_may_leave_early_and_return(path: Path) -> None:
 
 
 async def test_the_result_can_be_read_repeatedly_and_after_the_runtime_is_closed(path: Path) -> None:
-    async with running(path, agent("hello")) as runtime:
+    async with open_runtime(path, scripted_agent("hello")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         first = await started.result()
 
@@ -151,7 +153,7 @@ async def test_the_result_can_be_read_repeatedly_and_after_the_runtime_is_closed
 
 
 async def test_a_run_is_in_the_log_when_start_returns(path: Path) -> None:
-    async with running(path, agent("hello")) as runtime:
+    async with open_runtime(path, scripted_agent("hello")) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
 
         assert runtime.log.head("t1") >= 1

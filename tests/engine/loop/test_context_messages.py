@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from support.runs import Asking, agent, erase, hearing, history, run, running, said
+from support.agents import scripted_agent
+from support.behaviors import PhaseBehavior
+from support.log_reads import read_history
+from support.models import recorded_turn, request_messages
+from support.runtimes import open_runtime, run_agent
+from support.tools import erase
 from threadlog.engine import AddContextMessage, Context, Decision, ModelRequest, ToolCall
 from threadlog.engine.agents.behavior import PhaseActions
 from threadlog.engine.loop.request import Throttle, latest_context, place_messages
@@ -96,12 +101,12 @@ async def test_what_is_shown_is_in_the_request_and_not_in_the_conversation(path:
         return shown("note", "be kind", cooldown=1) if context.phase == "before_inference" else None
 
     call = ToolCall("add", {"a": 1, "b": 2})
-    turns = [hearing(requests, turn) for turn in (call, call, "done")]
-    await run(path, agent(*turns, behaviors=[Asking(show)], instructions="base"))
+    turns = [recorded_turn(requests, turn) for turn in (call, call, "done")]
+    await run_agent(path, scripted_agent(*turns, behaviors=[PhaseBehavior(show)], instructions="base"))
 
-    assert [("system", "be kind") in said(request) for request in requests] == [True, False, True]
-    assert said(requests[0]) == [("system", "base"), ("system", "be kind"), ("user", "go")]
-    assert "be kind" not in texts(list(replay(history(path)).messages))
+    assert [("system", "be kind") in request_messages(request) for request in requests] == [True, False, True]
+    assert request_messages(requests[0]) == [("system", "base"), ("system", "be kind"), ("user", "go")]
+    assert "be kind" not in texts(list(replay(read_history(path)).messages))
 
 
 async def test_a_run_that_has_waited_shows_it_again(path: Path) -> None:
@@ -111,15 +116,15 @@ async def test_a_run_that_has_waited_shows_it_again(path: Path) -> None:
     def show(context: Context) -> PhaseActions:
         return shown("note", "be kind", cooldown=9) if context.phase == "before_inference" else None
 
-    turns = [hearing(requests, turn) for turn in (ToolCall("erase", id="c1"), "done")]
-    planner = agent(*turns, tools=[erase], behaviors=[Asking(show)])
-    first = await run(path, planner)
-    async with running(path, planner) as runtime:
+    turns = [recorded_turn(requests, turn) for turn in (ToolCall("erase", id="c1"), "done")]
+    planner = scripted_agent(*turns, tools=[erase], behaviors=[PhaseBehavior(show)])
+    first = await run_agent(path, planner)
+    async with open_runtime(path, planner) as runtime:
         resumed = await runtime.decide(first.run_id, [Decision.approve("c1")])
         assert resumed
         await resumed.result()
 
-    assert [("system", "be kind") in said(request) for request in requests] == [True, True]
+    assert [("system", "be kind") in request_messages(request) for request in requests] == [True, True]
 
 
 async def test_the_next_run_shows_it_again(path: Path) -> None:
@@ -128,8 +133,8 @@ async def test_the_next_run_shows_it_again(path: Path) -> None:
     def show(context: Context) -> PhaseActions:
         return shown("note", "be kind", cooldown=9) if context.phase == "before_inference" else None
 
-    planner = agent(*[hearing(requests, "done")] * 2, behaviors=[Asking(show)])
+    planner = scripted_agent(*[recorded_turn(requests, "done")] * 2, behaviors=[PhaseBehavior(show)])
     for _ in range(2):
-        await run(path, planner)
+        await run_agent(path, planner)
 
-    assert [("system", "be kind") in said(request) for request in requests] == [True, True]
+    assert [("system", "be kind") in request_messages(request) for request in requests] == [True, True]

@@ -7,8 +7,11 @@ from typing import Any
 import anyio
 import pytest
 
-from support.replay_checks import assert_replays, run, running
-from support.runs import PHASES, agent, asking, history, reasons, state, statuses
+from support.agents import scripted_agent
+from support.behaviors import PHASES, act_in
+from support.checks import assert_replays
+from support.log_reads import read_call_statuses, read_history, read_reasons, read_state
+from support.runtimes import open_runtime, run_agent
 from threadlog.engine import Agent, Behavior, Context, Runtime, ScriptedModel, State, ToolCall
 from threadlog.reducers import Set
 from threadlog.store.changeset import Changeset, EffectRecord, Interruption, RunStatus, Termination
@@ -53,7 +56,7 @@ class Hanging(Behavior):
 
 
 def planner(hanging: Hanging, *behaviors: Behavior, **fields: Any) -> Agent:
-    return agent(CALLS, "hello", behaviors=[*behaviors, hanging], **fields)
+    return scripted_agent(CALLS, "hello", behaviors=[*behaviors, hanging], **fields)
 
 
 async def started(runtime: Runtime) -> None:
@@ -65,11 +68,11 @@ async def cut(path: Path, hanging: Hanging, *behaviors: Behavior, **fields: Any)
     """A runtime that is left while a run of it hangs: the last changeset."""
     one = planner(hanging, *behaviors, **fields)
     with anyio.fail_after(10):
-        async with running(path, one) as runtime, anyio.create_task_group() as tasks:
+        async with open_runtime(path, one) as runtime, anyio.create_task_group() as tasks:
             tasks.start_soon(started, runtime)
             await hanging.waits.wait()
             tasks.cancel_scope.cancel()
-    return history(path)[-1]
+    return read_history(path)[-1]
 
 
 async def cancelled_around(path: Path, hanging: Hanging, *behaviors: Behavior, **fields: Any) -> Changeset:
@@ -86,7 +89,7 @@ async def cancelled_around(path: Path, hanging: Hanging, *behaviors: Behavior, *
             scope.cancel()
             await anyio.sleep_forever()
     await assert_replays(path, one)
-    return history(path)[-1]
+    return read_history(path)[-1]
 
 
 @pytest.mark.parametrize("left", [cut, cancelled_around])
@@ -99,7 +102,7 @@ async def test_a_runtime_is_left_whatever_a_behavior_waits_for(
 
     What was asked of the world is kept, answered or not; nothing else is, of any behavior in that phase.
     """
-    dropped = asking(phase, Set("/dropped", True), name="before")
+    dropped = act_in(phase, Set("/dropped", True), name="before")
 
     last = await left(path, Hanging(phase, hang), dropped)
 
@@ -107,10 +110,10 @@ async def test_a_runtime_is_left_whatever_a_behavior_waits_for(
     assert last.run.status == "done"
     asked = EffectRecord(name="hanging:ask", answer=42)
     unanswered = [EffectRecord(name="hanging:hang", cancelled=True)] if hang is in_effect else []
-    where = next(one for one in history(path) if one.cut_off)
+    where = next(one for one in read_history(path) if one.cut_off)
     assert where.cut_off == (interruption(phase),)
     assert list(where.effects) == [asked, *unanswered]
-    assert "dropped" not in state(path)
+    assert "dropped" not in read_state(path)
 
 
 def interruption(phase: str) -> Interruption:
@@ -122,7 +125,7 @@ async def test_cancelling_reaches_a_behavior_that_waits(path: Path, phase: str) 
     """The end names what was awaited. The model reads no note: it was not interrupted, nor was a tool."""
     hanging = Hanging(phase)
     with anyio.fail_after(10):
-        async with running(path, planner(hanging)) as runtime, anyio.create_task_group() as tasks:
+        async with open_runtime(path, planner(hanging)) as runtime, anyio.create_task_group() as tasks:
             tasks.start_soon(started, runtime)
             await hanging.waits.wait()
             (active,) = runtime._parts.environment.executions.active()
@@ -130,9 +133,9 @@ async def test_cancelling_reaches_a_behavior_that_waits(path: Path, phase: str) 
             result = await runtime.get_run(active.run_id).result()
 
     assert result.termination == Termination(type="cancelled", interrupted=interruption(phase))
-    assert [one.role for one in history(path)[-1].messages if one.role == "user"] == []
+    assert [one.role for one in read_history(path)[-1].messages if one.role == "user"] == []
     answered = phase in ("after_inference", "step_end")
-    assert [one.content for one in history(path)[-1].messages] == [""] * answered
+    assert [one.content for one in read_history(path)[-1].messages] == [""] * answered
 
 
 @pytest.mark.parametrize("phase", TOLD)
@@ -140,7 +143,7 @@ async def test_a_cancelled_run_lets_those_finish_that_are_told_of_an_end(path: P
     """what they do is about something that has happened; cancelled twice, the run does without it"""
     hanging = Hanging(phase)
     with anyio.fail_after(10):
-        async with running(path, planner(hanging, tool_execution="sequential")) as runtime:
+        async with open_runtime(path, planner(hanging, tool_execution="sequential")) as runtime:
             going = await runtime.start("planner", "go", thread="t1")
             await hanging.waits.wait()
             assert await runtime.cancel(going.run_id)
@@ -154,15 +157,15 @@ async def test_a_cancelled_run_lets_those_finish_that_are_told_of_an_end(path: P
         assert (result.termination, result.output) == (Termination(type="cancelled"), None)
     else:
         assert result.termination.type == "cancelled"
-        assert statuses(path) == {"c1": "succeeded", "c2": "cancelled"}
+        assert read_call_statuses(path) == {"c1": "succeeded", "c2": "cancelled"}
 
 
 async def test_a_tool_that_has_ended_is_in_the_log_though_nobody_could_be_told(path: Path) -> None:
     """its own state changes, too"""
     await cut(path, Hanging("after_tool_execute"), model=ScriptedModel(CALLS[1], "never"))
 
-    assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
-    assert (statuses(path), state(path)["budget"]["spent"]) == ({"c2": "succeeded"}, 3)
+    assert read_reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
+    assert (read_call_statuses(path), read_state(path)["budget"]["spent"]) == ({"c2": "succeeded"}, 3)
 
 
 @pytest.mark.parametrize("left", [cut, cancelled_around])
@@ -178,9 +181,9 @@ async def test_no_tool_was_cut_off_if_all_had_ended(path: Path, left: Any) -> No
     calls = [ToolCall("act", {"name": name}, name) for name in ("a", "b")]
     await left(path, hanging, model=ScriptedModel(calls, "never"), tools=[act])
 
-    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
-    assert history(path)[-1].run == RunStatus(status="done", termination=Termination(type="cancelled"))
-    assert history(path)[-1].messages == ()
+    assert read_call_statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert read_history(path)[-1].run == RunStatus(status="done", termination=Termination(type="cancelled"))
+    assert read_history(path)[-1].messages == ()
 
 
 async def test_a_behavior_may_stop_waiting_by_itself(path: Path) -> None:
@@ -193,8 +196,8 @@ async def test_a_behavior_may_stop_waiting_by_itself(path: Path) -> None:
                 answer = await context.effect("slow", anyio.sleep_forever)
             return State(Set("/answer", answer))
 
-    result = await run(path, agent("hello", behaviors=[Impatient()]))
+    result = await run_agent(path, scripted_agent("hello", behaviors=[Impatient()]))
 
-    assert (result.output, state(path)) == ("hello", {"answer": "nothing"})
-    assert history(path)[1].effects == (EffectRecord(name="Impatient:slow", cancelled=True),)
-    assert history(path)[1].cut_off == ()
+    assert (result.output, read_state(path)) == ("hello", {"answer": "nothing"})
+    assert read_history(path)[1].effects == (EffectRecord(name="Impatient:slow", cancelled=True),)
+    assert read_history(path)[1].cut_off == ()

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from support.runs import agent, before, history, run
+from support.agents import scripted_agent
+from support.behaviors import act_in
+from support.log_reads import read_history
+from support.runtimes import run_agent
 from threadlog.engine import OverrideInference, OverrideModel, ScriptedModel
 
 pytestmark = pytest.mark.anyio
@@ -13,9 +16,11 @@ pytestmark = pytest.mark.anyio
 async def test_an_overriding_model_answers_instead_and_is_in_the_log(path: Path) -> None:
     other = ScriptedModel("from the other", name="other")
 
-    result = await run(path, agent("from the agent's", behaviors=[before(OverrideModel(other))]))
+    result = await run_agent(
+        path, scripted_agent("from the agent's", behaviors=[act_in("before_inference", OverrideModel(other))])
+    )
 
-    inference = history(path)[1].inference
+    inference = read_history(path)[1].inference
     assert inference is not None
     assert (result.output, inference.model) == ("from the other", "other")
 
@@ -27,7 +32,12 @@ def failing_model(name: str) -> ScriptedModel:
 async def test_an_overriding_model_has_fallbacks_of_its_own_only(path: Path) -> None:
     fields = {"fallbacks": [ScriptedModel("the agent's fallback")]}
 
-    result = await run(path, agent(behaviors=[before(OverrideModel(failing_model("other")))], **fields))
+    result = await run_agent(
+        path,
+        scripted_agent(
+            behaviors=[act_in("before_inference", OverrideModel(failing_model("other")))], **fields
+        ),
+    )
 
     assert result.termination.detail == "model 'other' failed on attempt 1 of 2: unknown: other"
 
@@ -36,7 +46,7 @@ async def test_earlier_fallbacks_survive_a_later_model_without_any(path: Path) -
     fallback = ScriptedModel("from the fallback")
     actions = [OverrideModel(failing_model("a"), [fallback]), OverrideModel(failing_model("b"))]
 
-    result = await run(path, agent(behaviors=[before(*actions)]))
+    result = await run_agent(path, scripted_agent(behaviors=[act_in("before_inference", *actions)]))
 
     assert result.output == "from the fallback"
 
@@ -44,14 +54,14 @@ async def test_earlier_fallbacks_survive_a_later_model_without_any(path: Path) -
 async def test_each_model_is_asked_once_and_one_without_a_name_not_at_all(path: Path) -> None:
     """the agent's own fallbacks too"""
     other, fallback = failing_model("other"), failing_model("fallback")
-    actions = [before(OverrideModel(other, ["", fallback, other, fallback]))]
+    actions = [act_in("before_inference", OverrideModel(other, ["", fallback, other, fallback]))]
 
-    result = await run(path, agent(behaviors=actions))
-    again = await run(path, agent(model=other, fallbacks=[fallback, other]), "again")
+    result = await run_agent(path, scripted_agent(behaviors=actions))
+    again = await run_agent(path, scripted_agent(model=other, fallbacks=[fallback, other]), "again")
 
     for ended in (result, again):
         assert ended.termination.detail == "model 'fallback' failed on attempt 1 of 2: unknown: fallback"
-    inferences = [one.inference for one in history(path) if one.inference]
+    inferences = [one.inference for one in read_history(path) if one.inference]
     assert [[one.model for one in inference.attempts] for inference in inferences] == [
         ["other", "fallback"],
         ["other", "fallback"],
@@ -61,6 +71,8 @@ async def test_each_model_is_asked_once_and_one_without_a_name_not_at_all(path: 
 async def test_fallbacks_without_a_model_are_ignored(path: Path) -> None:
     override = OverrideInference(fallbacks=[ScriptedModel("never")])
 
-    result = await run(path, agent(ValueError("no"), behaviors=[before(override)]))
+    result = await run_agent(
+        path, scripted_agent(ValueError("no"), behaviors=[act_in("before_inference", override)])
+    )
 
     assert result.termination.type == "error"

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-from support.runs import CALLS, Asking, agent, asking, history, run
+from support.agents import scripted_agent
+from support.behaviors import PhaseBehavior, act_in
+from support.log_reads import read_history
+from support.runtimes import run_agent
+from support.tools import ADD_AND_FAIL
 from threadlog.engine import Context, ToolCall
 from threadlog.reducers import Set
 
@@ -16,7 +20,7 @@ STEP = ["step_start", "before_inference", "after_inference", "step_end"]
 async def contexts(path: Path, *turns: Any, **fields: Any) -> list[Context]:
     """What a behavior is given, in order, when the model answers with these turns."""
     seen: list[Context] = []
-    await run(path, agent(*turns, behaviors=[Asking(seen.append)], **fields))
+    await run_agent(path, scripted_agent(*turns, behaviors=[PhaseBehavior(seen.append)], **fields))
     return seen
 
 
@@ -36,7 +40,7 @@ ROUNDS = [
 async def test_the_phases_of_two_tool_calls_and_an_answer(
     path: Path, execution: str, tools: list[str]
 ) -> None:
-    seen = await contexts(path, CALLS, "hello", tool_execution=execution)
+    seen = await contexts(path, ADD_AND_FAIL, "hello", tool_execution=execution)
 
     assert [context.phase for context in seen] == [
         "run_start",
@@ -48,7 +52,7 @@ async def test_the_phases_of_two_tool_calls_and_an_answer(
 
 
 async def test_a_context_has_what_its_phase_is_about(path: Path) -> None:
-    seen = await contexts(path, CALLS[:1], "hello")
+    seen = await contexts(path, ADD_AND_FAIL[:1], "hello")
 
     about = [
         (context.step, bool(context.turn), context.call and context.call.id, bool(context.outcome))
@@ -72,7 +76,7 @@ async def test_a_context_has_what_its_phase_is_about(path: Path) -> None:
 
 async def test_a_message_is_in_the_conversation_from_the_end_of_its_step_on(path: Path) -> None:
     """after_inference sees the answer, but not yet as a message: step_end does"""
-    seen = await contexts(path, CALLS[:1], "hello")
+    seen = await contexts(path, ADD_AND_FAIL[:1], "hello")
 
     assert [len(context.messages) for context in seen] == [1, 1, 1, 1, 2, 2, 3, 3, 3, 3, 4, 4]
 
@@ -86,18 +90,20 @@ async def test_nothing_can_be_changed_through_a_context(path: Path) -> None:
             context.outcome.result["error"] = "spoilt"
         context.read("/list", []).append("spoilt")
 
-    first = asking("run_start", Set("/list", ["a"]), name="first")
-    result = await run(path, agent(ToolCall("fail", {"text": "no luck"}), behaviors=[first, Asking(spoil)]))
+    first = act_in("run_start", Set("/list", ["a"]), name="first")
+    result = await run_agent(
+        path, scripted_agent(ToolCall("fail", {"text": "no luck"}), behaviors=[first, PhaseBehavior(spoil)])
+    )
 
     assert result.termination.type == "natural_end"
-    assert "spoilt" not in str(history(path))
+    assert "spoilt" not in str(read_history(path))
 
 
 async def test_a_tool_does_not_change_the_conversation_through_its_arguments(path: Path) -> None:
     def spoil(given: dict[str, Any]) -> None:
         given["list"].append("spoilt")
 
-    result = await run(path, agent(ToolCall("spoil", {"given": {"list": []}}), tools=[spoil]))
+    result = await run_agent(path, scripted_agent(ToolCall("spoil", {"given": {"list": []}}), tools=[spoil]))
 
     assert result.termination.type == "natural_end"
-    assert "spoilt" not in str(history(path))
+    assert "spoilt" not in str(read_history(path))

@@ -8,22 +8,14 @@ from typing import Any
 import anyio
 import pytest
 
-from support.replay_checks import assert_replays
-from support.runs import (
-    Asking,
-    add,
-    agent,
-    hearing,
-    history,
-    run,
-    running,
-    said,
-    state,
-    statuses,
-    told,
-    wanting,
-)
-from support.waiting_calls import ADD, AWAITING, ERASE, decided, eraser
+from support.agents import approval_agent, scripted_agent
+from support.approvals import AWAITING_APPROVAL, SECOND_ADD
+from support.behaviors import PhaseBehavior, act_in
+from support.checks import assert_replays
+from support.log_reads import read_call_statuses, read_history, read_state, read_tool_results
+from support.models import recorded_turn, request_messages
+from support.runtimes import open_runtime, run_agent, run_and_decide
+from support.tools import ERASE, add
 from threadlog.engine import (
     Context,
     Decision,
@@ -58,9 +50,11 @@ async def asked_once(mode: Any, path: Path, result: Any) -> tuple[list[str], lis
         first = context.phase == "before_tool_execute" and not context.decision
         return Suspend("approve", resume_mode=mode) if first else None
 
-    planner = agent(ToolCall("book", {"city": "Nara"}, "c1"), tools=[book], behaviors=[Asking(ask)])
-    await decided(path, planner, Decision.approve("c1", result))
-    return told(path), called
+    planner = scripted_agent(
+        ToolCall("book", {"city": "Nara"}, "c1"), tools=[book], behaviors=[PhaseBehavior(ask)]
+    )
+    await run_and_decide(path, planner, Decision.approve("c1", result))
+    return read_tool_results(path), called
 
 
 MODES: list[tuple[str, Any, str, list[str]]] = [
@@ -100,11 +94,11 @@ async def test_a_tool_may_suspend_itself_and_is_told_the_decision(path: Path) ->
         asks = Suspend("pay", "Really?", {"amount": 5}) if context.decision is None else None
         return ToolResult("paid", [Set("/paid", True)], suspend=asks)
 
-    planner = agent(ToolCall("pay", id="c1"), tools=[pay])
-    await decided(path, planner, Decision.approve("c1", "yes"))
+    planner = scripted_agent(ToolCall("pay", id="c1"), tools=[pay])
+    await run_and_decide(path, planner, Decision.approve("c1", "yes"))
 
     assert seen == [("0:c1", None), ("0:c1", "yes")]
-    assert (told(path), state(path)) == (["paid"], {"paid": True})
+    assert (read_tool_results(path), read_state(path)) == (["paid"], {"paid": True})
 
 
 @pytest.mark.parametrize(
@@ -124,10 +118,10 @@ async def test_what_a_question_does_not_say_comes_from_the_call(
         asks = replace(asked, message="Really?", response_schema=form) if context.decision is None else None
         return ToolResult("paid", suspend=asks)
 
-    planner = agent(ToolCall("pay", {"amount": 7}, "c1"), tools=[pay])
-    first = await run(path, planner)
+    planner = scripted_agent(ToolCall("pay", {"amount": 7}, "c1"), tools=[pay])
+    first = await run_agent(path, planner)
 
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         (call,) = runtime.pending(first.run_id)
     assert call.suspension
     assert (call.suspension.action, call.suspension.parameters) == (action, parameters)
@@ -140,12 +134,14 @@ async def test_a_tool_may_answer_in_the_words_for_a_call_that_waits(path: Path) 
     requests: list[ModelRequest] = []
 
     def quote() -> str:
-        return AWAITING
+        return AWAITING_APPROVAL
 
-    await run(path, agent(ToolCall("quote", id="c1"), hearing(requests, "done"), tools=[quote]))
+    await run_agent(
+        path, scripted_agent(ToolCall("quote", id="c1"), recorded_turn(requests, "done"), tools=[quote])
+    )
 
-    assert said(requests[0])[-1] == ("tool", AWAITING)
-    assert told(path) == [AWAITING]
+    assert request_messages(requests[0])[-1] == ("tool", AWAITING_APPROVAL)
+    assert read_tool_results(path) == [AWAITING_APPROVAL]
 
 
 async def test_a_call_keeps_its_key_when_the_model_has_answered_in_between(path: Path) -> None:
@@ -155,18 +151,18 @@ async def test_a_call_keeps_its_key_when_the_model_has_answered_in_between(path:
         keys.append(context.idempotency_key)
         return ToolResult("paid", suspend=Suspend("pay") if context.decision is None else None)
 
-    planner = agent([ToolCall("pay", id="c1"), ADD], "waiting", "paid", tools=[pay, add])
-    await decided(path, planner, Decision.approve("c1"))
+    planner = scripted_agent([ToolCall("pay", id="c1"), SECOND_ADD], "waiting", "paid", tools=[pay, add])
+    await run_and_decide(path, planner, Decision.approve("c1"))
 
     assert keys[0] == keys[1]
 
 
 async def test_a_call_may_be_suspended_again_with_a_new_ticket(path: Path) -> None:
-    planner = agent(
-        ToolCall("add", {"a": 1, "b": 1}, "c1"), behaviors=[wanting("before_tool_execute", Suspend("x"))]
+    planner = scripted_agent(
+        ToolCall("add", {"a": 1, "b": 1}, "c1"), behaviors=[act_in("before_tool_execute", Suspend("x"))]
     )
-    first = await run(path, planner)
-    async with running(path, planner) as runtime:
+    first = await run_agent(path, planner)
+    async with open_runtime(path, planner) as runtime:
         (before,) = runtime.pending(first.run_id)
         again = await runtime.decide(first.run_id, [Decision.approve("c1")])
         assert again
@@ -175,7 +171,7 @@ async def test_a_call_may_be_suspended_again_with_a_new_ticket(path: Path) -> No
 
     assert before.suspension
     assert after.suspension
-    assert (result.status, after.decision, told(path)) == ("waiting", None, [])
+    assert (result.status, after.decision, read_tool_results(path)) == ("waiting", None, [])
     assert before.suspension.ticket != after.suspension.ticket
 
 
@@ -183,16 +179,16 @@ async def test_a_behavior_may_answer_a_decided_call_itself(path: Path) -> None:
     def answer(context: Context) -> PhaseActions:
         return SetToolResult(f"by {context.decision.by}") if context.decision else None
 
-    planner = eraser(ERASE, behaviors=[Asking(answer)])
-    await decided(path, planner, Decision.approve("c1", by="ann"))
+    planner = approval_agent(ERASE, behaviors=[PhaseBehavior(answer)])
+    await run_and_decide(path, planner, Decision.approve("c1", by="ann"))
 
-    assert told(path) == ["by ann"]
+    assert read_tool_results(path) == ["by ann"]
 
 
 async def test_a_call_that_has_ended_still_says_what_was_asked_and_answered(path: Path) -> None:
-    await decided(path, eraser(ERASE), Decision.approve("c1", by="ann"))
+    await run_and_decide(path, approval_agent(ERASE), Decision.approve("c1", by="ann"))
 
-    (call,) = calls(replay(history(path)).state)
+    (call,) = calls(replay(read_history(path)).state)
     assert call.suspension
     assert call.decision
     assert (call.status, call.suspension.message, call.decision.by) == ("succeeded", "Call erase?", "ann")
@@ -208,14 +204,14 @@ async def test_a_tool_that_goes_on_tells_its_progress_and_can_be_cancelled(path:
         started.set()
         await anyio.sleep_forever()
 
-    planner = agent(ToolCall("wait", id="c1"), tools=[wait])
-    first = await run(path, planner)
+    planner = scripted_agent(ToolCall("wait", id="c1"), tools=[wait])
+    first = await run_agent(path, planner)
     progress: list[Any] = []
 
     async def listen(run: Run) -> None:
         progress.extend([event.progress async for event in run if isinstance(event, ToolProgress)])
 
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         resumed = await runtime.decide(first.run_id, [Decision.approve("c1")])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listen, resumed)
@@ -227,5 +223,5 @@ async def test_a_tool_that_goes_on_tells_its_progress_and_can_be_cancelled(path:
         Termination(type="cancelled", interrupted=Interruption(kind="tools")),
         ["half"],
     )
-    assert statuses(path) == {"c1": "cancelled"}
+    assert read_call_statuses(path) == {"c1": "cancelled"}
     await assert_replays(path, planner)

@@ -3,7 +3,12 @@ from typing import Any
 
 import pytest
 
-from support.runs import PHASES, TOOLS, Asking, Count, Spend, agent, asking, history, run, state, told
+from support.agents import scripted_agent
+from support.behaviors import PHASES, PhaseBehavior, act_in
+from support.log_reads import read_history, read_state, read_tool_results
+from support.reducers import Count, Spend
+from support.runtimes import run_agent
+from support.tools import TOOLS
 from threadlog.engine import Behavior, Context, State, ToolCall, ToolContext, ToolResult
 from threadlog.reducers import Append, Increment, Insert, Set, StateAction, replay
 
@@ -16,20 +21,20 @@ def sources(path: Path) -> list[tuple[str, str, str]]:
     """Every action that is not the loop's: who asked for what, and in which commit."""
     return [
         (changeset.reason, action.source, action.action)
-        for changeset in history(path)
+        for changeset in read_history(path)
         for action in changeset.actions
         if action.source != "agent_loop"
     ]
 
 
 async def test_a_behavior_may_act_in_every_phase_and_the_log_says_who_and_when(path: Path) -> None:
-    everywhere = [asking(phase, Append("/seen", phase), name=phase) for phase in PHASES]
+    everywhere = [act_in(phase, Append("/seen", phase), name=phase) for phase in PHASES]
 
-    await run(path, agent(SPEND, behaviors=everywhere))
+    await run_agent(path, scripted_agent(SPEND, behaviors=everywhere))
 
     first = ["run_start", "step_start", "before_inference", "after_inference", "step_end"]
     calls = ["before_tool_execute", "after_tool_execute"]
-    assert state(path)["seen"] == [*first, *calls, *first[1:], "run_end"]
+    assert read_state(path)["seen"] == [*first, *calls, *first[1:], "run_end"]
     assert sources(path) == [
         ("run_started", "behavior:run_start:run_start", "Append"),
         *(("assistant_turn", f"behavior:{phase}:{phase}", "Append") for phase in first[1:]),
@@ -43,9 +48,12 @@ async def test_a_behavior_may_act_in_every_phase_and_the_log_says_who_and_when(p
 
 
 async def test_a_patch_carries_the_source_of_its_action(path: Path) -> None:
-    await run(path, agent("hello", behaviors=[asking("run_start", Set("/a", 1), Set("/a", 1), Set("/b", 1))]))
+    await run_agent(
+        path,
+        scripted_agent("hello", behaviors=[act_in("run_start", Set("/a", 1), Set("/a", 1), Set("/b", 1))]),
+    )
 
-    first = history(path)[0]
+    first = read_history(path)[0]
     for patch in first.patches:
         assert patch.action is not None
         assert first.actions[patch.action].source == patch.source
@@ -58,10 +66,13 @@ async def test_each_behavior_sees_the_state_as_the_one_before_it_left_it(path: P
     def double(context: Context) -> list[State]:
         return [State(Set("/n", 2 * context.read("/n")))] if context.phase == "step_start" else []
 
-    start = asking("run_start", Set("/n", 1), name="start")
-    await run(path, agent("hello", behaviors=[start, Asking(double, "a"), Asking(double, "b")]))
+    start = act_in("run_start", Set("/n", 1), name="start")
+    await run_agent(
+        path,
+        scripted_agent("hello", behaviors=[start, PhaseBehavior(double, "a"), PhaseBehavior(double, "b")]),
+    )
 
-    assert state(path) == {"n": 4}
+    assert read_state(path) == {"n": 4}
 
 
 class Mixed(Behavior):
@@ -81,9 +92,9 @@ class Mixed(Behavior):
 
 
 async def test_a_behavior_returns_one_action_or_many_or_none(path: Path) -> None:
-    await run(path, agent("hello", behaviors=[Mixed()]))
+    await run_agent(path, scripted_agent("hello", behaviors=[Mixed()]))
 
-    assert state(path) == {"one": 1, "generated": 1, "tuple": 1}
+    assert read_state(path) == {"one": 1, "generated": 1, "tuple": 1}
     assert {source for _, source, _ in sources(path)} == {
         "behavior:Mixed:run_start",
         "behavior:Mixed:step_start",
@@ -93,34 +104,34 @@ async def test_a_behavior_returns_one_action_or_many_or_none(path: Path) -> None
 
 async def test_a_behavior_may_write_for_the_run_and_for_the_call_it_is_asked_about(path: Path) -> None:
     behaviors = [
-        asking("step_start", Count(), Set("/note", 1, scope="run"), name="run"),
-        asking("before_tool_execute", Set("/note", 2, scope="tool_call"), name="call"),
+        act_in("step_start", Count(), Set("/note", 1, scope="run"), name="run"),
+        act_in("before_tool_execute", Set("/note", 2, scope="tool_call"), name="call"),
     ]
 
-    await run(path, agent([SPEND, ToolCall("add", {}, "c.2/x")], behaviors=behaviors))
+    await run_agent(path, scripted_agent([SPEND, ToolCall("add", {}, "c.2/x")], behaviors=behaviors))
 
-    document = replay(history(path)).state
+    document = replay(read_history(path)).state
     assert (document["__run"]["counter"], document["__run"]["note"]) == ({"n": 2}, 1)
     assert document["__tool_call_scope"]["c.2/x"]["note"] == 2
 
 
 async def test_what_a_run_and_its_calls_kept_is_forgotten_by_the_next(path: Path) -> None:
-    await run(path, agent(SPEND, behaviors=[asking("run_start", Count())]))
-    await run(path, agent("hello"), "next")
+    await run_agent(path, scripted_agent(SPEND, behaviors=[act_in("run_start", Count())]))
+    await run_agent(path, scripted_agent("hello"), "next")
 
-    document = replay(history(path)).state
+    document = replay(read_history(path)).state
     assert set(document["__run"]) == {"id", "status", "done_reason", "control"}
     assert document["__tool_call_scope"] == {}
     assert document["budget"] == {"spent": 3, "items": ["something"]}
 
 
 async def test_a_tool_changes_the_state_by_actions(path: Path) -> None:
-    result = await run(path, agent(SPEND, SPEND.model_copy(update={"id": "c2"})))
+    result = await run_agent(path, scripted_agent(SPEND, SPEND.model_copy(update={"id": "c2"})))
 
     assert result.termination.type == "natural_end"
-    assert told(path) == ["spent 3", "spent 3"]
-    assert state(path) == {"budget": {"spent": 6, "items": ["something", "something"]}}
-    scope = replay(history(path)).state["__tool_call_scope"]
+    assert read_tool_results(path) == ["spent 3", "spent 3"]
+    assert read_state(path) == {"budget": {"spent": 6, "items": ["something", "something"]}}
+    scope = replay(read_history(path)).state["__tool_call_scope"]
     assert (scope["c1"]["note"], scope["c2"]["note"]) == ("spent", "spent")
 
 
@@ -130,20 +141,20 @@ async def test_a_tool_sees_the_state_as_the_tool_before_it_left_it(path: Path) -
         return ToolResult(n, [Set("/n", n)])
 
     calls = [ToolCall("next_number"), ToolCall("next_number")]
-    await run(path, agent(calls, tools=[next_number], tool_execution="sequential"))
+    await run_agent(path, scripted_agent(calls, tools=[next_number], tool_execution="sequential"))
 
-    assert told(path) == ["1", "2"]
+    assert read_tool_results(path) == ["1", "2"]
 
 
 async def test_a_tool_reads_what_was_kept_for_its_call_and_for_the_run(path: Path) -> None:
     def look(context: ToolContext) -> list[Any]:
         return [context.read("/note", scope="tool_call"), context.read("/note", scope="run")]
 
-    call = asking("before_tool_execute", Set("/note", "call", scope="tool_call"), name="call")
-    start = asking("run_start", Set("/note", "run", scope="run"), name="start")
-    await run(path, agent(ToolCall("look", id="c.1/~"), tools=[look], behaviors=[call, start]))
+    call = act_in("before_tool_execute", Set("/note", "call", scope="tool_call"), name="call")
+    start = act_in("run_start", Set("/note", "run", scope="run"), name="start")
+    await run_agent(path, scripted_agent(ToolCall("look", id="c.1/~"), tools=[look], behaviors=[call, start]))
 
-    assert told(path) == ['["call","run"]']
+    assert read_tool_results(path) == ['["call","run"]']
 
 
 REFUSED: list[tuple[list[StateAction], str]] = [
@@ -165,26 +176,26 @@ async def test_a_tool_whose_actions_are_refused_has_failed_but_was_executed(
     def act() -> ToolResult:
         return ToolResult({"booked": "A"}, actions)
 
-    start = asking("run_start", Set("/list", [1]))
+    start = act_in("run_start", Set("/list", [1]))
     fields: dict[str, Any] = {"tools": [act, *TOOLS], "behaviors": [start], "tool_execution": "sequential"}
-    result = await run(path, agent([ToolCall("act"), SPEND], "hello", **fields))
+    result = await run_agent(path, scripted_agent([ToolCall("act"), SPEND], "hello", **fields))
 
-    (outcome,) = history(path)[2].tool_calls
+    (outcome,) = read_history(path)[2].tool_calls
     assert outcome.outcome == "failed"
     assert isinstance(outcome.result, dict)
     assert outcome.result["result"] == {"booked": "A"}
     error = str(outcome.result["error"])
     assert error.startswith("the tool was executed, but its state change was refused: ")
     assert text in error
-    assert [action.source for action in history(path)[2].actions] == ["agent_loop"]
-    assert (result.output, state(path)) == (
+    assert [action.source for action in read_history(path)[2].actions] == ["agent_loop"]
+    assert (result.output, read_state(path)) == (
         "hello",
         {"list": [1], "budget": {"spent": 3, "items": ["something"]}},
     )
 
 
 async def test_a_tool_that_fails_changes_nothing(path: Path) -> None:
-    await run(path, agent(ToolCall("fail"), ToolCall("spend", {"amount": "much"})))
+    await run_agent(path, scripted_agent(ToolCall("fail"), ToolCall("spend", {"amount": "much"})))
 
-    assert state(path) == {}
+    assert read_state(path) == {}
     assert [source for _, source, _ in sources(path)] == []

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from support.runs import CALLS, agent, history, run, running
+from support.agents import scripted_agent
+from support.log_reads import read_history
+from support.runtimes import open_runtime, run_agent
+from support.tools import ADD_AND_FAIL
 from threadlog.engine import ModelRequest, ToolCall, Turn
 from threadlog.reducers import replay
 from threadlog.store import Message
@@ -14,11 +17,13 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_conversation_of_a_run(path: Path) -> None:
-    result = await run(path, agent(Turn(text="I add", tool_calls=CALLS), "hello"), "go on")
+    result = await run_agent(
+        path, scripted_agent(Turn(text="I add", tool_calls=ADD_AND_FAIL), "hello"), "go on"
+    )
 
     said = [
         (message.role, message.content, message.step, message.tool_call_id)
-        for message in replay(history(path)).messages
+        for message in replay(read_history(path)).messages
     ]
     assert said == [
         ("user", "go on", None, None),
@@ -27,17 +32,17 @@ async def test_the_conversation_of_a_run(path: Path) -> None:
         ("tool", '{"error":"Execution failed: no luck"}', 0, "c2"),
         ("assistant", "hello", 1, None),
     ]
-    assert {message.run_id for message in replay(history(path)).messages} == {result.run_id}
-    assert replay(history(path)).messages[1].tool_calls == tuple(CALLS)
+    assert {message.run_id for message in replay(read_history(path)).messages} == {result.run_id}
+    assert replay(read_history(path)).messages[1].tool_calls == tuple(ADD_AND_FAIL)
 
 
 async def test_a_text_from_a_tool_is_told_to_the_model_as_it_is(path: Path) -> None:
     def speak() -> str:
         return 'a "text"'
 
-    await run(path, agent(ToolCall("speak"), tools=[speak]))
+    await run_agent(path, scripted_agent(ToolCall("speak"), tools=[speak]))
 
-    assert replay(history(path)).messages[2].content == 'a "text"'
+    assert replay(read_history(path)).messages[2].content == 'a "text"'
 
 
 async def test_calls_without_an_id_or_with_one_that_is_taken_get_their_own(path: Path) -> None:
@@ -49,9 +54,9 @@ async def test_calls_without_an_id_or_with_one_that_is_taken_get_their_own(path:
         ToolCall("add", add),
     ]
 
-    result = await run(path, agent(calls, "hello"))
+    result = await run_agent(path, scripted_agent(calls, "hello"))
 
-    asked = replay(history(path)).messages[1]
+    asked = replay(read_history(path)).messages[1]
     assert [call.id for call in asked.tool_calls] == [f"{asked.id}:0", "c1", f"{asked.id}:2", f"{asked.id}:3"]
     assert result.termination.type == "natural_end"
 
@@ -63,22 +68,22 @@ async def test_the_next_run_continues_the_conversation(path: Path) -> None:
         seen.append([(message.role, message.content) for message in request.messages])
         return f"answer {len(seen)}"
 
-    planner = agent(answer, answer, instructions="Be kind.")
-    await run(path, planner, "one")
-    await run(path, planner, "two")
+    planner = scripted_agent(answer, answer, instructions="Be kind.")
+    await run_agent(path, planner, "one")
+    await run_agent(path, planner, "two")
 
     system = ("system", "Be kind.")
     assert seen == [
         [system, ("user", "one")],
         [system, ("user", "one"), ("assistant", "answer 1"), ("user", "two")],
     ]
-    assert [changeset.version for changeset in history(path)] == [1, 2, 3, 4, 5, 6]
+    assert [changeset.version for changeset in read_history(path)] == [1, 2, 3, 4, 5, 6]
 
 
 async def test_the_instructions_are_not_in_the_conversation(path: Path) -> None:
-    await run(path, agent("hello", instructions="Be kind."))
+    await run_agent(path, scripted_agent("hello", instructions="Be kind."))
 
-    assert [message.role for message in replay(history(path)).messages] == ["user", "assistant"]
+    assert [message.role for message in replay(read_history(path)).messages] == ["user", "assistant"]
 
 
 async def test_the_model_is_offered_the_tools(path: Path) -> None:
@@ -88,7 +93,7 @@ async def test_the_model_is_offered_the_tools(path: Path) -> None:
         offered.extend(spec.name for spec in request.tools)
         return "done"
 
-    await run(path, agent(look))
+    await run_agent(path, scripted_agent(look))
 
     assert offered == ["add", "fail", "spend"]
 
@@ -100,10 +105,10 @@ async def test_a_run_may_start_with_messages_and_a_repeated_one_is_skipped(path:
         asked.append([message.content for message in request.messages])
         return "hello"
 
-    planner = agent(answer, answer)
+    planner = scripted_agent(answer, answer)
     first = Message(id="m1", role="user", content="one")
     again = [Message(id="m1", role="user", content="again"), Message(id="m2", role="user", content="two")]
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         for messages in ([first, first], again):
             await (await runtime.start("planner", messages, thread="t1")).result()
         told = [message.content for message in runtime.messages("t1")]

@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from support.runs import Asking, hearing, history, reasons, run, running, said, state, statuses, told
-from support.waiting_calls import ADD, ERASE, decided, eraser
+from support.agents import approval_agent
+from support.approvals import SECOND_ADD
+from support.behaviors import PhaseBehavior
+from support.log_reads import read_call_statuses, read_history, read_reasons, read_state, read_tool_results
+from support.models import recorded_turn, request_messages
+from support.runtimes import open_runtime, run_agent, run_and_decide
+from support.tools import ERASE
 from threadlog.engine import Context, Decision, ModelRequest, State
 from threadlog.engine.events.event import (
     RunFinished,
@@ -23,34 +28,34 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_run_waits_when_all_its_calls_do(path: Path) -> None:
-    result = await run(path, eraser(ERASE))
+    result = await run_agent(path, approval_agent(ERASE))
 
     waiting = RunStatus(status="waiting", termination=Termination(type="suspended"))
-    assert (result.status, result.output, history(path)[-1].run) == ("waiting", None, waiting)
-    assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_suspended"]
-    assert replay(history(path)).state["__run"]["status"] == "waiting"
+    assert (result.status, result.output, read_history(path)[-1].run) == ("waiting", None, waiting)
+    assert read_reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_suspended"]
+    assert replay(read_history(path)).state["__run"]["status"] == "waiting"
 
 
 async def test_a_suspended_call_has_a_ticket_and_a_question_and_no_message(path: Path) -> None:
     """One record says all of it, the call, where it stands and the question, so that its parts cannot
     disagree; and that a call waits is told to the model in the request only, so no text is taken for it."""
-    result = await run(path, eraser(ERASE))
+    result = await run_agent(path, approval_agent(ERASE))
 
-    async with running(path, eraser()) as runtime:
+    async with open_runtime(path, approval_agent()) as runtime:
         (call,) = runtime.pending(result.run_id)
     assert call.suspension is not None
     assert (call.call_id, call.name, call.arguments) == ("c1", "erase", {"amount": 7})
     assert (call.suspension.action, call.suspension.message) == ("approve", "Call erase?")
     assert call.suspension.parameters == {"amount": 7}
-    assert told(path) == []
+    assert read_tool_results(path) == []
 
 
 async def test_tickets_are_unique_even_if_call_ids_are_not(path: Path) -> None:
-    planner = eraser(*[ERASE] * 3)
+    planner = approval_agent(*[ERASE] * 3)
     tickets = set()
     for _ in range(3):
-        result = await run(path, planner)
-        async with running(path, planner) as runtime:
+        result = await run_agent(path, planner)
+        async with open_runtime(path, planner) as runtime:
             tickets |= {call.suspension.ticket for call in runtime.pending(result.run_id) if call.suspension}
             await runtime.cancel(result.run_id)
 
@@ -60,11 +65,17 @@ async def test_tickets_are_unique_even_if_call_ids_are_not(path: Path) -> None:
 async def test_an_approved_call_is_made_and_the_model_is_told(path: Path) -> None:
     requests: list[ModelRequest] = []
 
-    result = await decided(path, eraser(ERASE, hearing(requests, "gone")), Decision.approve("c1"))
+    result = await run_and_decide(
+        path, approval_agent(ERASE, recorded_turn(requests, "gone")), Decision.approve("c1")
+    )
 
-    assert (result.output, statuses(path), told(path)) == ("gone", {"c1": "succeeded"}, ["erased"])
-    assert said(requests[0])[-1] == ("tool", "erased")
-    assert reasons(path)[3:] == [
+    assert (result.output, read_call_statuses(path), read_tool_results(path)) == (
+        "gone",
+        {"c1": "succeeded"},
+        ["erased"],
+    )
+    assert request_messages(requests[0])[-1] == ("tool", "erased")
+    assert read_reasons(path)[3:] == [
         "run_suspended",
         "run_resumed",
         "tool_results",
@@ -74,11 +85,11 @@ async def test_an_approved_call_is_made_and_the_model_is_told(path: Path) -> Non
 
 
 async def test_a_run_that_goes_on_is_in_its_next_epoch_under_its_own_id(path: Path) -> None:
-    result = await decided(path, eraser(ERASE), Decision.approve("c1"))
+    result = await run_and_decide(path, approval_agent(ERASE), Decision.approve("c1"))
 
-    assert {changeset.run_id for changeset in history(path)} == {result.run_id}
-    assert [changeset.epoch for changeset in history(path)] == [1] * 4 + [2] * 4
-    assert history(path)[4].executor is not None
+    assert {changeset.run_id for changeset in read_history(path)} == {result.run_id}
+    assert [changeset.epoch for changeset in read_history(path)] == [1] * 4 + [2] * 4
+    assert read_history(path)[4].executor is not None
 
 
 @pytest.mark.parametrize(
@@ -96,18 +107,18 @@ async def test_a_denied_call_is_not_made_and_the_model_is_told_why(
     def tell(context: Context) -> State | None:
         return State(Set("/told", context.outcome.outcome)) if context.outcome else None
 
-    planner = eraser(ERASE, "well", behaviors=[Asking(tell)])
-    result = await decided(path, planner, Decision.deny("c1", reason))
+    planner = approval_agent(ERASE, "well", behaviors=[PhaseBehavior(tell)])
+    result = await run_and_decide(path, planner, Decision.deny("c1", reason))
 
-    assert (result.output, statuses(path)) == ("well", {"c1": "cancelled"})
-    assert state(path) == {"told": "cancelled"}
-    assert told(path) == [f'{{"error":"{text}"}}']
+    assert (result.output, read_call_statuses(path)) == ("well", {"c1": "cancelled"})
+    assert read_state(path) == {"told": "cancelled"}
+    assert read_tool_results(path) == [f'{{"error":"{text}"}}']
 
 
 async def test_a_decision_may_name_the_ticket(path: Path) -> None:
-    first = await run(path, eraser(ERASE, "gone"))
+    first = await run_agent(path, approval_agent(ERASE, "gone"))
 
-    async with running(path, eraser("gone")) as runtime:
+    async with open_runtime(path, approval_agent("gone")) as runtime:
         (call,) = runtime.pending(first.run_id)
         assert call.suspension
         resumed = await runtime.decide(first.run_id, [Decision.approve(call.suspension.ticket)])
@@ -116,9 +127,9 @@ async def test_a_decision_may_name_the_ticket(path: Path) -> None:
 
 
 async def test_the_log_says_who_decided_what(path: Path) -> None:
-    await decided(path, eraser(ERASE), Decision.approve("c1", {"yes": 1}, by="ann"))
+    await run_and_decide(path, approval_agent(ERASE), Decision.approve("c1", {"yes": 1}, by="ann"))
 
-    (action,) = [action for action in history(path)[4].actions if action.action == "DecideToolCall"]
+    (action,) = [action for action in read_history(path)[4].actions if action.action == "DecideToolCall"]
     decision = action.payload["decision"]
     assert isinstance(decision, dict)
     assert (decision["by"], decision["approved"], decision["result"]) == ("ann", True, {"yes": 1})
@@ -128,8 +139,8 @@ async def test_the_log_says_who_decided_what(path: Path) -> None:
 async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
     """Each question is told once, when its commit is durable, with the ticket that the answer may name:
     that the run then waits, at its end or later, tells none of them again."""
-    planner = eraser(ERASE, "gone")
-    async with running(path, planner) as runtime:
+    planner = approval_agent(ERASE, "gone")
+    async with open_runtime(path, planner) as runtime:
         first = [event async for event in await runtime.start("planner", "go", thread="t1")]
         assert isinstance(first[-1], RunFinished)
         resumed = await runtime.decide(first[-1].result.run_id, [Decision.approve("c1")])
@@ -149,25 +160,25 @@ async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
 
 async def test_a_thread_whose_run_waits_takes_no_other_and_says_for_what(path: Path) -> None:
     """so a run never begins with questions that an earlier one has left open"""
-    planner = eraser(ERASE)
-    first = await run(path, planner)
+    planner = approval_agent(ERASE)
+    first = await run_agent(path, planner)
 
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         (call,) = runtime.pending(first.run_id)
         assert call.suspension
         ticket = call.suspension.ticket
         with pytest.raises(RunError, match=f"waits for .*{ticket}.* on thread 't1'"):
             await runtime.start("planner", "again", thread="t1")
 
-    assert len(history(path)) == 4
+    assert len(read_history(path)) == 4
 
 
 async def test_a_call_id_that_comes_again_while_it_waits_gets_another(path: Path) -> None:
     """providers reuse ids, and a decision must be for one call only"""
-    planner = eraser([ERASE, ADD], ERASE, "done")
+    planner = approval_agent([ERASE, SECOND_ADD], ERASE, "done")
 
-    result = await run(path, planner)
+    result = await run_agent(path, planner)
 
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         ids = [call.call_id for call in runtime.pending(result.run_id)]
     assert (result.status, len(ids), "c1" in ids) == ("waiting", 2, True)

@@ -7,8 +7,12 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from support.runs import Asking, CountedEffects, agent, erase, history, run, statuses, told, wanting
-from support.waiting_calls import decided
+from support.agents import scripted_agent
+from support.behaviors import PhaseBehavior, act_in
+from support.effects import CountingEffects
+from support.log_reads import read_call_statuses, read_history, read_tool_results
+from support.runtimes import run_agent, run_and_decide
+from support.tools import erase
 from threadlog.engine import (
     AddMessage,
     Block,
@@ -67,25 +71,29 @@ async def test_the_first_gate_that_holds_says_what_becomes_of_a_call(
     A result that a behavior sets is a success, whatever it says: a behavior that wants a call to fail blocks
     it. A question cannot be without a ticket: the round makes it.
     """
-    gate = wanting("before_tool_execute", *actions)
+    gate = act_in("before_tool_execute", *actions)
 
-    result = await run(path, agent(call, "hello", behaviors=[gate]))
+    result = await run_agent(path, scripted_agent(call, "hello", behaviors=[gate]))
 
-    assert told(path)[0].startswith(text)
-    assert (result.output, statuses(path)) == ("hello", {"c1": status})
+    assert read_tool_results(path)[0].startswith(text)
+    assert (result.output, read_call_statuses(path)) == ("hello", {"c1": status})
 
 
 @pytest.mark.parametrize("actions", [[Suspend("approve")], [Block("no"), Suspend("approve")]])
 async def test_of_block_and_suspend_the_last_counts(path: Path, actions: list[Any]) -> None:
-    result = await run(path, agent(CALL, behaviors=[wanting("before_tool_execute", *actions)]))
+    result = await run_agent(path, scripted_agent(CALL, behaviors=[act_in("before_tool_execute", *actions)]))
 
-    assert (result.status, told(path), statuses(path)) == ("waiting", [], {"c1": "suspended"})
+    assert (result.status, read_tool_results(path), read_call_statuses(path)) == (
+        "waiting",
+        [],
+        {"c1": "suspended"},
+    )
 
 
 async def test_what_a_gate_answers_is_marked_as_not_called(path: Path) -> None:
-    await run(path, agent([CALL, NOWHERE.model_copy(update={"id": "c2"})]))
+    await run_agent(path, scripted_agent([CALL, NOWHERE.model_copy(update={"id": "c2"})]))
 
-    outcomes = [outcome for changeset in history(path) for outcome in changeset.tool_calls]
+    outcomes = [outcome for changeset in read_history(path) for outcome in changeset.tool_calls]
     assert {outcome.call_id: outcome.executed for outcome in outcomes} == {"c1": True, "c2": False}
 
 
@@ -106,9 +114,11 @@ async def test_behaviors_are_told_of_every_call_whatever_becomes_of_it(
     def tell(context: Context) -> State | None:
         return State(Set("/told", context.outcome.outcome)) if context.outcome else None
 
-    await run(path, agent(call, behaviors=[wanting("before_tool_execute", *gate), Asking(tell)]))
+    await run_agent(
+        path, scripted_agent(call, behaviors=[act_in("before_tool_execute", *gate), PhaseBehavior(tell)])
+    )
 
-    assert replay(history(path)).state["told"] == outcome
+    assert replay(read_history(path)).state["told"] == outcome
 
 
 @pytest.mark.parametrize(
@@ -134,10 +144,10 @@ async def test_the_model_is_told_why_a_tool_has_failed_and_the_run_goes_on(
     def book() -> None:
         raise error
 
-    result = await run(path, agent(ToolCall("book", id="c1"), "hello", tools=[book]))
+    result = await run_agent(path, scripted_agent(ToolCall("book", id="c1"), "hello", tools=[book]))
 
-    assert (result.output, told(path)) == ("hello", [dumps({"error": text}).decode()])
-    assert statuses(path) == {"c1": "failed"}
+    assert (result.output, read_tool_results(path)) == ("hello", [dumps({"error": text}).decode()])
+    assert read_call_statuses(path) == {"c1": "failed"}
 
 
 UNKEPT: list[ToolResult] = [
@@ -160,10 +170,10 @@ async def test_a_tool_that_says_or_asks_what_cannot_be_kept_has_failed_and_the_r
     def book() -> ToolResult:
         return result
 
-    ended = await run(path, agent(ToolCall("book", id="c1"), "hello", tools=[book]))
+    ended = await run_agent(path, scripted_agent(ToolCall("book", id="c1"), "hello", tools=[book]))
 
-    assert (ended.output, statuses(path)) == ("hello", {"c1": "failed"})
-    assert told(path)[0].startswith('{"error":"the result of \'book\' cannot be kept: ')
+    assert (ended.output, read_call_statuses(path)) == ("hello", {"c1": "failed"})
+    assert read_tool_results(path)[0].startswith('{"error":"the result of \'book\' cannot be kept: ')
 
 
 async def test_a_tool_may_read_the_conversation_and_does_not_change_it(path: Path) -> None:
@@ -174,11 +184,11 @@ async def test_a_tool_may_read_the_conversation_and_does_not_change_it(path: Pat
         arguments["spoilt"] = True
         return [message.role for message in messages]
 
-    planner = agent([ToolCall("read", {}, "c1"), ToolCall("read", {}, "c2")], tools=[read])
-    result = await run(path, planner)
+    planner = scripted_agent([ToolCall("read", {}, "c1"), ToolCall("read", {}, "c2")], tools=[read])
+    result = await run_agent(path, planner)
 
-    assert told(path) == ['["user","assistant"]'] * 2
-    assert replay(history(path)).messages[1].tool_calls[0].arguments == {}
+    assert read_tool_results(path) == ['["user","assistant"]'] * 2
+    assert replay(read_history(path)).messages[1].tool_calls[0].arguments == {}
     with Log.open(path, readonly=True) as log:
         assert await replay_run(log, result.run_id, [planner]) is None
 
@@ -187,10 +197,12 @@ async def test_a_tools_messages_come_before_those_of_behaviors(path: Path) -> No
     def speak() -> ToolResult:
         return ToolResult("spoken", messages=[AddMessage("from the tool"), AddMessage(" ")])
 
-    behaviors = [wanting("after_tool_execute", AddMessage("from a behavior"))]
-    result = await run(path, agent(ToolCall("speak", id="c1"), tools=[speak], behaviors=behaviors))
+    behaviors = [act_in("after_tool_execute", AddMessage("from a behavior"))]
+    result = await run_agent(
+        path, scripted_agent(ToolCall("speak", id="c1"), tools=[speak], behaviors=behaviors)
+    )
 
-    said = history(path)[2].messages
+    said = read_history(path)[2].messages
     assert [message.content for message in said] == ["spoken", "from the tool", "from a behavior"]
     assert {(message.run_id, message.step) for message in said} == {(result.run_id, 0)}
 
@@ -217,9 +229,9 @@ def pay(amount: int) -> str:
 async def test_a_tool_that_needs_approval_waits_for_it(path: Path, call: ToolCall, status: str) -> None:
     named = call.model_copy(update={"id": "c1"})
 
-    await run(path, agent(named, tools=[erase, pay]))
+    await run_agent(path, scripted_agent(named, tools=[erase, pay]))
 
-    assert statuses(path) == {"c1": status}
+    assert read_call_statuses(path) == {"c1": status}
 
 
 async def test_a_question_about_approval_that_fails_ends_the_call_only(path: Path) -> None:
@@ -227,9 +239,12 @@ async def test_a_question_about_approval_that_fails_ends_the_call_only(path: Pat
     def strange() -> str:
         return "done"
 
-    result = await run(path, agent(ToolCall("strange"), "hello", tools=[strange]))
+    result = await run_agent(path, scripted_agent(ToolCall("strange"), "hello", tools=[strange]))
 
-    assert (result.output, told(path)) == ("hello", ['{"error":"Execution failed: \'nothing\'"}'])
+    assert (result.output, read_tool_results(path)) == (
+        "hello",
+        ['{"error":"Execution failed: \'nothing\'"}'],
+    )
 
 
 async def test_a_tool_that_is_late_has_failed_and_others_go_on(path: Path) -> None:
@@ -237,12 +252,12 @@ async def test_a_tool_that_is_late_has_failed_and_others_go_on(path: Path) -> No
     async def slow() -> None:
         await anyio.sleep_forever()
 
-    result = await run(
-        path, agent([ToolCall("slow", id="c1"), CALL.model_copy(update={"id": "c2"})], tools=[slow])
+    result = await run_agent(
+        path, scripted_agent([ToolCall("slow", id="c1"), CALL.model_copy(update={"id": "c2"})], tools=[slow])
     )
 
     assert result.termination.type == "natural_end"
-    assert '{"error":"Execution failed: no answer within 0.001 seconds"}' in told(path)
+    assert '{"error":"Execution failed: no answer within 0.001 seconds"}' in read_tool_results(path)
 
 
 async def test_a_tool_has_a_key_that_is_the_same_whenever_the_call_is_made_again(path: Path) -> None:
@@ -251,7 +266,9 @@ async def test_a_tool_has_a_key_that_is_the_same_whenever_the_call_is_made_again
     async def note(context: ToolContext) -> Any:
         keys.append(context.idempotency_key)
 
-    result = await run(path, agent(ToolCall("note", id="c1"), ToolCall("note", id="c1"), tools=[note]))
+    result = await run_agent(
+        path, scripted_agent(ToolCall("note", id="c1"), ToolCall("note", id="c1"), tools=[note])
+    )
 
     assert keys == [f"{result.run_id}:0:c1", f"{result.run_id}:1:c1"]
 
@@ -264,7 +281,9 @@ async def test_a_call_of_the_same_id_has_another_key_when_its_run_has_waited(pat
         return ToolResult("paid", suspend=Suspend("pay") if len(keys) == 1 else None)
 
     twice = ToolCall("pay", id="c1")
-    await decided(path, agent(twice, twice, "paid twice", tools=[pay]), Decision.approve("c1"))
+    await run_and_decide(
+        path, scripted_agent(twice, twice, "paid twice", tools=[pay]), Decision.approve("c1")
+    )
 
     assert keys[0] == keys[1] != keys[2]
 
@@ -273,15 +292,17 @@ async def test_a_tool_is_told_whose_call_it_serves(path: Path) -> None:
     def which(context: ToolContext) -> list[str]:
         return [context.thread_id, context.call_id, context.agent]
 
-    await run(path, agent(ToolCall("which", id="c1"), tools=[which]))
+    await run_agent(path, scripted_agent(ToolCall("which", id="c1"), tools=[which]))
 
-    assert told(path) == ['["t1","c1","planner"]']
+    assert read_tool_results(path) == ['["t1","c1","planner"]']
 
 
 async def test_an_error_that_has_no_utf_8_is_told_with_a_question_mark(path: Path) -> None:
     def strange() -> None:
         raise ValueError("\ud800!")
 
-    result = await run(path, agent(ToolCall("strange"), "hello", tools=[strange]), effects=CountedEffects())
+    result = await run_agent(
+        path, scripted_agent(ToolCall("strange"), "hello", tools=[strange]), effects=CountingEffects()
+    )
 
-    assert (result.output, told(path)) == ("hello", ['{"error":"Execution failed: ?!"}'])
+    assert (result.output, read_tool_results(path)) == ("hello", ['{"error":"Execution failed: ?!"}'])

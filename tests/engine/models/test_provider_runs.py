@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from support.checks import assert_replays
+from support.log_reads import read_messages
 from support.provider_requests import KEY, MARKS, OSLO, ROME, model_of
 from support.provider_server import Answer, Call, FakeProvider, Kind, Refusal
-from support.replay_checks import assert_replays, conversation
 from threadlog.engine import Agent, RetryPolicy, Runtime, tool
 from threadlog.engine.events.event import RunResult, TextDelta
 from threadlog.store import Log
@@ -45,7 +46,7 @@ async def test_text_and_parallel_calls_make_a_run(path: Path, provider: FakeProv
     result = await run(path, provider)
 
     assert result.output == "Warm everywhere."
-    told = sorted(message.content for message in conversation(path) if message.role == "tool")
+    told = sorted(message.content for message in read_messages(path) if message.role == "tool")
     assert told == ["21 degrees in Oslo", "21 degrees in Rome"]
 
 
@@ -104,7 +105,7 @@ async def test_a_stream_cut_in_a_call_is_asked_for_again(path: Path, provider: F
 
     assert result.output == "Warm."
     assert inferences(path)[0].attempts[0].began_tool_call
-    assert [m.content for m in conversation(path) if m.role == "tool"] == ["21 degrees in Oslo"]
+    assert [m.content for m in read_messages(path) if m.role == "tool"] == ["21 degrees in Oslo"]
 
 
 async def test_a_hanging_answer_can_be_cancelled(path: Path, provider: FakeProvider) -> None:

@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 
-from support.failing_models import Recorded, Tried, failing
-from support.runs import Asking, agent, hearing, reasons, run, running, said, state
+from support.agents import scripted_agent
+from support.behaviors import PhaseBehavior
+from support.effects import CountingEffects
+from support.log_reads import read_reasons, read_state
+from support.models import recorded_turn, request_messages
+from support.retries import RetriedRun, model_error
+from support.runtimes import open_runtime, run_agent
 from threadlog.engine import Context, ModelRequest, RetryPolicy, ScriptedModel, State, SystemEffects
 from threadlog.engine.events.event import AttemptFailed
 from threadlog.engine.models.model import ErrorKind
@@ -21,7 +26,7 @@ FINAL: list[ErrorKind] = ["auth", "request", "context_length", "unknown"]
 
 @pytest.mark.parametrize("kind", RETRYABLE)
 async def test_what_may_pass_is_tried_again(path: Path, kind: ErrorKind) -> None:
-    tried = Tried(path, agent(failing(kind), "hello"))
+    tried = RetriedRun(path, scripted_agent(model_error(kind), "hello"))
 
     assert (await tried.run()).output == "hello"
     assert (tried.attempts(), tried.effects.slept) == ([("scripted", kind)], [0.25])
@@ -29,7 +34,9 @@ async def test_what_may_pass_is_tried_again(path: Path, kind: ErrorKind) -> None
 
 @pytest.mark.parametrize("kind", FINAL)
 async def test_what_will_not_pass_goes_to_the_next_model_at_once(path: Path, kind: ErrorKind) -> None:
-    tried = Tried(path, agent(failing(kind), "never", fallbacks=[ScriptedModel("hello", name="second")]))
+    tried = RetriedRun(
+        path, scripted_agent(model_error(kind), "never", fallbacks=[ScriptedModel("hello", name="second")])
+    )
 
     assert (await tried.run()).output == "hello"
     assert (tried.attempts(), tried.effects.slept) == ([("scripted", kind)], [])
@@ -37,20 +44,20 @@ async def test_what_will_not_pass_goes_to_the_next_model_at_once(path: Path, kin
 
 
 async def test_every_model_has_its_attempts_in_order(path: Path) -> None:
-    errors = [failing("server")] * 9
+    errors = [model_error("server")] * 9
     models = [ScriptedModel(*errors, name="second"), ScriptedModel(*errors, name="third")]
-    tried = Tried(path, agent(*errors, fallbacks=models))
+    tried = RetriedRun(path, scripted_agent(*errors, fallbacks=models))
 
     result = await tried.run()
 
     assert [model for model, _ in tried.attempts()] == ["scripted"] * 2 + ["second"] * 2 + ["third"] * 2
     assert result.termination.detail == "model 'third' failed on attempt 2 of 2: server: server!"
-    assert reasons(path) == ["run_started", "run_finished"]
+    assert read_reasons(path) == ["run_started", "run_finished"]
 
 
 async def test_waits_are_doubled_up_to_the_longest(path: Path) -> None:
     policy = RetryPolicy(attempts=6, backoff=0.5, max_backoff=3, budget=100)
-    tried = Tried(path, agent(*[failing("server")] * 5, "hello", retry=policy))
+    tried = RetriedRun(path, scripted_agent(*[model_error("server")] * 5, "hello", retry=policy))
 
     await tried.run()
 
@@ -66,15 +73,17 @@ async def test_waits_are_doubled_up_to_the_longest(path: Path) -> None:
 
 async def test_what_the_provider_asks_to_wait_is_waited_whole(path: Path) -> None:
     """jitter does not shorten it"""
-    tried = Tried(path, agent(failing("rate_limit", 7.5), "hello"))
-    tried.effects = Recorded(lambda seconds, part: 0.0)
+    tried = RetriedRun(path, scripted_agent(model_error("rate_limit", 7.5), "hello"))
+    tried.effects = CountingEffects(lambda seconds, part: 0.0)
 
     assert (await tried.run()).output == "hello"
     assert tried.effects.slept == [7.5]
 
 
 async def test_a_wait_beyond_the_budget_is_not_waited_for(path: Path) -> None:
-    tried = Tried(path, agent(failing("rate_limit", 10.5), "never", fallbacks=[ScriptedModel("never")]))
+    tried = RetriedRun(
+        path, scripted_agent(model_error("rate_limit", 10.5), "never", fallbacks=[ScriptedModel("never")])
+    )
 
     result = await tried.run()
 
@@ -85,7 +94,7 @@ async def test_a_wait_beyond_the_budget_is_not_waited_for(path: Path) -> None:
 async def test_the_budget_is_of_all_waits_of_an_inference_together(path: Path) -> None:
     """of the waits alone: what models took for their answers is not known again when a run is replayed"""
     policy = RetryPolicy(attempts=9, backoff=1, max_backoff=9, budget=6)
-    tried = Tried(path, agent(*[failing("server")] * 8, retry=policy))
+    tried = RetriedRun(path, scripted_agent(*[model_error("server")] * 8, retry=policy))
 
     result = await tried.run()
 
@@ -102,14 +111,14 @@ async def test_the_jitter_makes_a_wait_longer_or_shorter_by_its_part() -> None:
 
 
 async def test_a_wait_is_jittered_by_a_fifth_unless_the_agent_says_otherwise(path: Path) -> None:
-    tried = Tried(path, agent(failing("server"), "hello"))
+    tried = RetriedRun(path, scripted_agent(model_error("server"), "hello"))
     jitters: list[tuple[float, float]] = []
 
     def jitter(seconds: float, part: float) -> float:
         jitters.append((seconds, part))
         return 3.0
 
-    tried.effects = Recorded(jitter)
+    tried.effects = CountingEffects(jitter)
 
     await tried.run()
 
@@ -118,7 +127,7 @@ async def test_a_wait_is_jittered_by_a_fifth_unless_the_agent_says_otherwise(pat
 
 async def test_with_one_attempt_nothing_is_tried_again(path: Path) -> None:
     """Other systems have a switch for the start of a stream besides; here an attempt is one whole request."""
-    tried = Tried(path, agent(failing("server"), "never", retry=RetryPolicy(attempts=1)))
+    tried = RetriedRun(path, scripted_agent(model_error("server"), "never", retry=RetryPolicy(attempts=1)))
 
     assert (
         await tried.run()
@@ -136,7 +145,7 @@ def test_a_policy_that_asks_nobody_or_waits_less_than_nothing_is_refused(fields:
 
 
 async def test_an_unknown_error_of_a_model_is_an_answer_of_the_world(path: Path) -> None:
-    tried = Tried(path, agent(KeyError("what")))
+    tried = RetriedRun(path, scripted_agent(KeyError("what")))
 
     result = await tried.run()
 
@@ -144,10 +153,10 @@ async def test_an_unknown_error_of_a_model_is_an_answer_of_the_world(path: Path)
 
 
 async def test_an_error_without_utf_8_does_not_cost_the_run_its_end(path: Path) -> None:
-    result = await Tried(path, agent(ValueError("\ud800"))).run()
+    result = await RetriedRun(path, scripted_agent(ValueError("\ud800"))).run()
 
     assert result.termination.detail == "model 'scripted' failed on attempt 1 of 2: unknown: ?"
-    assert reasons(path)[-1] == "run_finished"
+    assert read_reasons(path)[-1] == "run_finished"
 
 
 async def test_behaviors_are_told_that_no_model_answered(path: Path) -> None:
@@ -158,15 +167,17 @@ async def test_behaviors_are_told_that_no_model_answered(path: Path) -> None:
         return [State(Append("/told", told[0]))] if told[1:] == (problem, None) else []
 
     problem = "model 'scripted' failed on attempt 2 of 2: server: server!"
-    errors = [failing("server")] * 2
+    errors = [model_error("server")] * 2
 
-    await Tried(path, agent(*errors, behaviors=[Asking(note)])).run()
+    await RetriedRun(path, scripted_agent(*errors, behaviors=[PhaseBehavior(note)])).run()
 
-    assert state(path) == {"told": ["after_inference", "step_end"]}
+    assert read_state(path) == {"told": ["after_inference", "step_end"]}
 
 
 async def test_listeners_are_told_of_failed_attempts(path: Path) -> None:
-    async with running(path, agent(failing("server"), "hello"), effects=Recorded()) as runtime:
+    async with open_runtime(
+        path, scripted_agent(model_error("server"), "hello"), effects=CountingEffects()
+    ) as runtime:
         events = [event async for event in await runtime.start("planner", "go", thread="t1")]
 
     assert [e for e in events if isinstance(e, AttemptFailed)] == [
@@ -176,9 +187,9 @@ async def test_listeners_are_told_of_failed_attempts(path: Path) -> None:
 
 async def test_the_next_run_works_after_every_model_has_failed(path: Path) -> None:
     requests: list[ModelRequest] = []
-    planner = agent(ValueError("no"), hearing(requests, "fine"))
+    planner = scripted_agent(ValueError("no"), recorded_turn(requests, "fine"))
 
     for _ in range(2):
-        await run(path, planner)
+        await run_agent(path, planner)
 
-    assert said(requests[0]) == [("user", "go"), ("user", "go")]
+    assert request_messages(requests[0]) == [("user", "go"), ("user", "go")]

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from support.checks import assert_sound
+from support.log_reads import read_reasons
 from support.programs import go, ready, started
 from support.remote_host import RemoteHost, RemoteServer
 from support.remote_runs import adopt, helper, remote_history, said
-from support.runs import assert_sound, reasons
 from threadlog.engine import Runtime
 from threadlog.engine.remote import IDEMPOTENT
 
@@ -96,4 +97,4 @@ async def test_a_run_that_was_cancelled_while_nobody_was_there_cancels_its_task(
         result = await adopt(runtime, "run")
 
     assert (result.termination.type, result.termination.detail) == ("cancelled", None)
-    assert reasons(path)[-1] == "run_finished"
+    assert read_reasons(path)[-1] == "run_finished"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from a2a.types import Role
 
-from support.gated_runs import until
+from support.log_reads import read_history, read_reasons
 from support.remote_host import RemoteHost, RemoteServer
 from support.remote_runs import follow, helper, remote_history, said
-from support.replay_checks import running
-from support.runs import history, reasons
+from support.runtimes import open_runtime
+from support.waiting import wait_until
 from threadlog.engine import Decision, RemoteAgent, Runtime
 from threadlog.engine.events.event import RunResult
 from threadlog.reducers.remote import remote_task
@@ -113,7 +113,7 @@ async def test_what_is_refused_is_not_tried_again(path: Path, server: RemoteServ
 
 
 async def test_a_task_that_the_server_has_forgotten_is_lost(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         run = await runtime.start("helper", "ask what?", thread="t1", id="run")
         await run.result()
         server.forget()
@@ -125,13 +125,13 @@ async def test_a_task_that_the_server_has_forgotten_is_lost(path: Path, server: 
 
 
 async def test_a_run_in_flight_goes_on_with_the_card_that_there_is(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await (await runtime.start("helper", "ask what?", thread="t1", id="run")).result()
         server.describe("does something else")
         await runtime.steer("run", "this")
         result = await runtime.get_run("run").result()
 
-    cards = [each.agent.specification["card"] for each in history(path) if each.agent]
+    cards = [each.agent.specification["card"] for each in read_history(path) if each.agent]
     assert result.output == "this"
     assert [card["description"] if isinstance(card, dict) else card for card in cards] == [
         None,
@@ -147,7 +147,9 @@ async def test_a_server_may_name_the_conversation_itself(path: Path, server: Rem
     result = await follow(path, helper(server), "echo hello")
 
     assert result.output == "echo hello"
-    state = [each.payload for c in history(path) for each in c.actions if each.action == "RecordRemoteTask"]
+    state = [
+        each.payload for c in read_history(path) for each in c.actions if each.action == "RecordRemoteTask"
+    ]
     assert {seen["context"] for seen in state} == {"theirs"}
 
 
@@ -177,7 +179,7 @@ async def test_a_token_that_is_sent_back_is_not_kept(
     monkeypatch.setenv("HELPER_TOKEN", "s3cret")
     server.describe("knows s3cret")
 
-    async with running(path) as runtime:
+    async with open_runtime(path) as runtime:
         agent = await runtime.discover(server.url, token_env="HELPER_TOKEN")
 
     assert agent.description == "knows ***"
@@ -192,9 +194,9 @@ async def test_a_token_that_is_not_there_is_named(path: Path, server: RemoteServ
 
 @pytest.mark.usefixtures("hurried")
 async def test_a_cancellation_that_nobody_hears_is_not_confirmed(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await runtime.start("helper", "wait", thread="t1", id="run")
-        await until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
+        await wait_until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
         server.will("CancelTask", "500")
         await runtime.cancel("run", wait=True)
         result = await runtime.get_run("run").result()
@@ -206,10 +208,10 @@ async def test_a_cancellation_that_nobody_hears_is_not_confirmed(path: Path, ser
 async def steered(runtime: Runtime) -> None:
     """Steer a run with a working task, until the log says that the task does not show the message."""
     await runtime.start("helper", "wait", thread="t1", id="run")
-    await until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
+    await wait_until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
     await runtime.steer("run", "echo and this")
     path = runtime.log.path
-    await until(runtime.log, lambda: reasons(path)[-2:] == ["user_message", "mirrored"])
+    await wait_until(runtime.log, lambda: read_reasons(path)[-2:] == ["user_message", "mirrored"])
 
 
 def prompts(server: RemoteServer) -> list[list[str]]:
@@ -224,7 +226,7 @@ async def test_a_message_that_its_task_ends_without_begins_another_task(
     path: Path, server: RemoteServer
 ) -> None:
     server.will("SendMessage", "none", "ignore", "none")
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await steered(runtime)
         waiting = [message.parts for message in remote_task(runtime.state("t1")).outbox]
         server.release()
@@ -238,7 +240,7 @@ async def test_a_message_that_its_task_ends_without_begins_another_task(
 async def test_a_message_that_a_busy_server_has_queued_is_not_sent_again(
     path: Path, server: RemoteServer
 ) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         # The server answers when its task has news: not in time.
         await steered(runtime)
         server.release()
@@ -250,7 +252,7 @@ async def test_a_message_that_a_busy_server_has_queued_is_not_sent_again(
 async def test_whether_a_message_arrived_is_asked_where_nobody_knows(
     path: Path, server: RemoteServer
 ) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         asked = await unsure(runtime, server)
 
     assert asked.suspension
@@ -260,7 +262,7 @@ async def test_whether_a_message_arrived_is_asked_where_nobody_knows(
 
 
 async def test_told_which_task_it_is_the_run_follows_it(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         asked = await unsure(runtime, server)
         result = await decided(runtime, Decision.approve(asked.call_id, server.tasks[0].id))
 
@@ -268,7 +270,7 @@ async def test_told_which_task_it_is_the_run_follows_it(path: Path, server: Remo
 
 
 async def test_told_that_it_did_not_arrive_the_run_sends_it_again(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         asked = await unsure(runtime, server)
         result = await decided(runtime, Decision.approve(asked.call_id))
 
@@ -276,7 +278,7 @@ async def test_told_that_it_did_not_arrive_the_run_sends_it_again(path: Path, se
 
 
 async def test_told_to_stop_the_run_stops(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         asked = await unsure(runtime, server)
         result = await decided(runtime, Decision.deny(asked.call_id, "leave it"))
 

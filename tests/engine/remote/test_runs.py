@@ -8,11 +8,11 @@ import anyio
 import pytest
 from a2a.types import Role, TaskState
 
-from support.gated_runs import until
+from support.log_reads import read_history, read_reasons
 from support.remote_host import RemoteHost, RemoteServer
 from support.remote_runs import follow, helper, remote_history, said
-from support.replay_checks import running
-from support.runs import history, reasons
+from support.runtimes import open_runtime
+from support.waiting import wait_until
 from threadlog.engine import Decision, RemoteAgent, Runtime
 from threadlog.engine.events.event import AssistantTurn, ToolCallSuspended
 from threadlog.reducers.remote import remote_task
@@ -32,7 +32,7 @@ def server(request: pytest.FixtureRequest, remote_host: RemoteHost) -> Iterator[
 async def begun(runtime: Runtime, server: RemoteServer, prompt: str) -> str:
     """A run whose task is executed there."""
     run = await runtime.start("helper", prompt, thread="t1", id="run")
-    await until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
+    await wait_until(runtime.log, lambda: remote_task(runtime.state("t1")).status == "working")
     return run.run_id
 
 
@@ -98,17 +98,17 @@ async def test_every_status_is_a_changeset(path: Path, server: RemoteServer) -> 
 
     seen = [
         action.payload
-        for each in history(path)
+        for each in read_history(path)
         for action in each.actions
         if action.action == "RecordRemoteTask"
     ]
     assert [action["status"] for action in seen][-1] == "input_required"
-    assert reasons(path)[0] == "run_started"
-    assert set(reasons(path)[1:-1]) == {"mirrored"}
+    assert read_reasons(path)[0] == "run_started"
+    assert set(read_reasons(path)[1:-1]) == {"mirrored"}
 
 
 async def test_listeners_are_told_what_the_remote_agent_says(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         run = await runtime.start("helper", "echo hello")
         told = [event.message.content async for event in run if isinstance(event, AssistantTurn)]
 
@@ -117,7 +117,7 @@ async def test_listeners_are_told_what_the_remote_agent_says(path: Path, server:
 
 @pytest.mark.parametrize("prompt", ["ask which colour?", "sign in please"])
 async def test_a_task_that_asks_is_a_run_that_waits(path: Path, server: RemoteServer, prompt: str) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         run = await runtime.start("helper", prompt, thread="t1", id="run")
         asked = [event.suspension.message async for event in run if isinstance(event, ToolCallSuspended)]
 
@@ -126,7 +126,7 @@ async def test_a_task_that_asks_is_a_run_that_waits(path: Path, server: RemoteSe
 
 
 async def test_a_decision_is_told_to_the_task(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         ticket = await waiting(runtime, "ask which colour?")
         run = await runtime.decide("run", [Decision.approve(ticket, "blue", by="ann")])
         result = await run.result()
@@ -135,7 +135,7 @@ async def test_a_decision_is_told_to_the_task(path: Path, server: RemoteServer) 
 
 
 async def test_words_answer_a_question_too(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await waiting(runtime, "ask which colour?")
         await runtime.steer("run", "red", by="ann")
         result = await runtime.get_run("run").result()
@@ -144,7 +144,7 @@ async def test_words_answer_a_question_too(path: Path, server: RemoteServer) -> 
 
 
 async def test_a_refusal_is_told_with_its_reason(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         ticket = await waiting(runtime, "ask which colour?")
         result = await (await runtime.decide("run", [Decision.deny(ticket, "none of them")])).result()
 
@@ -152,7 +152,7 @@ async def test_a_refusal_is_told_with_its_reason(path: Path, server: RemoteServe
 
 
 async def test_a_cancelled_run_cancels_its_task(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await begun(runtime, server, "wait")
         await runtime.cancel("run", wait=True)
         result = await runtime.get_run("run").result()
@@ -162,7 +162,7 @@ async def test_a_cancelled_run_cancels_its_task(path: Path, server: RemoteServer
 
 
 async def test_a_cancelled_run_that_waits_cancels_its_task(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await waiting(runtime, "ask which colour?")
         await runtime.cancel("run", wait=True)
 
@@ -170,18 +170,18 @@ async def test_a_cancelled_run_that_waits_cancels_its_task(path: Path, server: R
 
 
 async def test_closing_the_runtime_cancels_the_task(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         await begun(runtime, server, "wait")
 
     assert remote_states(server) == ["TASK_STATE_CANCELED"]
-    assert reasons(path)[-1] == "run_finished"
+    assert read_reasons(path)[-1] == "run_finished"
 
 
 async def test_a_run_that_is_broken_off_from_outside_cancels_the_task(
     path: Path, server: RemoteServer
 ) -> None:
     with anyio.CancelScope() as scope:
-        async with running(path, helper(server)) as runtime:
+        async with open_runtime(path, helper(server)) as runtime:
             await begun(runtime, server, "wait")
             scope.cancel()
             await anyio.sleep_forever()
@@ -192,7 +192,7 @@ async def test_a_run_that_is_broken_off_from_outside_cancels_the_task(
 async def test_a_steered_run_takes_one_more_task_of_the_conversation(
     path: Path, server: RemoteServer
 ) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         run_id = await begun(runtime, server, "wait")
         await runtime.steer(run_id, "echo and this")
         server.release()
@@ -209,7 +209,7 @@ async def test_a_steered_run_takes_one_more_task_of_the_conversation(
 
 
 async def test_a_second_run_goes_on_with_the_conversation(path: Path, server: RemoteServer) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         for prompt in ("echo one", "echo two"):
             await (await runtime.start("helper", prompt, thread="t1")).result()
 
@@ -224,7 +224,7 @@ async def test_a_second_run_goes_on_with_the_conversation(path: Path, server: Re
 async def test_what_no_user_says_is_refused(
     path: Path, server: RemoteServer, prompt: str | list[Message]
 ) -> None:
-    async with running(path, helper(server)) as runtime:
+    async with open_runtime(path, helper(server)) as runtime:
         with pytest.raises(RunError, match="non-empty user messages"):
             await runtime.start("helper", prompt, thread="t1")
 

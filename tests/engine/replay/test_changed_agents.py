@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from support.recorded_run import base, compared
-from support.runs import Asking, fail, spend, wanting
+from support.behaviors import PhaseBehavior, act_in
+from support.recordings import find_divergence, recorded_agent
+from support.tools import fail, spend
 from threadlog.engine import AddContextMessage, Block, RetryPolicy, State, Terminate
 from threadlog.engine.agents.stop_policy import StopOnTool
 from threadlog.reducers import Set
@@ -17,7 +18,9 @@ pytestmark = pytest.mark.anyio
 
 def asks(number: int, action: Any) -> list[Any]:
     return [
-        Asking(lambda context: action if context.phase == "step_start" and context.step == number else None)
+        PhaseBehavior(
+            lambda context: action if context.phase == "step_start" and context.step == number else None
+        )
     ]
 
 
@@ -94,24 +97,24 @@ CHANGES = {
         2,
     ),
     "context": Found(
-        {"behaviors": [wanting("before_inference")]},
-        {"behaviors": [wanting("before_inference", AddContextMessage("k", "new"))]},
+        {"behaviors": [act_in("before_inference")]},
+        {"behaviors": [act_in("before_inference", AddContextMessage("k", "new"))]},
         2,
         "/inference/request_digest",
         ...,
         ...,
     ),
     "no block": Found(
-        {"behaviors": [wanting("before_tool_execute", Block("no"))]},
-        {"behaviors": [wanting("before_tool_execute")]},
+        {"behaviors": [act_in("before_tool_execute", Block("no"))]},
+        {"behaviors": [act_in("before_tool_execute")]},
         3,
         "/reason",
         "tool_results",
         "a call to 'add'",
     ),
     "end": Found(
-        {"behaviors": [wanting("before_inference")]},
-        {"behaviors": [wanting("before_inference", Terminate())]},
+        {"behaviors": [act_in("before_inference")]},
+        {"behaviors": [act_in("before_inference", Terminate())]},
         2,
         "/reason",
         "assistant_turn",
@@ -125,7 +128,7 @@ async def test_a_changed_agent_is_reported_where_it_first_differs(path: Path, na
     """The version, the pointer, the logged value and today's value."""
     change = CHANGES[name]
 
-    found = await compared(path, base(**change.then), base(**change.today))
+    found = await find_divergence(path, recorded_agent(**change.then), recorded_agent(**change.today))
 
     assert (found.thread_id, found.version, found.pointer) == ("t1", change.version, change.pointer)
     assert change.logged is ... or (found.logged, found.now) == (change.logged, change.now)

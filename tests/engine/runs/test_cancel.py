@@ -7,19 +7,14 @@ from typing import Any
 import anyio
 import pytest
 
-from support.failing_models import Recorded, failing
-from support.runs import (
-    Asking,
-    agent,
-    assert_sound,
-    hearing,
-    history,
-    reasons,
-    running,
-    said,
-    state,
-    statuses,
-)
+from support.agents import scripted_agent
+from support.behaviors import PhaseBehavior
+from support.checks import assert_sound
+from support.effects import CountingEffects
+from support.log_reads import read_call_statuses, read_history, read_reasons, read_state
+from support.models import recorded_turn, request_messages
+from support.retries import model_error
+from support.runtimes import open_runtime
 from threadlog.engine import Agent, Context, ModelRequest, Run, Runtime, Tool, ToolCall, ToolResult
 from threadlog.engine.control import INFERENCE, TOOLS
 from threadlog.engine.events.event import RunResult, TextDelta
@@ -61,7 +56,7 @@ class Half:
 
 
 def asking_in(phase: str) -> Interruption:
-    return Interruption(kind="behavior", name="asking", phase=phase)
+    return Interruption(kind="behavior", name="behavior", phase=phase)
 
 
 def cancelled(place: Interruption | None) -> Termination:
@@ -70,7 +65,7 @@ def cancelled(place: Interruption | None) -> Termination:
 
 async def cancel_at(path: Path, planner: Agent, when: Callable[[Run], Any]) -> RunResult:
     """A run that is cancelled at a given point. A replay does the same."""
-    async with running(path, planner) as runtime:
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await when(started)
         assert await runtime.cancel(started.run_id)
@@ -82,10 +77,10 @@ async def cancel_at(path: Path, planner: Agent, when: Callable[[Run], Any]) -> R
 async def next_request(path: Path) -> list[tuple[str, str]]:
     """What the next run on the thread asks its model."""
     requests: list[ModelRequest] = []
-    planner = agent(hearing(requests, "fine"))
-    async with running(path, planner) as runtime:
+    planner = scripted_agent(recorded_turn(requests, "fine"))
+    async with open_runtime(path, planner) as runtime:
         assert (await (await runtime.start("planner", "and now?", thread="t1")).result()).output == "fine"
-    return said(requests[0])
+    return request_messages(requests[0])
 
 
 async def text_comes(started: Run) -> None:
@@ -96,11 +91,11 @@ async def text_comes(started: Run) -> None:
 
 async def test_a_run_cancelled_while_the_model_answers(path: Path) -> None:
     """what had come of the answer is in the record of the attempt, not in the conversation"""
-    result = await cancel_at(path, agent(model=Hanging()), text_comes)
+    result = await cancel_at(path, scripted_agent(model=Hanging()), text_comes)
 
     assert (result.status, result.termination, result.output) == ("done", cancelled(INFERENCE), None)
-    assert reasons(path) == ["run_started", "run_finished"]
-    inference = history(path)[-1].inference
+    assert read_reasons(path) == ["run_started", "run_finished"]
+    inference = read_history(path)[-1].inference
     assert inference is not None
     assert [(attempt.outcome, attempt.text) for attempt in inference.attempts] == [("cancelled", "I would")]
     assert await next_request(path) == [("user", "go"), ("user", IN_INFERENCE), ("user", "and now?")]
@@ -115,11 +110,14 @@ async def test_a_run_cancelled_while_tools_work_keeps_what_has_ended(path: Path)
         await tools.stuck.wait()
         await anyio.wait_all_tasks_blocked()
 
-    result = await cancel_at(path, agent(CALLS, tools=[tools.act]), stuck)
+    result = await cancel_at(path, scripted_agent(CALLS, tools=[tools.act]), stuck)
 
     assert result.termination == cancelled(TOOLS)
-    assert reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
-    assert (state(path), statuses(path)) == ({"did": ["a"]}, {"a": "succeeded", "b": "cancelled"})
+    assert read_reasons(path) == ["run_started", "assistant_turn", "tool_results", "run_finished"]
+    assert (read_state(path), read_call_statuses(path)) == (
+        {"did": ["a"]},
+        {"a": "succeeded", "b": "cancelled"},
+    )
     assert await next_request(path) == [
         ("user", "go"),
         ("assistant", ""),
@@ -134,7 +132,7 @@ async def test_what_a_tool_has_done_when_its_run_is_cancelled_is_in_the_log(path
     """the call has ended, and waits while the one before it is put into the log"""
     settling, going_on, done = anyio.Event(), anyio.Event(), anyio.Event()
 
-    class Slow(Asking):
+    class Slow(PhaseBehavior):
         async def after_tool_execute(self, context: Context) -> None:
             settling.set()
             await going_on.wait()
@@ -145,8 +143,8 @@ async def test_what_a_tool_has_done_when_its_run_is_cancelled_is_in_the_log(path
             done.set()
         return name
 
-    planner = agent(CALLS, tools=[act], behaviors=[Slow(lambda context: None)])
-    async with running(path, planner) as runtime:
+    planner = scripted_agent(CALLS, tools=[act], behaviors=[Slow(lambda context: None)])
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await done.wait()
         await anyio.wait_all_tasks_blocked()
@@ -154,7 +152,7 @@ async def test_what_a_tool_has_done_when_its_run_is_cancelled_is_in_the_log(path
         going_on.set()
         await started.result()
 
-    assert statuses(path) == {"a": "succeeded", "b": "succeeded"}
+    assert read_call_statuses(path) == {"a": "succeeded", "b": "succeeded"}
 
 
 async def test_a_run_cancelled_as_it_begins_asks_no_model_and_says_nothing_to_it(path: Path) -> None:
@@ -165,14 +163,14 @@ async def test_a_run_cancelled_as_it_begins_asks_no_model_and_says_nothing_to_it
     async def start(runtime: Runtime) -> None:
         ended.append(await (await runtime.start("planner", "go", thread="t1")).result())
 
-    class Slow(Asking):
+    class Slow(PhaseBehavior):
         async def run_start(self, context: Context) -> None:
             ids.append(context.run_id)
             begun.set()
             await gone_on.wait()
 
-    planner = agent("never", behaviors=[Slow(lambda context: None)])
-    async with running(path, planner) as runtime:
+    planner = scripted_agent("never", behaviors=[Slow(lambda context: None)])
+    async with open_runtime(path, planner) as runtime:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(start, runtime)
             await begun.wait()
@@ -181,11 +179,11 @@ async def test_a_run_cancelled_as_it_begins_asks_no_model_and_says_nothing_to_it
         assert await replay_run(runtime.log, ids[0], [planner]) is None
 
     assert ended[0].termination == cancelled(asking_in("run_start"))
-    assert reasons(path) == ["run_started", "run_finished"]
-    assert [m.content for changeset in history(path) for m in changeset.messages] == ["go"]
+    assert read_reasons(path) == ["run_started", "run_finished"]
+    assert [m.content for changeset in read_history(path) for m in changeset.messages] == ["go"]
 
 
-class Cancelling(Asking):
+class Cancelling(PhaseBehavior):
     """Cancels its run in one phase of a step, and is not cut off itself."""
 
     def __init__(self, phase: str, step: int = 0) -> None:
@@ -202,48 +200,50 @@ class Cancelling(Asking):
 
 async def test_a_run_cancelled_between_two_phases_says_nothing_to_the_model(path: Path) -> None:
     cancelling = Cancelling("step_end")
-    planner = agent(CALLS, tools=[Half().act], behaviors=[cancelling])
-    async with running(path, planner) as runtime:
+    planner = scripted_agent(CALLS, tools=[Half().act], behaviors=[cancelling])
+    async with open_runtime(path, planner) as runtime:
         cancelling.runtime = runtime
         result = await (await runtime.start("planner", "go", thread="t1")).result()
         cancelling.runtime = None
         assert await replay_run(runtime.log, result.run_id, [planner]) is None
 
     assert result.termination == cancelled(None)
-    assert reasons(path) == ["run_started", "assistant_turn", "run_finished"]
-    assert statuses(path) == {"a": "cancelled", "b": "cancelled"}
+    assert read_reasons(path) == ["run_started", "assistant_turn", "run_finished"]
+    assert read_call_statuses(path) == {"a": "cancelled", "b": "cancelled"}
     assert [role for role, _ in await next_request(path)] == ["user", "assistant", "tool", "tool", "user"]
 
 
 @pytest.mark.does_not_replay("its behavior cancels the run through the runtime")
 async def test_a_cancellation_wins_over_an_answer_that_comes_with_it(path: Path) -> None:
     cancelling = Cancelling("after_inference", step=1)
-    planner = agent(ToolCall("act", {"name": "a"}), "the answer", tools=[Half().act], behaviors=[cancelling])
-    async with running(path, planner) as runtime:
+    planner = scripted_agent(
+        ToolCall("act", {"name": "a"}), "the answer", tools=[Half().act], behaviors=[cancelling]
+    )
+    async with open_runtime(path, planner) as runtime:
         cancelling.runtime = runtime
         result = await (await runtime.start("planner", "go", thread="t1")).result()
 
     assert (result.termination, result.output) == (cancelled(None), None)
-    assert history(path)[-2].messages[0].content == "the answer"
+    assert read_history(path)[-2].messages[0].content == "the answer"
 
 
 async def test_a_run_cancelled_while_it_waits_for_the_next_attempt(path: Path) -> None:
     waits = anyio.Event()
 
-    class Sleeping(Recorded):
+    class Sleeping(CountingEffects):
         async def sleep(self, seconds: float) -> None:
             waits.set()
             await anyio.sleep_forever()
 
-    planner = agent(failing("overloaded"), "never")
-    async with running(path, planner, effects=Sleeping()) as runtime:
+    planner = scripted_agent(model_error("overloaded"), "never")
+    async with open_runtime(path, planner, effects=Sleeping()) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await waits.wait()
         await runtime.cancel(started.run_id)
         result = await started.result()
         assert await replay_run(runtime.log, result.run_id, [planner]) is None
 
-    inference = history(path)[-1].inference
+    inference = read_history(path)[-1].inference
     assert inference is not None
     assert result.termination == cancelled(INFERENCE)
     assert [attempt.outcome for attempt in inference.attempts] == ["failed"]
@@ -260,17 +260,17 @@ async def test_a_run_cancelled_while_a_behavior_asks_the_world(path: Path, phase
     async def ask(context: Context) -> None:
         await context.effect("weather", look)
 
-    curious = Asking(lambda context: None)
+    curious = PhaseBehavior(lambda context: None)
     setattr(curious, phase, ask)
-    result = await cancel_at(path, agent(CALLS, behaviors=[curious]), lambda _: asks.wait())
+    result = await cancel_at(path, scripted_agent(CALLS, behaviors=[curious]), lambda _: asks.wait())
 
     assert result.termination == cancelled(asking_in(phase))
-    assert not any(changeset.tool_calls for changeset in history(path))
+    assert not any(changeset.tool_calls for changeset in read_history(path))
 
 
 async def test_a_run_that_is_cancelled_twice_ends_once(path: Path) -> None:
-    planner = agent(model=Hanging())
-    async with running(path, planner) as runtime:
+    planner = scripted_agent(model=Hanging())
+    async with open_runtime(path, planner) as runtime:
         started = await runtime.start("planner", "go", thread="t1")
         await text_comes(started)
         assert await runtime.cancel(started.run_id)
@@ -278,24 +278,24 @@ async def test_a_run_that_is_cancelled_twice_ends_once(path: Path) -> None:
         await started.result()
         assert not await runtime.cancel(started.run_id)
 
-    assert reasons(path).count("run_finished") == 1
+    assert read_reasons(path).count("run_finished") == 1
 
 
 async def test_a_run_that_goes_on_elsewhere_is_cancelled_there(path: Path) -> None:
-    async with running(path, agent(model=Hanging())) as one, running(path) as other:
+    async with open_runtime(path, scripted_agent(model=Hanging())) as one, open_runtime(path) as other:
         started = await one.start("planner", "go", thread="t1")
         assert await other.cancel(started.run_id)
         result = await started.result()
 
     assert result.termination.type == "cancelled"
-    assert reasons(path) == ["run_started", "run_finished"]
+    assert read_reasons(path) == ["run_started", "run_finished"]
 
 
 async def left(path: Path, tools: Half) -> None:
     """A runtime that is left, by a cancellation around it, while a run is in its tools."""
     with anyio.CancelScope() as scope:
         async with Runtime.open(
-            path, agents=[agent(CALLS, tools=[tools.act])], durability="normal"
+            path, agents=[scripted_agent(CALLS, tools=[tools.act])], durability="normal"
         ) as runtime:
             await runtime.start("planner", "go", thread="t1")
             await tools.stuck.wait()
@@ -308,12 +308,15 @@ async def test_a_run_that_is_left_with_its_runtime_ends_as_any_cancelled_one(pat
     await left(path, Half())
 
     assert_sound(path)
-    last = history(path)[-1]
+    last = read_history(path)[-1]
     assert last.run is not None
     assert last.run.termination == cancelled(TOOLS)
     assert last.messages[0].content == IN_TOOLS
     with Log.open(path, readonly=True) as log:
-        assert await replay_run(log, history(path)[0].run_id or "", [agent(tools=[Half().act])]) is None
+        assert (
+            await replay_run(log, read_history(path)[0].run_id or "", [scripted_agent(tools=[Half().act])])
+            is None
+        )
 
 
 async def test_a_run_that_begins_while_the_runtime_is_left_is_cancelled(tmp_path: Path) -> None:
@@ -328,9 +331,9 @@ async def test_a_run_that_begins_while_the_runtime_is_left_is_cancelled(tmp_path
             with anyio.CancelScope(shield=True):
                 await runtime.start("sleeper", "go", thread="t2")
 
-    planner, sleeper = agent(ToolCall("act"), tools=[Tool(act)]), Agent("sleeper", Hanging())
+    planner, sleeper = scripted_agent(ToolCall("act"), tools=[Tool(act)]), Agent("sleeper", Hanging())
     with anyio.fail_after(10):
-        async with running(path, planner, sleeper) as runtime:
+        async with open_runtime(path, planner, sleeper) as runtime:
             await runtime.start("planner", "go", thread="t1")
             await at_work.wait()
 

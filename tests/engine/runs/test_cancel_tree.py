@@ -7,7 +7,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from support.gated_runs import ERASE, GatedModel, changesets, entries, opened, planner
+from support.agents import gated_agent
+from support.log_reads import read_commands, read_run
+from support.models import GatedModel
+from support.runtimes import open_runtimes
+from support.tools import ERASE
 from threadlog.engine import Run, Runtime
 from threadlog.engine.runs.placement import IfActive
 from threadlog.store import Changeset, Log
@@ -28,10 +32,10 @@ def changesets_behind(path: Path, position: int) -> list[Changeset]:
 async def test_to_cancel_a_run_cancels_all_that_it_has_started(path: Path) -> None:
     """running here and elsewhere, waiting, queued; and what those have started"""
     model, other_model = GatedModel(), GatedModel()
-    async with opened(path, [planner(model)], [planner(other_model)]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], [gated_agent(other_model)]) as (runtime, other):
         root = await started(runtime, "root")
         waits = await started(other, "waits", root)
-        (await other_model.asked()).answer(ERASE)
+        (await other_model.next_request()).answer(ERASE)
         assert (await waits.result()).status == "waiting"
         blocked = await started(other, "blocked")
         queued = await other.start("planner", "go", thread="blocked", parent=waits.run_id, if_active="queue")
@@ -39,17 +43,19 @@ async def test_to_cancel_a_run_cancels_all_that_it_has_started(path: Path) -> No
         assert await runtime.cancel(root.run_id, by="ann", reason="enough", wait=True)
         for run in (root, waits, queued, active):
             assert (await run.result()).termination.type == "cancelled"
-            assert [entry.by for entry in entries(path, run.run_id) if entry.kind == "cancel"] == ["ann"]
+            assert [entry.by for entry in read_commands(path, run.run_id) if entry.kind == "cancel"] == [
+                "ann"
+            ]
         assert [row.run_id for row in runtime.active_runs()] == [blocked.run_id]
 
 
 async def test_a_run_that_is_over_does_not_shield_what_it_has_started(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
         root = await started(runtime, "root")
-        await model.asked()
+        await model.next_request()
         child = await started(runtime, "child", root)
-        asked = await model.asked()
+        asked = await model.next_request()
         grandchild = await started(runtime, "grandchild", child)
         asked.answer("done")
         await child.result()
@@ -63,7 +69,7 @@ async def test_nothing_begins_under_a_run_that_is_over_or_cancelled(path: Path, 
         return await runtime.start("planner", "go", thread=thread, parent=parent, if_active=if_active)
 
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
         await started(runtime, "busy")
         over = await started(runtime, "over")
         await runtime.cancel(over.run_id, wait=True)
@@ -94,7 +100,7 @@ async def test_a_run_begun_while_its_parent_is_cancelled_is_cancelled_or_never_b
                 await runtime.start("planner", "go", thread=thread, parent=root.run_id, if_active=if_active)
             )
 
-    async with opened(path, [planner(model)], [planner(model)]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], [gated_agent(model)]) as (runtime, other):
         for round in range(5):
             root = await started(runtime, f"root {round}")
             async with anyio.create_task_group() as tasks:
@@ -110,26 +116,26 @@ async def test_a_run_begun_while_its_parent_is_cancelled_is_cancelled_or_never_b
 
 async def test_a_run_whose_place_is_taken_takes_what_it_has_started_with_it(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)], [planner(model)]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], [gated_agent(model)]) as (runtime, other):
         root = await started(runtime, "root")
         child = await started(other, "child", root)
         grandchild = await started(runtime, "grandchild", child)
         new = await other.start("planner", "stop", thread="root", if_active="supersede")
         for run in (child, grandchild):
             assert (await run.result()).termination.type == "cancelled"
-            assert changesets(path, run.run_id)[-1].reason == "run_finished"
+            assert read_run(path, run.run_id)[-1].reason == "run_finished"
         assert [row.run_id for row in runtime.active_runs()] == [new.run_id]
 
 
 async def test_to_cancel_and_wait_is_to_wait_for_the_end_of_that_very_run(path: Path) -> None:
     """Here and elsewhere. Runs queued after it on its thread are not waited for."""
     model = GatedModel()
-    async with opened(path, [planner(model)], []) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], []) as (runtime, other):
         for each in (runtime, other):
             run = await started(runtime, "t1")
             queued = await runtime.start("planner", "go on", thread="t1", if_active="queue")
             assert await each.cancel(run.run_id, wait=True)
-            assert changesets(path, run.run_id)[-1].reason == "run_finished"
+            assert read_run(path, run.run_id)[-1].reason == "run_finished"
             assert not await each.cancel(run.run_id, wait=True)
             assert await each.cancel(queued.run_id, wait=True)
             with pytest.raises(NotFound):
@@ -140,9 +146,9 @@ async def test_to_cancel_and_wait_is_to_wait_for_the_end_of_that_very_run(path: 
 
 async def test_a_cancellation_wins_over_an_end_that_comes_later(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)], []) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], []) as (runtime, other):
         run = await started(runtime, "t1")
-        asked = await model.asked()
+        asked = await model.next_request()
         assert await other.cancel(run.run_id, by="ann")
         asked.answer("still done")
         result = await run.result()
@@ -156,12 +162,12 @@ async def test_a_run_cancelled_by_many_at_the_same_moment_has_one_end(path: Path
     async def cancel(runtime: Runtime) -> None:
         cancelled.append(await runtime.cancel(run.run_id, wait=True))
 
-    async with opened(path, [planner(model)], []) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], []) as (runtime, other):
         run = await started(runtime, "t1")
         async with anyio.create_task_group() as tasks:
             for each in (runtime, other, runtime, other):
                 tasks.start_soon(cancel, each)
 
     assert any(cancelled)
-    assert [entry.kind for entry in entries(path, run.run_id)] == ["cancel"]
-    assert [changeset.reason for changeset in changesets(path, run.run_id)] == ["run_started", "run_finished"]
+    assert [entry.kind for entry in read_commands(path, run.run_id)] == ["cancel"]
+    assert [changeset.reason for changeset in read_run(path, run.run_id)] == ["run_started", "run_finished"]

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from support.gated_runs import GatedModel, planner
-from support.killed_runs import at_work, rows
+from support.agents import gated_agent
+from support.killed_runs import at_work
+from support.log_reads import read_runs
+from support.models import GatedModel
 from support.processes.lock_kind import KINDS
 from threadlog.engine import Runtime
 from threadlog.engine.runs import liveness, windows_lock
@@ -44,15 +46,15 @@ def locks(path: Path) -> list[str]:
 @pytest.mark.usefixtures("kind")
 async def test_two_runtimes_of_one_process_see_each_other(path: Path) -> None:
     model = GatedModel()
-    async with Runtime.open(path, agents=[planner(model)], durability="normal") as runtime:
+    async with Runtime.open(path, agents=[gated_agent(model)], durability="normal") as runtime:
         run = await runtime.start("planner", "go", thread="t1")
         (row,) = runtime.log.runs()
         assert row.executor
         assert locks(path) == [row.executor.id]
-        async with Runtime.open(path, agents=[planner()]) as other:
+        async with Runtime.open(path, agents=[gated_agent()]) as other:
             assert len(locks(path)) == 2
             assert await other.recover() == []
-        (await model.asked()).answer("done")
+        (await model.next_request()).answer("done")
         assert (await run.result()).output == "done"
 
     assert not Liveness(path).is_alive(row.executor.id)
@@ -61,7 +63,7 @@ async def test_two_runtimes_of_one_process_see_each_other(path: Path) -> None:
 
 def test_a_killed_process_holds_nothing(path: Path, kind: str) -> None:
     with at_work(path, "parallel", "pay", locks=kind) as process:
-        (row,) = rows(path)
+        (row,) = read_runs(path)
         assert row.executor
         assert Liveness(path).is_alive(row.executor.id)
         process.kill()
@@ -82,7 +84,7 @@ async def test_the_run_of_a_killed_process_is_recovered(path: Path, kind: str) -
 
 def test_a_stopped_process_is_alive(path: Path, kind: str) -> None:
     with at_work(path, "parallel", "pay", locks=kind) as process:
-        (row,) = rows(path)
+        (row,) = read_runs(path)
         process.send_signal(signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)
         assert row.executor
@@ -129,7 +131,7 @@ def test_a_copy_of_the_file_does_not_inherit_its_owners(path: Path, tmp_path: Pa
             shutil.copyfile(f"{path}{end}", f"{copy}{end}")
         with Runtime.open(copy, agents=[]) as runtime:
             assert runtime.log.open_runs() == []
-        assert [row.status for row in rows(path)] == ["running"]
+        assert [row.status for row in read_runs(path)] == ["running"]
 
 
 def test_a_file_with_a_second_hard_link_is_refused(path: Path, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import pytest
 from anyio.to_thread import run_sync
 
+from support.checks import assert_replays
 from support.command import call
 from support.killed_runs import at_work, crashed, wait_for
+from support.models import recording_model
 from support.processes.killed_run import SPENT, mortal
 from support.programs import started
-from support.replay_checks import assert_replays, listening
 from threadlog.engine import Agent, Decision, Runtime, Tool, ToolContext
 from threadlog.engine.runs.recovery import OrphanPolicy
 from threadlog.reducers.open_calls import RESULT_TEXTS
@@ -28,7 +29,7 @@ class Living:
     """The agent of the process that died, in one that does not; what it is asked and calls."""
 
     def __init__(self, execution: ToolExecution = "parallel", *, needs_approval: bool = False) -> None:
-        self.model, self.requests = listening("done", "done", name="silent")
+        self.model, self.requests = recording_model("done", "done", name="silent")
         self.called: list[str] = []
 
         async def look(context: ToolContext) -> str:
@@ -226,7 +227,7 @@ class Followed(Agent):
 @pytest.mark.does_not_replay("its second epoch has another agent")
 async def test_a_run_that_is_executed_elsewhere_is_adopted_and_never_stopped(path: Path) -> None:
     """whatever the policy says: left by those who have not its agent, resumed by who has"""
-    model, _ = listening("done")
+    model, _ = recording_model("done")
     agent = Followed("planner", model)
     with started(path, script="killed_adopted_run.py") as process:
         assert process.stdout

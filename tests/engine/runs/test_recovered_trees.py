@@ -6,10 +6,11 @@ import pytest
 from a2a.types import ListTasksRequest
 
 from support.a2a_servers import WORKING
+from support.checks import assert_replays
+from support.delegation import tool_answers
+from support.log_reads import read_messages
 from support.processes.killed_tree import tree
 from support.programs import started
-from support.replay_checks import assert_replays, conversation
-from support.sub_agents import answers
 from threadlog.engine import Runtime
 from threadlog.engine.runs.sub_agents import sub_agent
 from threadlog.engine.serve.a2a.task_list import AgentTasks
@@ -36,7 +37,7 @@ async def test_who_waited_for_a_sub_agent_waits_for_it_again_when_both_go_on(pat
         output = runtime.output(sub.run_id)
     await assert_replays(path, *tree(is_mortal=False))
 
-    assert [answer["status"] for answer in answers(conversation(path))] == ["completed"]
+    assert [answer["status"] for answer in tool_answers(read_messages(path))] == ["completed"]
     assert (sub.epoch, output) == (2, "I have looked")
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 import anyio
 import pytest
 
+from support.agents import gated_agent
+from support.checks import assert_replays
 from support.command import call
-from support.gated_runs import GatedModel, opened, planner, until
-from support.killed_runs import assert_sound, at_work, crashed, recoveries, rows
+from support.killed_runs import assert_sound, at_work, crashed
+from support.log_reads import read_recoveries, read_runs
+from support.models import GatedModel, recording_model
 from support.processes.killed_run import SPENT, mortal
 from support.programs import together
-from support.replay_checks import assert_replays, listening
+from support.runtimes import open_runtimes
+from support.waiting import wait_until
 from threadlog.engine import Decision, Runtime
 from threadlog.engine.runs.placement import IfActive
 from threadlog.reducers.open_calls import RESULT_TEXTS
@@ -57,13 +61,13 @@ async def test_of_calls_made_one_by_one_only_the_first_open_one_was_started(path
 
 async def test_the_end_of_a_recovered_run_has_the_evidence(path: Path) -> None:
     crashed(path, "sequential", "add", "pay", "add")
-    executor = rows(path)[0].executor
+    executor = read_runs(path)[0].executor
     with Log.open(path, readonly=True) as log:
         last = list(log.read("t1"))[-1]
     async with Runtime.open(path, agents=[]):
         pass
 
-    (end,) = recoveries(path)
+    (end,) = read_recoveries(path)
     assert end.orphan
     assert (end.orphan.executor, end.orphan.version, end.orphan.at) == (executor, last.version, last.at)
     assert [(each.call_id, each.fate) for each in end.orphan.calls] == [
@@ -77,7 +81,7 @@ async def test_a_run_killed_in_an_inference_has_no_open_calls(path: Path) -> Non
     async with Runtime.open(path, agents=[]) as runtime:
         assert runtime.log.open_runs() == []
 
-    (end,) = recoveries(path)
+    (end,) = read_recoveries(path)
     assert end.orphan
     assert end.orphan.calls == ()
     await assert_sound(path, "parallel")
@@ -99,7 +103,7 @@ def test_of_many_processes_that_recover_at_once_one_closes_each_orphan(path: Pat
 
     together(*[(path,)] * 4, script="recoverer.py")
 
-    assert len(recoveries(path)) == 1
+    assert len(read_recoveries(path)) == 1
     with Log.open(path, readonly=True) as log:
         assert log.verify() == []
 
@@ -125,7 +129,7 @@ async def test_a_process_that_wakes_does_nothing_more_for_a_run_that_was_taken(
     with at_work(path, "sequential", *names) as process:
         process.send_signal(signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)
-        async with Runtime.open(path, agents=[planner(listening("done")[0])]) as runtime:
+        async with Runtime.open(path, agents=[gated_agent(recording_model("done")[0])]) as runtime:
             if way == "force":
                 await runtime.recover("r1", force=True)
             else:
@@ -156,18 +160,18 @@ async def test_to_wait_for_the_end_of_a_run_whose_process_dies_then_comes_to_an_
     with at_work(path, "parallel", "shielded") as process:
         async with Runtime.open(path, agents=[]) as runtime, anyio.create_task_group() as tasks:
             tasks.start_soon(partial(runtime.cancel, wait=True), "r1")
-            await until(runtime.log, lambda: runtime.log.head("control/r1") == 1)
+            await wait_until(runtime.log, lambda: runtime.log.head("control/r1") == 1)
             process.kill()
             await anyio.to_thread.run_sync(process.wait)
 
-    assert [row.termination for row in rows(path)] == [CANCELLED]
+    assert [row.termination for row in read_runs(path)] == [CANCELLED]
 
 
 @pytest.mark.does_not_replay("its second epoch has another agent")
 async def test_a_run_that_was_stopped_by_recovery_may_be_resumed(path: Path) -> None:
     crashed(path, "parallel", "pay")
-    model, requests = listening("done")
-    async with Runtime.open(path, agents=[planner(model)]) as runtime:
+    model, requests = recording_model("done")
+    async with Runtime.open(path, agents=[gated_agent(model)]) as runtime:
         run = await runtime.resume("r1", prompt="go on")
         assert (await run.result()).output == "done"
 
@@ -178,26 +182,26 @@ async def test_a_run_on_a_thread_that_was_an_orphans_gets_its_turn(path: Path) -
     crashed(path, "parallel", "pay")
     model = GatedModel()
     async with Runtime.open(path, agents=[], orphans="leave") as runtime:
-        await runtime.replace([planner(model)])
+        await runtime.replace([gated_agent(model)])
         run = await runtime.start("planner", "go", thread="t1", if_active="queue")
-    async with opened(path, [planner(model)], later=[mortal("parallel", "pay")]) as (runtime,):
-        (await model.asked()).answer("done")
+    async with open_runtimes(path, [gated_agent(model)], later=[mortal("parallel", "pay")]) as (runtime,):
+        (await model.next_request()).answer("done")
         assert (await runtime.get_run(run.run_id).result()).output == "done"
 
 
 @pytest.mark.parametrize("if_active", ["reject", "queue"])
 async def test_a_run_whose_process_dies_is_in_nobodys_way(path: Path, if_active: IfActive) -> None:
     """The orphan is found when a run starts on its thread, also by a runtime opened before it died."""
-    other = planner(model := GatedModel(), name="other")
+    other = gated_agent(model := GatedModel(), name="other")
     async with Runtime.open(path, agents=[other]) as runtime:
         with at_work(path, "parallel", "pay") as process:
             process.kill()
             process.wait()
         run = await runtime.start("other", "go", thread="t1", if_active=if_active)
-        (await model.asked()).answer("done")
+        (await model.next_request()).answer("done")
         assert (await run.result()).output == "done"
 
-    assert [(row.termination and row.termination.code) for row in rows(path)] == ["orphaned", None]
+    assert [(row.termination and row.termination.code) for row in read_runs(path)] == ["orphaned", None]
     await assert_replays(path, mortal("parallel", "pay"), other)
 
 
@@ -227,7 +231,7 @@ async def test_a_decision_given_before_the_crash_is_in_the_end(path: Path) -> No
 def test_the_command_says_what_it_would_recover_and_does_it_once(path: Path) -> None:
     crashed(path, "sequential", "add", "pay", "add")
     dry = call(f"recover --dry-run --json --db {path}").json()
-    assert [row.status for row in rows(path)] == ["running"]
+    assert [row.status for row in read_runs(path)] == ["running"]
     done = call(f"recover r1 --json --db {path}").json()
 
     assert dry == done
@@ -245,7 +249,7 @@ def test_the_command_leaves_a_run_to_its_process(path: Path) -> None:
         assert (refused.code, "is alive" in refused.err) == (5, True)
         assert len(call(f"recover r1 --force --json --db {path}").json()) == 1
 
-    assert [row.termination for row in rows(path)] == [ENDS["stop"]]
+    assert [row.termination for row in read_runs(path)] == [ENDS["stop"]]
 
 
 def test_force_is_for_one_run(path: Path) -> None:

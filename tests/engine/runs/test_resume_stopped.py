@@ -5,9 +5,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from support.gated_runs import ERASE, GatedModel, changesets, opened, planner
-from support.replay_checks import listening, running
-from support.runs import said
+from support.agents import gated_agent
+from support.log_reads import read_run
+from support.models import GatedModel, recording_model, request_messages
+from support.runtimes import open_runtime, open_runtimes
+from support.tools import ERASE
 from threadlog.engine import Decision, Runtime, ToolCall
 from threadlog.store.errors import RunError, RunOver
 
@@ -18,38 +20,38 @@ ADD = ToolCall("add", {"a": 1, "b": 1})
 
 async def test_a_cancelled_run_goes_on_with_what_it_is_told_now(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)], [planner(model)]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], [gated_agent(model)]) as (runtime, other):
         run = await runtime.start("planner", "go", thread="t1")
-        await model.asked()
+        await model.next_request()
         assert await other.cancel(run.run_id, by="ann", wait=True)
         again = await other.resume(run.run_id, prompt="go on")
-        asked = await model.asked()
+        asked = await model.next_request()
         asked.answer("gone on")
         result = await again.result()
 
     assert (result.status, result.output) == ("done", "gone on")
-    assert said(asked.request)[-1] == ("user", "go on")
-    assert {each.epoch for each in changesets(path, run.run_id)} == {1, 2}
+    assert request_messages(asked.request)[-1] == ("user", "go on")
+    assert {each.epoch for each in read_run(path, run.run_id)} == {1, 2}
 
 
 async def test_a_run_cancelled_again_in_its_next_epoch_ends_again(path: Path) -> None:
     """what cancelled the first epoch has had its effect, and no other"""
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
         for epoch in (1, 2, 3):
-            await model.asked()
+            await model.next_request()
             assert await runtime.cancel(run.run_id, wait=True)
             assert runtime.log.open_runs() == []
             if epoch < 3:
                 await runtime.resume(run.run_id)
 
-    assert [each.epoch for each in changesets(path, run.run_id) if each.reason == "run_finished"] == [1, 2, 3]
+    assert [each.epoch for each in read_run(path, run.run_id) if each.reason == "run_finished"] == [1, 2, 3]
 
 
 async def test_a_run_that_a_policy_stopped_goes_on(path: Path) -> None:
-    model, requests = listening(ADD, ADD, "done")
-    async with running(path, planner(model, max_rounds=1)) as runtime:
+    model, requests = recording_model(ADD, ADD, "done")
+    async with open_runtime(path, gated_agent(model, max_rounds=1)) as runtime:
         run = await runtime.start("planner", "go", thread="t1")
         assert (await run.result()).termination.code == "max_rounds_reached"
         await runtime.resume(run.run_id, prompt="one more")
@@ -62,12 +64,12 @@ async def test_a_run_that_a_policy_stopped_goes_on(path: Path) -> None:
 
 async def test_what_does_not_wait_and_was_not_stopped_does_not_go_on(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
         ended = await runtime.start("planner", "go", thread="ended")
         active = await runtime.start("planner", "go", thread="active")
         waits = await runtime.start("planner", "go", thread="waits")
         for said in ("done", None, ERASE):
-            asked = await model.asked()
+            asked = await model.next_request()
             if said:
                 asked.answer(said)
         await ended.result()
@@ -81,7 +83,7 @@ async def test_what_does_not_wait_and_was_not_stopped_does_not_go_on(path: Path)
 
 async def test_a_stopped_run_behind_which_another_came_does_not_go_on(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
         first = await runtime.start("planner", "go", thread="t1")
         second = await runtime.start("planner", "go", thread="t1", if_active="supersede")
         for _ in range(2):
@@ -92,7 +94,7 @@ async def test_a_stopped_run_behind_which_another_came_does_not_go_on(path: Path
 
 async def test_a_run_goes_on_under_the_run_that_wants_it_now(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
         parents = [await runtime.start("planner", "go", thread=f"parent {n}") for n in range(2)]
         child = await runtime.start("planner", "go", thread="child", parent=parents[0].run_id)
         await runtime.cancel(parents[0].run_id, wait=True)
@@ -107,16 +109,16 @@ async def test_a_run_goes_on_under_the_run_that_wants_it_now(path: Path) -> None
 
 async def test_a_question_that_was_cancelled_is_not_asked_any_more(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
-        (await model.asked()).answer(ERASE)
+        (await model.next_request()).answer(ERASE)
         await run.result()
         (call,) = runtime.pending(run.run_id)
         await runtime.cancel(run.run_id, wait=True)
         with pytest.raises(RunError):
             await runtime.resume(run.run_id, [Decision.approve(call.call_id)])
         await runtime.resume(run.run_id)
-        (await model.asked()).answer("done")
+        (await model.next_request()).answer("done")
         assert (await run.result()).output == "done"
 
 
@@ -126,7 +128,7 @@ async def test_a_run_of_an_id_is_started_once_whoever_starts_it(path: Path) -> N
         begun.append(run.run_id)
 
     begun = list[str]()
-    async with opened(path, [planner()], [planner()]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent()], [gated_agent()]) as (runtime, other):
         with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 for each in (runtime, other, runtime, other):
@@ -139,7 +141,7 @@ async def test_a_run_of_an_id_is_started_once_whoever_starts_it(path: Path) -> N
             assert (await other.start("planner", "go", thread="t1", id="r1")).run_id == "r1"
 
     assert begun == ["r1"] * 4
-    assert [each.reason for each in changesets(path, "r1")] == ["run_started", "run_finished"]
+    assert [each.reason for each in read_run(path, "r1")] == ["run_started", "run_finished"]
 
 
 async def test_of_two_that_let_a_run_go_on_at_the_same_moment_one_does(path: Path) -> None:
@@ -151,7 +153,7 @@ async def test_of_two_that_let_a_run_go_on_at_the_same_moment_one_does(path: Pat
         except RunError as err:
             refused.append(err)
 
-    async with opened(path, [planner()]) as (runtime,):
+    async with open_runtimes(path, [gated_agent()]) as (runtime,):
         run = await runtime.start("planner", "go", thread="t1")
         await runtime.cancel(run.run_id, wait=True)
         async with anyio.create_task_group() as tasks:

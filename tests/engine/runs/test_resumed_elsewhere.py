@@ -7,10 +7,14 @@ from pathlib import Path
 import anyio
 import pytest
 
+from support.agents import approval_agent
+from support.approvals import APPROVE
+from support.checks import assert_sound
+from support.log_reads import read_history, read_reasons
 from support.processes import resumer
 from support.programs import command, environment
-from support.runs import assert_sound, history, reasons, run, running
-from support.waiting_calls import APPROVE, ERASE, eraser
+from support.runtimes import open_runtime, run_agent
+from support.tools import ERASE
 from threadlog.engine import Runtime, ScriptedModel, ToolCall
 from threadlog.store import VersionConflict
 from threadlog.store.errors import RunError
@@ -19,8 +23,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_run_may_be_resumed_by_another_runtime_on_the_same_file(path: Path) -> None:
-    planner = eraser(ERASE, "gone")
-    async with running(path, planner) as first, running(path, eraser("gone")) as second:
+    planner = approval_agent(ERASE, "gone")
+    async with open_runtime(path, planner) as first, open_runtime(path, approval_agent("gone")) as second:
         started = await first.start("planner", "go", thread="t1")
         await started.result()
         resumed = await second.decide(started.run_id, [APPROVE])
@@ -29,12 +33,12 @@ async def test_a_run_may_be_resumed_by_another_runtime_on_the_same_file(path: Pa
         with pytest.raises(RunError, match="cannot be resumed: it is done"):
             await first.resume(started.run_id)
 
-    executors = [changeset.executor.id for changeset in history(path) if changeset.executor]
+    executors = [changeset.executor.id for changeset in read_history(path) if changeset.executor]
     assert (result.output, result.run_id, len(set(executors))) == ("gone", started.run_id, 2)
 
 
 async def test_of_two_that_resume_at_the_same_moment_one_is_refused(path: Path) -> None:
-    first = await run(path, eraser(ERASE))
+    first = await run_agent(path, approval_agent(ERASE))
     outcomes: list[str] = []
 
     async def resume(runtime: Runtime) -> None:
@@ -44,8 +48,8 @@ async def test_of_two_that_resume_at_the_same_moment_one_is_refused(path: Path) 
             outcomes.append(type(err).__name__)
 
     async with (
-        running(path, eraser("a")) as one,
-        running(path, eraser("b")) as other,
+        open_runtime(path, approval_agent("a")) as one,
+        open_runtime(path, approval_agent("b")) as other,
         anyio.create_task_group() as tasks,
     ):
         for runtime in (one, other, one):
@@ -53,13 +57,13 @@ async def test_of_two_that_resume_at_the_same_moment_one_is_refused(path: Path) 
 
     assert set(outcomes) <= {"done", "RunError"}
     assert "done" in outcomes
-    assert reasons(path).count("run_resumed") == 1
+    assert read_reasons(path).count("run_resumed") == 1
 
 
 async def test_an_agent_that_is_not_here_cannot_go_on(path: Path) -> None:
-    first = await run(path, eraser(ERASE))
+    first = await run_agent(path, approval_agent(ERASE))
 
-    async with running(path, eraser(name="writer")) as runtime:
+    async with open_runtime(path, approval_agent(name="writer")) as runtime:
         await runtime.decide(first.run_id, [APPROVE])
         with pytest.raises(RunError, match="there is no agent 'planner' here"):
             await runtime.resume(first.run_id)
@@ -76,13 +80,13 @@ def test_a_run_may_be_resumed_by_another_process(path: Path) -> None:
 
     assert (ended.stdout, ended.stderr) == ("done gone\n", "")
     assert_sound(path, [])
-    assert reasons(path)[3:] == [
+    assert read_reasons(path)[3:] == [
         "run_suspended",
         "run_resumed",
         "tool_results",
         "assistant_turn",
         "run_finished",
     ]
-    pids = [changeset.executor.pid for changeset in history(path) if changeset.executor]
-    assert [changeset.epoch for changeset in history(path)] == [1] * 4 + [2] * 4
+    pids = [changeset.executor.pid for changeset in read_history(path) if changeset.executor]
+    assert [changeset.epoch for changeset in read_history(path)] == [1] * 4 + [2] * 4
     assert len(set(pids)) == 2

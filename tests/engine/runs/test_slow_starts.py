@@ -6,7 +6,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from support.runs import Asking, agent
+from support.agents import scripted_agent
+from support.behaviors import PhaseBehavior
 from threadlog.engine import Context, Runtime
 from threadlog.store import Log
 from threadlog.store.appender import changes
@@ -15,7 +16,7 @@ from threadlog.store.errors import RunOver
 pytestmark = pytest.mark.anyio
 
 
-class Slow(Asking):
+class Slow(PhaseBehavior):
     """Keeps the run from beginning until it is let go."""
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ async def cancelled(log: Log, run_id: str) -> None:
 
 async def test_a_run_that_is_cancelled_before_its_start_is_written_starts_no_other(path: Path) -> None:
     slow = Slow()
-    agents = [agent("done", name="slow", behaviors=[slow]), agent("done", name="child")]
+    agents = [scripted_agent("done", name="slow", behaviors=[slow]), scripted_agent("done", name="child")]
     with anyio.fail_after(30):
         async with Runtime.open(path, agents=agents, durability="normal") as runtime:
             async with anyio.create_task_group() as tasks:

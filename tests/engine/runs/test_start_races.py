@@ -9,9 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
+from support.agents import gated_agent
+from support.checks import assert_controlled
 from support.control_fold import Fold
-from support.gated_runs import PATIENCE, assert_controlled, planner
-from support.replay_checks import listening
+from support.models import recording_model
+from support.waiting import TIMEOUT
 from threadlog.engine import Agent, Runtime
 from threadlog.engine.runs.placement import IfActive
 from threadlog.store import Log
@@ -44,8 +46,8 @@ class Racer:
 
 def test_a_run_takes_the_place_of_another_one_only_if_that_was_asked_for(path: Path) -> None:
     """one active run on a thread, in the order of the queue; who is too late is rejected or comes later"""
-    barrier = Barrier(2, timeout=PATIENCE)
-    agent = planner(listening(*["gone"] * 10 * STARTS)[0])
+    barrier = Barrier(2, timeout=TIMEOUT)
+    agent = gated_agent(recording_model(*["gone"] * 10 * STARTS)[0])
     racers = [Racer(path, first, agent, barrier) for first in (1, 3)]
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda racer: anyio.run(racer.race), racers))
@@ -64,8 +66,8 @@ REPEATED = 120
 @pytest.mark.long
 def test_a_run_with_an_id_is_started_once_and_not_queued_beside(path: Path) -> None:
     """Whether the first of them is starting or queued."""
-    barrier = Barrier(2, timeout=PATIENCE)
-    agent = planner(listening(*["gone"] * 2 * REPEATED)[0])
+    barrier = Barrier(2, timeout=TIMEOUT)
+    agent = gated_agent(recording_model(*["gone"] * 2 * REPEATED)[0])
 
     async def race() -> None:
         async with Runtime.open(path, agents=[agent], durability="normal") as runtime:
@@ -89,7 +91,7 @@ async def test_callers_that_start_one_run_at_the_same_moment_get_the_same_run(
     path: Path, if_active: IfActive
 ) -> None:
     """in one runtime, while another run has the thread and while none has it"""
-    agent = planner(listening(*["gone"] * 200)[0])
+    agent = gated_agent(recording_model(*["gone"] * 200)[0])
     found: list[str | None] = []
 
     async def start(runtime: Runtime, id: str) -> None:
@@ -100,11 +102,11 @@ async def test_callers_that_start_one_run_at_the_same_moment_get_the_same_run(
     async with Runtime.open(path, agents=[agent], durability="normal") as runtime:
         for number in range(20):
             await runtime.start("planner", "go", thread="t1", if_active="queue")
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(TIMEOUT):
                 async with anyio.create_task_group() as tasks:
                     for _ in range(5):
                         tasks.start_soon(start, runtime, f"same{number}")
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             while active := runtime.active_runs():
                 await runtime.get_run(active[0].run_id).result()
 

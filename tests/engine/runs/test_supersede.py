@@ -7,19 +7,12 @@ from statistics import median
 import anyio
 import pytest
 
-from support.gated_runs import (
-    ERASE,
-    GatedModel,
-    assert_controlled,
-    changesets,
-    entries,
-    opened,
-    place_taken,
-    planner,
-    waiting,
-)
-from support.replay_checks import listening
-from support.runs import said
+from support.agents import gated_agent
+from support.checks import assert_controlled, superseded_by
+from support.log_reads import read_commands, read_run
+from support.models import GatedModel, recording_model, request_messages
+from support.runtimes import open_runtimes, start_waiting_run
+from support.tools import ERASE
 from threadlog.engine import Decision, Runtime, ToolCall
 from threadlog.store import Log
 from threadlog.store.errors import RunOver
@@ -28,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 def reasons_of(path: Path, run_id: str) -> list[str]:
-    return [changeset.reason for changeset in changesets(path, run_id)]
+    return [changeset.reason for changeset in read_run(path, run_id)]
 
 
 def assert_one_append(path: Path, old: str, new: str) -> None:
@@ -43,19 +36,19 @@ def assert_one_append(path: Path, old: str, new: str) -> None:
 
 async def test_a_run_takes_the_place_of_one_that_goes_on_here(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
         old = await runtime.start("planner", "go", thread="t1")
-        interrupted = await model.asked()
+        interrupted = await model.next_request()
         new = await runtime.start("planner", "stop", thread="t1", if_active="supersede")
-        asked = await model.asked()
+        asked = await model.next_request()
         ended = await old.result()
         assert [row.run_id for row in runtime.active_runs()] == [new.run_id]
         asked.answer("stopped")
         assert (await new.result()).output == "stopped"
 
-    assert (ended.status, ended.termination) == ("done", place_taken(new.run_id))
-    assert interrupted.left.is_set()
-    assert said(asked.request)[-2:] == [("user", "go"), ("user", "stop")]
+    assert (ended.status, ended.termination) == ("done", superseded_by(new.run_id))
+    assert interrupted.finished.is_set()
+    assert request_messages(asked.request)[-2:] == [("user", "go"), ("user", "stop")]
     assert reasons_of(path, old.run_id) == ["run_started", "superseded"]
     assert_one_append(path, old.run_id, new.run_id)
 
@@ -64,18 +57,18 @@ async def test_a_run_that_goes_on_elsewhere_stops_within_a_tenth_of_a_second(pat
     """and writes nothing more, though its model answers; its handle says who took its place"""
     model, other_model = GatedModel(), GatedModel()
     took: list[float] = []
-    async with opened(path, [planner(model)], [planner(other_model)]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], [gated_agent(other_model)]) as (runtime, other):
         for thread in "abcde":
             old = await runtime.start("planner", "go", thread=thread)
-            asked = await model.asked()
+            asked = await model.next_request()
             new = await other.start("planner", "stop", thread=thread, if_active="supersede")
             began = time.perf_counter()
-            await asked.left.wait()
+            await asked.finished.wait()
             took.append(time.perf_counter() - began)
             asked.answer("too late")
-            assert (await old.result()).termination == place_taken(new.run_id)
+            assert (await old.result()).termination == superseded_by(new.run_id)
             assert [type(event).__name__ async for event in old] == ["RunStarted", "RunFinished"]
-            (await other_model.asked()).answer("stopped")
+            (await other_model.next_request()).answer("stopped")
             assert (await new.result()).output == "stopped"
             assert reasons_of(path, old.run_id) == ["run_started", "superseded"]
 
@@ -84,29 +77,29 @@ async def test_a_run_that_goes_on_elsewhere_stops_within_a_tenth_of_a_second(pat
 
 async def test_a_run_takes_the_place_of_one_that_waits(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
-        old = await waiting(runtime, model)
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
+        old = await start_waiting_run(runtime, model)
         new = await runtime.start("planner", "stop", thread="t1", if_active="supersede")
         assert runtime.pending(old) == []
         with pytest.raises(RunOver, match="cancelled"):
             await runtime.decide(old, [Decision.approve("c1")])
-        assert (await runtime.get_run(old).result()).termination == place_taken(new.run_id)
-        (await model.asked()).answer("stopped")
+        assert (await runtime.get_run(old).result()).termination == superseded_by(new.run_id)
+        (await model.next_request()).answer("stopped")
         await new.result()
 
-    end = changesets(path, old)[-1]
+    end = read_run(path, old)[-1]
     assert [action.payload["status"] for action in end.actions] == ["done", "cancelled"]
     assert_one_append(path, old, new.run_id)
 
 
 async def test_a_run_that_waits_tells_its_followers_elsewhere_that_its_place_is_taken(path: Path) -> None:
     model = GatedModel()
-    async with opened(path, [planner(model)], []) as (runtime, other):
-        old = await waiting(runtime, model)
+    async with open_runtimes(path, [gated_agent(model)], []) as (runtime, other):
+        old = await start_waiting_run(runtime, model)
         events = other.subscribe(old)
         new = await runtime.start("planner", "stop", thread="t1", if_active="supersede")
         told = [type(event).__name__ async for event in events]
-        (await model.asked()).answer("stopped")
+        (await model.next_request()).answer("stopped")
         await new.result()
 
     assert told[-2:] == ["RunFinished", "RunFinished"]
@@ -115,36 +108,36 @@ async def test_a_run_that_waits_tells_its_followers_elsewhere_that_its_place_is_
 async def test_the_end_of_a_run_whose_place_is_taken_has_all_that_was_wanted_of_it(path: Path) -> None:
     """though the run has seen none of it: its words stand in the conversation, its decision at the call"""
     model = GatedModel()
-    async with opened(path, [planner(model)], []) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], []) as (runtime, other):
         old = await runtime.start("planner", "go", thread="t1")
-        await model.asked()
+        await model.next_request()
         await other.steer(old.run_id, "Be brief", by="ann")
         await other.decide(old.run_id, [Decision.approve("c7", by="bob")])
         await other.cancel(old.run_id, by="cleo")
         new = await runtime.start("planner", "stop", thread="t1", if_active="supersede")
-        asked = await model.asked()
+        asked = await model.next_request()
         asked.answer("stopped")
         await new.result()
         assert runtime.state("t1")["__kernel"]["waiting_decisions"] == {"by_target": {}}
 
-    assert [entry.by for entry in entries(path, old.run_id)] == ["ann", "bob", "cleo"]
-    assert said(asked.request)[-3:] == [("user", "go"), ("user", "Be brief"), ("user", "stop")]
+    assert [entry.by for entry in read_commands(path, old.run_id)] == ["ann", "bob", "cleo"]
+    assert request_messages(asked.request)[-3:] == [("user", "go"), ("user", "Be brief"), ("user", "stop")]
 
 
 async def test_a_decision_that_a_waiting_run_has_not_seen_is_in_its_end(path: Path) -> None:
     """No process has its agent: the decision waits in the log."""
     model = GatedModel()
-    async with opened(path, [planner(model)]) as (runtime,):
-        old = await waiting(runtime, model)
-    other = planner(model, name="other")
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,):
+        old = await start_waiting_run(runtime, model)
+    other = gated_agent(model, name="other")
     async with Runtime.open(path, agents=[other], durability="normal") as runtime:
         await runtime.decide(old, [Decision.approve("c1", by="ann")])
         new = await runtime.start("other", "stop", thread="t1", if_active="supersede")
-        (await model.asked()).answer("stopped")
+        (await model.next_request()).answer("stopped")
         await new.result()
 
-    await assert_controlled(path, planner(), other)
-    end = changesets(path, old)[-1]
+    await assert_controlled(path, gated_agent(), other)
+    end = read_run(path, old)[-1]
     assert [action.action for action in end.actions] == [
         "MoveRun",
         "ApplyCommands",
@@ -160,7 +153,7 @@ async def test_of_many_that_take_the_same_place_at_the_same_moment_each_has_it_o
     async def start(runtime: Runtime, thread: str) -> None:
         await runtime.start("planner", "stop", thread=thread, if_active="supersede")
 
-    async with opened(path, [planner(model)], [planner(model)]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], [gated_agent(model)]) as (runtime, other):
         for thread in ("t1", "t2", "t3", "t4", "t5", "t6"):
             await runtime.start("planner", "go", thread=thread)
             async with anyio.create_task_group() as tasks:
@@ -184,10 +177,10 @@ async def test_one_that_cannot_begin_is_no_hindrance(path: Path) -> None:
         except Exception as err:
             outcomes.append(type(err).__name__)
 
-    async with opened(path, [planner(model)]) as (runtime,), anyio.create_task_group() as tasks:
+    async with open_runtimes(path, [gated_agent(model)]) as (runtime,), anyio.create_task_group() as tasks:
         tasks.start_soon(start, "\ud800")
         tasks.start_soon(start, "go")
-        (await model.asked()).answer("gone")
+        (await model.next_request()).answer("gone")
 
     assert sorted(outcomes) == ["ContentError", "gone"]
 
@@ -201,9 +194,9 @@ async def test_one_that_cannot_be_stopped_at_once_keeps_the_thread_from_nobody(p
         with anyio.CancelScope(shield=True):
             await let.wait()
 
-    stubborn = planner(listening(ToolCall("hold"))[0], tools=[hold], name="stubborn")
-    agent = planner(listening(ERASE, "gone", "again")[0])
-    async with opened(path, [stubborn, agent]) as (runtime,):
+    stubborn = gated_agent(recording_model(ToolCall("hold"))[0], tools=[hold], name="stubborn")
+    agent = gated_agent(recording_model(ERASE, "gone", "again")[0])
+    async with open_runtimes(path, [stubborn, agent]) as (runtime,):
         await runtime.start("stubborn", "go", thread="t1")
         await begun.wait()
         new = await runtime.start("planner", "stop", thread="t1", if_active="supersede")
@@ -220,14 +213,14 @@ async def test_one_that_cannot_be_stopped_at_once_keeps_the_thread_from_nobody(p
 async def test_words_to_a_run_whose_place_is_taken_elsewhere_keep_it_from_nothing(path: Path) -> None:
     """They arrive together: the run still stops, and commands to other runs are applied."""
     model = GatedModel()
-    async with opened(path, [planner(model)], [planner(GatedModel())]) as (runtime, other):
+    async with open_runtimes(path, [gated_agent(model)], [gated_agent(GatedModel())]) as (runtime, other):
         old = await runtime.start("planner", "go", thread="t1")
-        interrupted = await model.asked()
+        interrupted = await model.next_request()
         beside = await runtime.start("planner", "go", thread="t2")
-        await model.asked()
+        await model.next_request()
         await other.steer(old.run_id, "Be brief")
         await other.start("planner", "stop", thread="t1", if_active="supersede")
         with anyio.fail_after(3):
-            await interrupted.left.wait()
+            await interrupted.finished.wait()
             assert await other.cancel(beside.run_id, wait=True)
             await old.result()

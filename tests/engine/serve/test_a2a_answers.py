@@ -32,7 +32,7 @@ from support.a2a_servers import (
     told,
     until,
 )
-from support.gated_runs import entries
+from support.log_reads import read_commands
 from threadlog.reducers.tool_call import calls
 from threadlog.store import Log
 
@@ -138,7 +138,7 @@ async def test_an_answer_counts_once_by_its_id(payer: Peer, asking: Task, path: 
         task = await payer.send(answer(asking, decision))
         assert task.status.state == COMPLETED
 
-    assert [(entry.kind, entry.by) for entry in entries(path, asking.id)] == [("decide", "a2a")]
+    assert [(entry.kind, entry.by) for entry in read_commands(path, asking.id)] == [("decide", "a2a")]
 
 
 def parts(*given: Part) -> list[Part]:
@@ -166,7 +166,7 @@ async def test_what_is_no_answer_is_refused_and_nothing_is_written(
     with pytest.raises(InvalidParamsError):
         await payer.send(wrong)
 
-    assert entries(path, asking.id) == []
+    assert read_commands(path, asking.id) == []
 
 
 async def test_yes_is_no_answer_to_two_questions(payer: Peer, asking_twice: Task) -> None:
@@ -229,6 +229,6 @@ async def test_whole_numbers_of_an_answer_stay_whole(payer: Peer, asking: Task, 
     result: dict[str, Any] = {"amount": 7, "rate": 0.5, "all": [1, {"b": 2}]}
     await payer.send(answer(asking, {"target": tickets(asking)[0], "approved": True, "result": result}))
 
-    (entry,) = entries(path, asking.id)
+    (entry,) = read_commands(path, asking.id)
     assert isinstance(entry.content, dict)
     assert repr(entry.content["result"]) == repr({"all": [1, {"b": 2}], "amount": 7, "rate": 0.5})

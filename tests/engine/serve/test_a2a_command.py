@@ -220,7 +220,7 @@ def test_a_port_that_is_taken_is_named(path: Path) -> None:
         called = run(f"serve {AGENTS} --a2a --port {taken.getsockname()[1]} --db {path}")
 
     assert_refused(called, 2)
-    assert "choose others with --host and --port" in called.err
+    assert "choose another --host or --port" in called.err
 
 
 def test_without_the_extra_the_command_says_which_one_to_install(path: Path) -> None:

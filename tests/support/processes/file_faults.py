@@ -13,9 +13,11 @@ import anyio
 import anyio.lowlevel
 
 from campaign.faults.injection import FOREVER, How, Kind, arm, fired
-from support.gated_runs import PATIENCE, GatedModel, planner, until
+from support.agents import gated_agent
 from support.logs import changeset
+from support.models import GatedModel
 from support.processes.lock_kind import KINDS
+from support.waiting import TIMEOUT, wait_until
 from threadlog.engine import Decision, Runtime, ToolCall
 from threadlog.engine.runs import liveness
 from threadlog.engine.runs.liveness import Liveness
@@ -87,7 +89,7 @@ def let_go(path: Path) -> None:
 
 
 async def failed(times: int) -> None:
-    with anyio.fail_after(PATIENCE):
+    with anyio.fail_after(TIMEOUT):
         while fired() < times:
             await anyio.lowlevel.checkpoint()
 
@@ -101,9 +103,9 @@ async def decided(path: Path) -> None:
     """A run that was decided, and could not go on then, goes on when it can."""
     arm(path.parent, Kind.WRITE, How.NOT, 0)
     model = GatedModel()
-    async with Runtime.open(path, agents=[planner(model)]) as runtime:
+    async with Runtime.open(path, agents=[gated_agent(model)]) as runtime:
         run = await runtime.start("planner", "go", thread="t1", id="r1")
-        (await model.asked()).answer(ToolCall("erase", {}, "c1"))
+        (await model.next_request()).answer(ToolCall("erase", {}, "c1"))
         await run.result()
         unlisten = runtime.log.listen(lambda: arm(path.parent, Kind.WRITE, How.FAIL, 1, FOREVER))
         await runtime.decide("r1", [Decision.approve("c1")])
@@ -113,7 +115,7 @@ async def decided(path: Path) -> None:
         arm(path.parent, Kind.WRITE, How.NOT, 0)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(model.answer_all, "done")
-            await until(runtime.log, lambda: is_over(runtime.log, "r1"))
+            await wait_until(runtime.log, lambda: is_over(runtime.log, "r1"))
             tasks.cancel_scope.cancel()
         assert (await run.result()).output == "done"
 
@@ -122,10 +124,10 @@ async def queued(path: Path) -> None:
     """A run whose turn has come, and that could not begin then, begins when it can."""
     arm(path.parent, Kind.WRITE, How.NOT, 0)
     model = GatedModel()
-    async with Runtime.open(path, agents=[planner(model)]) as runtime:
+    async with Runtime.open(path, agents=[gated_agent(model)]) as runtime:
         first = await runtime.start("planner", "go", thread="t1", id="r1")
         second = await runtime.start("planner", "go", thread="t1", id="r2", if_active="queue")
-        asked = await model.asked()
+        asked = await model.next_request()
 
         def fail() -> None:
             # To begin again to count is to forget what has failed.
@@ -141,7 +143,7 @@ async def queued(path: Path) -> None:
         arm(path.parent, Kind.WRITE, How.NOT, 0)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(model.answer_all, "done")
-            await until(runtime.log, lambda: is_over(runtime.log, "r2"))
+            await wait_until(runtime.log, lambda: is_over(runtime.log, "r2"))
             tasks.cancel_scope.cancel()
         assert (await second.result()).output == "done"
 
@@ -150,14 +152,14 @@ async def asked_for(path: Path) -> None:
     """Who asks for a run whose commits have failed is told so, and once it is recovered how it ended."""
     arm(path.parent, Kind.WRITE, How.NOT, 0)
     model = GatedModel()
-    async with Runtime.open(path, agents=[planner(model)]) as runtime:
+    async with Runtime.open(path, agents=[gated_agent(model)]) as runtime:
         await runtime.start("planner", "go", thread="t1", id="r1")
-        asked = await model.asked()
+        asked = await model.next_request()
         with broken(path, Kind.WRITE, How.FAIL):
             asked.answer("done")
             await failed(1)
         gc.collect()
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             try:
                 await runtime.get_run("r1").result()
                 raise AssertionError("the log does not say how it ended")

@@ -122,7 +122,7 @@ class SdkServer:
 
     def forget(self) -> None:
         """Drop all tasks, as a restart does."""
-        self._store, card = InMemoryTaskStore(), self._card("does as it is told", self.url)
+        self._store, card = InMemoryTaskStore(), self._card("follows instructions", self.url)
         self._handlers.append(DefaultRequestHandler(Executor(self.ends), self._store, card))
         self._show(card)
 

@@ -316,6 +316,13 @@ CRASH = [
         ["engine/remote/test_failures.py::test_whether_a_message_arrived_is_asked_where_nobody_knows"],
     ),
     Mutant(
+        "count a message as delivered although its task ended without it",
+        "engine/remote/delivery.py",
+        'return None if status(task) in TERMINAL else {"unconfirmed": task}',
+        'return {"task": task}',
+        ["engine/remote/test_failures.py::test_a_message_that_its_task_ends_without_begins_another_task"],
+    ),
+    Mutant(
         "leave the task of a cancelled run alone",
         "engine/remote/remote_loop.py",
         "if not (remote.task or is_doubtful) or (not is_doubtful and remote.status in TERMINAL):",

@@ -1,4 +1,4 @@
-"""Cancelling a remote task: ask the server to cancel it, and wait a short time until it is over."""
+"""Cancels a remote task, and waits a short time for its end."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
@@ -8,7 +8,7 @@ from anyio import move_on_after
 from ...reducers.remote import RemoteTask
 from ..commit import Effects
 from .delivery import Delivery
-from .mirror import OVER, status
+from .mirror import TERMINAL, status
 from .protocol import Task
 from .remote_error import RemoteError, retry_until_answered
 from .watcher import Watcher
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class CancelOutcome(TypedDict, total=False):
-    """What became of a task that was to be cancelled. Empty if there is none."""
+    """The result of a cancellation. Empty if there is no task."""
 
     task: Task
-    """The finished task."""
+    """The task after its end."""
 
     arrived: str | None
-    """The id of the outbox message that started it, if that was unknown."""
+    """The id of the outbox message that was found in the task."""
 
     unconfirmed: str
-    """Why it is not known whether the task is over."""
+    """Why it is unknown whether the task has ended."""
 
 
 @dataclass(slots=True)
@@ -40,16 +40,16 @@ class Cancellation:
     """The remote side of the run, from the log."""
 
     seconds: float
-    """How long to wait until the task is over."""
+    """How long to wait for the end of the task."""
 
     async def outcome(self) -> CancelOutcome:
-        """Cancel the task, and return what became of it."""
+        """Cancel the task and wait for its end."""
         with move_on_after(self.seconds):
             try:
                 return await self._cancel()
             except RemoteError as err:
                 return {"unconfirmed": str(err)}
-        return {"unconfirmed": f"the task was not over within {self.seconds:.0f} seconds"}
+        return {"unconfirmed": f"the task did not end within {self.seconds:.0f} seconds"}
 
     async def _cancel(self) -> CancelOutcome:
         if not self.client.is_connected:
@@ -57,7 +57,7 @@ class Cancellation:
         task_id, arrived = self.known.task, None
         for message in self.known.outbox:
             delivery = Delivery(
-                self.client, self.effects, self.seconds, message, self.known, may_be_there=True
+                self.client, self.effects, self.seconds, message, self.known, may_have_arrived=True
             )
             found = await retry_until_answered(delivery.search, self.effects, self.seconds)
             if found and "task" in found:
@@ -70,8 +70,8 @@ class Cancellation:
         try:
             await retry_until_answered(lambda: self.client.cancel(task_id), self.effects, self.seconds)
         except RemoteError as err:
-            # The task may be finished already. Reading it shows how it ended.
+            # The task may have ended already. The watcher reads how.
             if err.kind not in ("finished", "unsupported"):
                 raise
         watcher = Watcher(self.client, self.effects, self.seconds, lambda _: None)
-        return await watcher.poll(task_id, lambda task: status(task) in OVER)
+        return await watcher.poll(task_id, lambda task: status(task) in TERMINAL)

@@ -1,7 +1,7 @@
-"""A client of one remote agent: the A2A SDK behind an interface of plain data and one kind of error.
+"""A client of one remote agent: wraps the A2A SDK in plain data and one kind of error.
 
-Each agent has an HTTP client of its own, because the SDK writes headers into it. The bearer token is sent to
-the host of the agent's address only. Where a server sends it back, it is replaced by `***`.
+Each agent has an HTTP client of its own, because the SDK writes headers into it. The bearer token is sent
+only to the host of the agent's address. If a server sends it back, it is replaced by `***`.
 """
 
 import os
@@ -43,7 +43,7 @@ T = TypeVar("T")
 class RemoteClient:
     """A client of one remote agent, opened with `async with`. Every method raises `RemoteError`.
 
-    `card` comes first: it connects.
+    Call `card` first: it connects.
     """
 
     def __init__(self, agent: RemoteAgent) -> None:
@@ -94,18 +94,21 @@ class RemoteClient:
         answer = cast(StreamResponse, self._json(await self._call(last_answer)))
         if "task" in answer:
             return answer["task"]
-        # The agent has answered without a task: then its message is all there is.
-        said = answer.get("message", {})
-        context = said.get("contextId") or message.get("contextId", "")
-        return {"id": "", "contextId": context, "status": {"state": "TASK_STATE_COMPLETED", "message": said}}
+        # The agent has answered with a message only: present it as a completed task.
+        reply = answer.get("message", {})
+        context = reply.get("contextId") or message.get("contextId", "")
+        return {"id": "", "contextId": context, "status": {"state": "TASK_STATE_COMPLETED", "message": reply}}
 
     async def get(self, task_id: str) -> Task:
-        """Return a task as it is now, with its whole history."""
+        """Return a task as it is now, with its complete history."""
         request = GetTaskRequest(id=task_id)
         return self._task(await self._call(lambda: self._client.get_task(request)))
 
     async def list_tasks(self, context: str, page: str) -> tuple[list[Task], str]:
-        """Return a page of the tasks of a context, and the token of the next page. "": of all contexts."""
+        """Return a page of the tasks of a context, and the token of the next page.
+
+        An empty `context` stands for all contexts, an empty `page` for the first page.
+        """
         request = ListTasksRequest(context_id=context, page_token=page, page_size=100, history_length=1000)
         answer = await self._call(lambda: self._client.list_tasks(request))
         return [self._task(task) for task in answer.tasks], answer.next_page_token
@@ -124,13 +127,13 @@ class RemoteClient:
         """Call `on_event` with each event of a task's stream, until the stream ends."""
         body = {"jsonrpc": "2.0", "id": task_id, "method": "SubscribeToTask", "params": {"id": task_id}}
         headers = {"Accept": "text/event-stream"}
-        # Without the SDK's client: after an error it leaves asynchronous generators open.
+        # Not the SDK's client, which leaves asynchronous generators open after an error.
         with self._errors():
             async with self._http.stream("POST", self._stream_url, json=body, headers=headers) as answer:
                 answer.raise_for_status()
                 if "text/event-stream" not in answer.headers.get("content-type", ""):
-                    raise RemoteError("finished", f"task {task_id!r} has no stream any more")
-                # Nothing is awaited in the loop and nothing raised: its generator cannot be left early.
+                    raise RemoteError("finished", f"task {task_id!r} no longer has a stream")
+                # The loop body neither awaits nor raises, so it never leaves the generator early.
                 async for _, data in parse_sse_stream(answer):
                     on_event(self._event(data))
 
@@ -159,7 +162,7 @@ class RemoteClient:
         if others:
             raise RemoteError(
                 "refused",
-                f"the card of {self._agent.url!r} names {sorted(others)}: they do not get its token",
+                f"the card of {self._agent.url!r} names {sorted(others)}, which do not get its token",
             )
         self._http.headers["Authorization"] = f"Bearer {self._bearer_token()}"
 
@@ -194,7 +197,7 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of a request as an iterator: httpx's own is a generator, which trio wants closed."""
+    """The body of a request as an iterator. The one of httpx is a generator, which trio warns about."""
 
     def __init__(self, content: bytes) -> None:
         self._left = [content]

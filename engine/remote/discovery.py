@@ -1,4 +1,4 @@
-"""Finding a remote agent by its address."""
+"""Finds a remote agent by its address."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ async def discover(url: str, *, name: str | None, token_env: str | None) -> Remo
         DefinitionError: there is no agent card, or the agent cannot be defined.
     """
     agent = RemoteAgent(name or "", url, token_env=token_env)
-    # Here, because programs without remote agents need no SDK.
+    # Imported here, because programs without remote agents do not need the SDK.
     from .client import RemoteClient
 
     try:

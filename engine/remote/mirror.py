@@ -3,8 +3,8 @@
     task -> its messages under fixed ids, its output, its questions
 
 The ids make mirroring idempotent: whichever snapshots of a task are read, and however often, each message is
-mirrored once. Messages are mirrored as they come. Artifacts are mirrored when the task is over, because until
-then they may grow.
+mirrored once. Messages are mirrored as they arrive. Artifacts are mirrored when the task has ended, because
+until then they may grow.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -18,8 +18,8 @@ from ...store.changeset import Message
 from ...store.document import dumps
 from .protocol import Artifact, Part, Task, TaskMessage
 
-OVER = ("completed", "failed", "canceled", "rejected")
-ASKING = ("input_required", "auth_required")
+TERMINAL = ("completed", "failed", "canceled", "rejected")
+AWAITING_INPUT = ("input_required", "auth_required")
 
 QUESTIONS = "pending"
 """The key of a data part under which a remote threadlog lists its questions, each with a ticket."""
@@ -46,7 +46,7 @@ def message_ids(task: Task) -> Iterator[str]:
 
 
 def mirror_id(run_id: str, *names: str) -> str:
-    """Return the id under which a run mirrors something."""
+    """Return the id under which a run mirrors a message or a question."""
     return ":".join(("remote-a2a", run_id, *names))
 
 
@@ -55,9 +55,9 @@ def mirror_messages(task: Task, run_id: str, sent: Collection[str]) -> list[Mess
 
     The last one holds the rest of the task; it is internal.
     """
-    said = [message for message in _said(task) if message.get("messageId") not in sent]
-    found = [_message(message, run_id, task) for message in said]
-    if status(task) in OVER:
+    received = [message for message in _messages(task) if message.get("messageId") not in sent]
+    found = [_message(message, run_id, task) for message in received]
+    if status(task) in TERMINAL:
         last = next((message.content for message in reversed(found) if message.role == "assistant"), None)
         artifacts = [_artifact(artifact, run_id, task) for artifact in task.get("artifacts", [])]
         # Many servers repeat the last message as an artifact.
@@ -66,7 +66,7 @@ def mirror_messages(task: Task, run_id: str, sent: Collection[str]) -> list[Mess
 
 
 def drop_known_messages(task: Task, run_id: str, known: Collection[str]) -> Task:
-    """Return the task without the messages that are mirrored already, except the agent's last one."""
+    """Return the task without messages that are already mirrored, except the agent's last one."""
     history = task.get("history", [])
     last = next((each for each in reversed(history) if each.get("role") == "ROLE_AGENT"), None)
     new = [each for each in history if each is last or _id(each, run_id, task) not in known]
@@ -74,7 +74,7 @@ def drop_known_messages(task: Task, run_id: str, known: Collection[str]) -> Task
 
 
 def has_news(task: Task, run_id: str, known: Collection[str], sent: Collection[str], before: str) -> bool:
-    """Return whether a task has a message that is not known, or another status than `before`."""
+    """Return whether a task has an unknown message, or a status other than `before`."""
     visible = mirror_messages(task, run_id, sent)[:-1]
     return status(task) != before or any(message.id not in known for message in visible)
 
@@ -84,7 +84,7 @@ def output(task: Task) -> JsonValue:
 
     As text, unless every part is data.
     """
-    agents = [each for each in _said(task) if each.get("role") == "ROLE_AGENT"]
+    agents = [each for each in _messages(task) if each.get("role") == "ROLE_AGENT"]
     sources: Sequence[Artifact | TaskMessage] = task.get("artifacts") or agents[-1:]
     parts = [part for source in sources for part in source.get("parts", [])]
     data = [part["data"] for part in parts if "data" in part]
@@ -105,24 +105,24 @@ def text(parts: Sequence[Part]) -> str:
 
 
 def questions(task: Task, run_id: str) -> Iterator[Question]:
-    """Yield the questions of a task that waits for input: those with tickets, else its message as one."""
+    """Yield the questions of a task that waits for input: those with tickets, otherwise its message."""
     message = _status_message(task)
-    asked = [each for part in message.get("parts", []) for each in _listed(part)]
+    asked = [each for part in message.get("parts", []) for each in _listed_questions(part)]
     for question in asked:
         id = mirror_id(run_id, "question", str(question["ticket"]))
         yield Question(id, {"target": question["ticket"]}, _suspension(question, id, status(task)))
     if not asked:
         id = mirror_id(run_id, "question", message.get("messageId") or _digest(task.get("status", {})))
-        said = text(message.get("parts", [])) or f"The remote task is {status(task)}."
-        yield Question(id, {}, _suspension({"message": said}, id, status(task)))
+        prompt = text(message.get("parts", [])) or f"The remote task is {status(task)}."
+        yield Question(id, {}, _suspension({"message": prompt}, id, status(task)))
 
 
 def _status_message(task: Task) -> TaskMessage:
     return task.get("status", {}).get("message", {})
 
 
-def _said(task: Task) -> list[TaskMessage]:
-    """Return the messages of a task in order: the one of its status is the last."""
+def _messages(task: Task) -> list[TaskMessage]:
+    """Return the messages of a task in order. The status message is the last."""
     last, history = _status_message(task), list(task.get("history", []))
     is_new = last and last.get("messageId", "") not in {each.get("messageId") for each in history}
     return [*history, last] if is_new else history
@@ -156,7 +156,7 @@ def _payload(task: Task, run_id: str) -> Message:
         "kind": "remote_a2a_task",
         "protocol": "a2a",
         "status": status(task),
-        "done": status(task) in OVER,
+        "done": status(task) in TERMINAL,
         "error": error,
         "task": rest,
     }
@@ -165,17 +165,17 @@ def _payload(task: Task, run_id: str) -> Message:
     return Message(id=id, role="system", content=content, visibility="internal", origin="note", run_id=run_id)
 
 
-def _listed(part: Part) -> list[dict[str, JsonValue]]:
+def _listed_questions(part: Part) -> list[dict[str, JsonValue]]:
     data = part.get("data")
     listed = data.get(QUESTIONS) if isinstance(data, dict) else None
     found = listed if isinstance(listed, list) else []
     return [each for each in found if isinstance(each, dict) and isinstance(each.get("ticket"), str)]
 
 
-def _suspension(question: dict[str, JsonValue], ticket: str, asks: str) -> Suspension:
+def _suspension(question: dict[str, JsonValue], ticket: str, state: str) -> Suspension:
     return Suspension(
         ticket=ticket,
-        action=str(question.get("action") or f"remote:{asks}"),
+        action=str(question.get("action") or f"remote:{state}"),
         message=str(question.get("message") or ""),
         parameters=question.get("parameters"),
         response_schema=question.get("response_schema"),

@@ -1,6 +1,6 @@
-"""The A2A protocol as plain data: the shapes of its JSON, its numbers, our extension. No SDK is needed here.
+"""The A2A protocol as plain data: the types of its JSON, its numbers, our extension. This needs no SDK.
 
-Servers leave out fields that are empty, so every field is optional.
+Servers leave out empty fields, so every field is optional.
 """
 
 from typing import TypeAlias, TypedDict
@@ -15,7 +15,7 @@ MAX_EXACT_INTEGER = 2**53
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 AgentCard: TypeAlias = JsonObject
-"""The agent card as published. It is kept whole."""
+"""The agent card as published, unchanged."""
 
 
 class Part(TypedDict, total=False):
@@ -86,7 +86,7 @@ class StreamResponse(TypedDict, total=False):
 
 
 def restore_integers(value: JsonValue) -> JsonValue:
-    """Return the value with its whole floats as integers."""
+    """Return the value with integral floats as integers."""
     match value:
         case dict():
             return {key: restore_integers(inner) for key, inner in value.items()}

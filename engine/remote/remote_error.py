@@ -1,4 +1,4 @@
-"""Errors of a remote server, and the retries of a call that it does not answer."""
+"""Errors of a remote server, and the retries of a request that it does not answer."""
 
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
@@ -16,10 +16,10 @@ LONGEST_WAIT = 30.0
 
 
 class RemoteError(ThreadlogError):
-    """A remote server did not do what it was asked to do.
+    """A request to a remote server failed.
 
     `unreachable`: a retry may succeed. `lost`: the server does not know the task. `unsupported`: it does not
-    offer the operation. `finished`: the task is over. `refused`: anything else.
+    offer the operation. `finished`: the task has ended. `refused`: anything else.
     """
 
     def __init__(self, kind: Kind, problem: str, was_sent: bool = True) -> None:

@@ -13,7 +13,7 @@ from ...store.errors import ContentError, in_words
 from .remote_error import Kind, RemoteError
 
 MAX_PROBLEM_LENGTH = 2000
-"""Characters of an error message that are kept: gateways answer with whole pages."""
+"""The maximum length of an error message. Gateways answer with HTML pages."""
 
 RETRYABLE = (408, 425, 429)
 """HTTP errors apart from 5xx after which a retry may succeed."""
@@ -21,7 +21,7 @@ RETRYABLE = (408, 425, 429)
 
 @contextmanager
 def translate_errors(url: str, redact: Callable[[str], str]) -> Iterator[None]:
-    """Raise whatever goes wrong with the agent at `url` as a `RemoteError` with a redacted message."""
+    """Turn every error of a request to `url` into a `RemoteError` with a redacted message."""
     try:
         yield
     except (A2AError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ContentError) as err:
@@ -31,7 +31,7 @@ def translate_errors(url: str, redact: Callable[[str], str]) -> Iterator[None]:
         problem = redact(f"{url}: {problem}")[:MAX_PROBLEM_LENGTH]
         raise RemoteError(_kind(err, cause), problem, was_sent) from None
     except (KeyError, TypeError, AttributeError, ParseError) as err:
-        # The SDK does not check answers: one that breaks the protocol makes it fail anywhere.
+        # The SDK does not validate answers. An invalid one makes it fail in unexpected places.
         problem = redact(in_words(err))[:200]
         raise RemoteError("unreachable", f"the answer is not valid A2A: {problem}") from None
 

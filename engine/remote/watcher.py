@@ -1,4 +1,4 @@
-"""Waiting for news of a remote task. A stream only announces that there may be some; the task itself is read.
+"""Waits for news of a remote task. A stream only announces that there may be news; the task itself is read.
 
 So a broken stream loses nothing, and a server without streams is polled.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .client import RemoteClient
 
 POLL_SECONDS = 0.5
+"""How long to wait between two reads of a task that is not streamed."""
+
 SILENCE_SECONDS = 15.0
 """How long a stream may be silent before the task is read anyway."""
 
@@ -35,10 +37,10 @@ class Watcher:
     """Called with each piece of text that the server streams."""
 
     def __post_init__(self) -> None:
-        self._streams = self.client.can_stream
+        self._can_stream = self.client.can_stream
 
-    async def news(self, task_id: str, is_news: Callable[[Task], bool]) -> Task:
-        """Return the task as soon as it has news.
+    async def wait_for_news(self, task_id: str, is_news: Callable[[Task], bool]) -> Task:
+        """Read the task until it has news, and return it.
 
         Raises:
             RemoteError: the task is lost, or the server refuses or stays unreachable.
@@ -47,26 +49,26 @@ class Watcher:
             task = await retry_until_answered(lambda: self.client.get(task_id), self.effects, self.patience)
             if is_news(task):
                 return task
-            if not (self._streams and await self._has_stirred(task_id, task, is_news)):
+            if not (self._can_stream and await self._wait_for_stream(task_id, task, is_news)):
                 await self.effects.sleep(POLL_SECONDS)
 
     async def poll(self, task_id: str, is_over: Callable[[Task], bool]) -> Task:
-        """As `news`, without a stream: for a task that is about to end."""
-        self._streams = False
-        return await self.news(task_id, is_over)
+        """Do the same without a stream, for a task that is about to end."""
+        self._can_stream = False
+        return await self.wait_for_news(task_id, is_over)
 
-    async def _has_stirred(self, task_id: str, task: Task, is_news: Callable[[Task], bool]) -> bool:
-        """Return whether to read the task at once, because the stream announced news or was silent."""
+    async def _wait_for_stream(self, task_id: str, task: Task, is_news: Callable[[Task], bool]) -> bool:
+        """Return whether to read the task at once: the stream announced news, or was silent too long."""
         send, receive = create_memory_object_stream[StreamResponse](math.inf)
-        has_stirred, silence = False, move_on_after(SILENCE_SECONDS)
+        is_announced, silence = False, move_on_after(SILENCE_SECONDS)
         async with create_task_group() as tasks:
             tasks.start_soon(self._pump, task_id, send)
             with receive, silence:
                 async for event in receive:
-                    if has_stirred := self._may_be_news(event, task, is_news):
+                    if is_announced := self._may_be_news(event, task, is_news):
                         break
             tasks.cancel_scope.cancel()
-        return has_stirred or silence.cancelled_caught
+        return is_announced or silence.cancelled_caught
 
     async def _pump(self, task_id: str, send: MemoryObjectSendStream[StreamResponse]) -> None:
         with send:
@@ -74,7 +76,7 @@ class Watcher:
                 await self.client.subscribe(task_id, send.send_nowait)
             except RemoteError as err:
                 # A broken stream is opened again; a server that offers none is polled from now on.
-                self._streams = err.kind in ("unreachable", "finished")
+                self._can_stream = err.kind in ("unreachable", "finished")
 
     def _may_be_news(self, event: StreamResponse, task: Task, is_news: Callable[[Task], bool]) -> bool:
         if "artifactUpdate" in event:

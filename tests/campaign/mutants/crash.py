@@ -316,9 +316,16 @@ CRASH = [
         ["engine/remote/test_failures.py::test_whether_a_message_arrived_is_asked_where_nobody_knows"],
     ),
     Mutant(
+        "count a message as delivered although its task ended without it",
+        "engine/remote/delivery.py",
+        'return None if status(task) in TERMINAL else {"unconfirmed": task}',
+        'return {"task": task}',
+        ["engine/remote/test_failures.py::test_a_message_that_its_task_ends_without_begins_another_task"],
+    ),
+    Mutant(
         "leave the task of a cancelled run alone",
         "engine/remote/remote_loop.py",
-        "if not (remote.task or is_on_its_way) or (not is_on_its_way and remote.status in OVER):",
+        "if not (remote.task or is_doubtful) or (not is_doubtful and remote.status in TERMINAL):",
         "if True:",
         ["engine/remote/test_runs.py::test_a_cancelled_run_cancels_its_task"],
     ),

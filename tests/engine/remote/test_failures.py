@@ -170,7 +170,7 @@ async def test_a_token_goes_to_no_other_host(
         result = await follow(path, helper(server, token_env="HELPER_TOKEN"), "echo hello")
 
         assert other.asked == []
-    assert "they do not get its token" in str(result.termination.detail)
+    assert "which do not get its token" in str(result.termination.detail)
 
 
 async def test_a_token_that_is_sent_back_is_not_kept(

@@ -1,4 +1,4 @@
-"""What a client is told, put together, is what the log says, whatever the run does."""
+"""The updates that a client receives add up to what the log says, whatever the run does."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -28,7 +28,7 @@ def response(update: Update) -> StreamResponse:
 
 
 def seen(task: Task) -> tuple[Any, ...]:
-    """What a client knows of a task; in how many pieces its text came is all the same."""
+    """A client's view of a task. The number of text pieces does not matter."""
     data = [part.data for artifact in task.artifacts for part in artifact.parts if part.HasField("data")]
     return task.id, task.context_id, task.status.state, task.status.message, output(task), data
 

@@ -1,4 +1,4 @@
-"""Whatever is wanted of runs, by whomever and in whatever order: run control against a fold of the log."""
+"""Commands to runs, from any process and in any order: run control against a fold of the log."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -250,7 +250,7 @@ WORDS_AND_PLACE = [
     ([("steer", 1, 0, "s1", "x"), ("start", 1, "t1", "supersede")], True),
     ([("start", 0, "t2", "queue"), ("cancel", 1, 0)], True),
 ]
-"""A run is told something, and its place is taken, by another runtime at the same moment."""
+"""A steered run is superseded by another runtime at the same moment."""
 
 
 @given(scripts, st.sampled_from(["asyncio", "trio"]))

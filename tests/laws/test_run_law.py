@@ -55,7 +55,7 @@ PHASES: dict[Phase, set[Phase]] = {
 
 
 async def completed(runtime: Runtime, happenings: list[Any], said: list[bool], told: list[Event]) -> str:
-    """One run to its very end: what it asks is answered, and when nobody answers it is cancelled."""
+    """One run to its very end: its questions are answered, or it is cancelled."""
 
     async def listen() -> None:
         told.extend([event async for event in runtime.subscribe(run.run_id)])

@@ -120,7 +120,7 @@ class World:
             ]
         known = sorted(Tree(self.log.entries()).refs(row.thread_id))
         tool = {"stop": "agent_stop", "again": "agent_run", "look": "agent_output"}[kind]
-        return ToolCall(tool, {"run_id": known[which % len(known)] if known else "nobody"})
+        return ToolCall(tool, {"run_id": known[which % len(known)] if known else "missing"})
 
     async def _start(self, runtime: Runtime, thread: str, if_active: Any) -> None:
         await runtime.start("planner", "go", thread=thread, if_active=if_active)
@@ -143,7 +143,7 @@ class World:
             await runtime.resume(rows[which % len(rows)].run_id)
 
     async def _settled(self) -> None:
-        """Return when every run that goes on waits for its model, or for a run that it has started."""
+        """Return when every active run waits for its model or for a child."""
         assert await comes(self._news, self._is_settled), self.log.open_runs()
 
     def _is_settled(self) -> bool:

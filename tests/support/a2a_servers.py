@@ -174,7 +174,7 @@ def output(task: Task) -> str:
 
 
 def told(task: Task, events: Sequence[StreamResponse]) -> Task:
-    """A task as a client puts it together from what it is told."""
+    """A task as a client assembles it from its updates."""
     made = Task()
     made.CopyFrom(task)
     for event in events:

@@ -60,7 +60,7 @@ class Fold:
         self.add(entries)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Go on with what comes behind the position."""
+        """Continue with the entries after the position."""
         for entry in entries:
             self._fold(entry.changeset)
             self.position = entry.position

@@ -22,7 +22,7 @@ Agents = Callable[[GatedModel], list[Agent]]
 
 
 def alone(model: GatedModel) -> list[Agent]:
-    """One agent, who has nobody."""
+    """One agent without sub-agents."""
     return [gated_agent(model)]
 
 
@@ -99,7 +99,7 @@ class Host:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[Runtime | None]:
-        """Somebody calls the runtime, if there is one; and is gone with it if it crashes."""
+        """A client of the runtime, if there is one; it disappears when the process crashes."""
         with CancelScope() as scope:
             self._callers[scope] = gone = anyio.Event()
             try:

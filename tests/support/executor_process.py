@@ -1,4 +1,4 @@
-"""A process of `executor.py` in the hands of a test: what it says, how far it goes on, when it dies."""
+"""A process of `executor.py` under the control of a test: its output, its progress, its death."""
 
 import os
 

@@ -29,7 +29,7 @@ MARKS = [
 ]
 WIRES = (CHAT, RESPONSES, MESSAGES)
 MODELS = [wire.model for wire in WIRES]
-KEY = "sk-test-a-secret-that-nobody-sees"
+KEY = "sk-test-a-secret-never-shown"
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string"}},

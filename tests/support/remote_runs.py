@@ -31,10 +31,10 @@ async def follow(path: Path, agent: RemoteAgent, prompt: str) -> RunResult:
 
 
 async def adopt(runtime: Runtime, run_id: str) -> RunResult:
-    """The end of a run whose process is dead, as this runtime goes on with it."""
+    """Resume a run whose process is dead in this runtime, and return its end."""
     row = runtime.log.run(run_id)
     if row and row.status != "done":
-        # Somebody else may have been faster.
+        # Another process may have been faster.
         with suppress(RunError, VersionConflict, ChangesetExists):
             await runtime._parts.commands._resumer.resume(row)
     with fail_after(PATIENCE):

@@ -2,7 +2,7 @@
 
     $ threadlog runs --db trips.db     the command itself, called in this process
     $ export THREADLOG_DB=trips.db     holds for the lines after it
-    $ python bills.py &                continues in the background, once its shown output has come
+    $ python bills.py &                continues in the background, once its shown output has appeared
     $ wait                             for everything in the background
     $ kill %1                          ends everything in the background
     $ anything else                    by bash

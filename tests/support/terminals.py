@@ -1,4 +1,4 @@
-"""Terminals on one log: runs that other processes have, what is wanted of them, and what is followed."""
+"""Terminals on one log: runs of other processes, commands to them, and their events."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def asked(db: Path) -> dict[str, Any]:
 
 
 def entries(db: Path, run_id: str) -> list[tuple[str, str | None]]:
-    """What is wanted of a run, and by whom."""
+    """Return the commands to a run and their authors."""
     with Log.open(db, readonly=True) as log:
         wanted = [item.entry for item in log.read(control_stream(run_id))]
     return [(entry.kind, entry.by) for entry in wanted if entry]

@@ -1,9 +1,9 @@
-"""The faults of what is wanted of runs: heard once, by the right one, and by all that it has started."""
+"""Faults in run control: commands applied once, by the right process, and by all descendants."""
 
 from campaign.mutants.mutant import Mutant
 
 CONTROL = [
-    # What is wanted is taken in once
+    # Commands are applied once
     Mutant(
         "forget the control cursor",
         "engine/commit/workspace.py",
@@ -61,7 +61,7 @@ CONTROL = [
         ["engine/control/test_early_decisions.py::test_an_early_decision_is_kept_until_its_call_asks"],
     ),
     Mutant(
-        "add what is wanted behind whatever somebody else has added",
+        "add a command after a conflict without choosing again",
         "engine/control/control_stream.py",
         "map(self._changeset, new), len(known),",
         'map(self._changeset, new), "any",',
@@ -75,7 +75,7 @@ CONTROL = [
         ["engine/control/test_steering.py::test_a_finished_or_unknown_run_accepts_no_message"],
     ),
     Mutant(
-        "overlook what was decided while nobody was here",
+        "overlook a decision made while no process was open",
         "engine/runs/dispatcher.py",
         'if row.status == "waiting":',
         "if False:",
@@ -174,7 +174,7 @@ CONTROL = [
         ["engine/runs/test_resume_stopped.py::test_a_run_of_an_id_is_started_once_whoever_starts_it"],
     ),
     Mutant(
-        "execute on what somebody else has ended",
+        "execute a run that another process has ended",
         "engine/runs/dispatcher.py",
         "if execution.opening.is_durable and execution.run_id not in running:",
         "if False:",
@@ -182,7 +182,7 @@ CONTROL = [
     ),
     # Epochs
     Mutant(
-        "resume a run that has come to its end",
+        "resume a run that has finished",
         "engine/runs/commands.py",
         'or row.status == "running" or not was_stopped):',
         'or row.status == "running"):',

@@ -1,4 +1,4 @@
-"""The faults of what comes after a crash: who is alive, what is recovered, what is told, what is repeated."""
+"""Faults around crashes: liveness, recovery, published events, repeated calls."""
 
 from campaign.mutants.mutant import Mutant
 
@@ -82,7 +82,7 @@ CRASH = [
         ["engine/runs/test_liveness.py::test_what_the_dead_have_left_is_removed_and_nothing_else"],
     ),
     Mutant(
-        "sweep away what somebody may look at",
+        "sweep away a file that another process may inspect",
         "engine/runs/liveness.py",
         "unquote(file.name) not in keep and",
         "",
@@ -134,7 +134,7 @@ CRASH = [
         ["engine/runs/test_recovery.py::test_to_recover_twice_is_to_recover_once"],
     ),
     Mutant(
-        "recover a run behind whatever has come since it was read",
+        "recover a run without checking its head",
         "engine/runs/recovery.py",
         "Append.encoded([changeset], found.thread.version, condition)",
         'Append.of(changeset.changeset, "any", condition)',
@@ -148,14 +148,14 @@ CRASH = [
         ["engine/control/test_meanwhile.py::test_recovery_does_not_close_a_run_over_unread_commands"],
     ),
     Mutant(
-        "let an orphan go on whose cancellation nobody has seen",
+        "resume an orphan with an unread cancel command",
         "engine/runs/recovery.py",
         ' or self._is_cancelled(row):\n            return "stop"',
         ':\n            return "stop"',
         ["engine/runs/test_orphans_go_on.py::test_a_run_whose_cancellation_nobody_has_seen_does_not_go_on"],
     ),
     Mutant(
-        "stop an orphan that goes on elsewhere",
+        "stop an orphan that is executed on a remote server",
         "engine/runs/recovery.py",
         "        if found.is_adopted:\n",
         "        if False:\n",
@@ -239,7 +239,7 @@ CRASH = [
         ["engine/commit/test_durable_first.py::test_no_tool_starts_before_the_previous_result_is_durable"],
     ),
     Mutant(
-        "start a tool for a run that somebody else has taken",
+        "start a tool for a run that another process has taken",
         "engine/loop/tool_round.py",
         "self.channel.check_head(self.work.identity.thread_id, self.work.version)",
         "pass",
@@ -247,7 +247,7 @@ CRASH = [
             "engine/runs/test_recovery.py::test_a_process_that_wakes_does_nothing_more_for_a_run_that_was_taken"
         ],
     ),
-    # What is told is durable
+    # Published events are durable
     Mutant(
         "tell a fact before it is durable",
         "engine/commit/publisher.py",

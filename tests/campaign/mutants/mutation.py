@@ -37,7 +37,7 @@ PYTEST = (
     *("--all", "--hypothesis-profile", "faults"),
 )
 PATIENCE = 300
-"""Seconds for the tests of one fault; whoever needs more has not said that something is wrong."""
+"""Seconds for the tests of one fault. Tests that take longer have not reported a failure."""
 
 NOT_SOURCE = (".*", "__pycache__", "build", "node_modules", "*.egg-info")
 

@@ -4,7 +4,7 @@ from campaign.mutants.mutant import Mutant
 
 REDUCERS = [
     Mutant(
-        "let a run move that has come to its end",
+        "let a finished run change its status",
         "reducers/run.py",
         '"done": frozenset({"done"})',
         '"done": frozenset({"done", "running"})',

@@ -79,7 +79,7 @@ STORE = [
         "        heads = _heads(known.head if known else _Head(), append.changesets)\n",
         ["store/test_log.py::test_several_changesets_are_appended_together"],
     ),
-    # Versions are 1, 2, 3, …, whoever writes
+    # Versions are 1, 2, 3, …, whichever process writes
     Mutant(
         "ignore the expected version",
         "store/writer.py",
@@ -109,7 +109,7 @@ STORE = [
         ["store/test_appender.py::test_an_append_after_a_refused_one_is_refused"],
     ),
     Mutant(
-        "trust what was known of the log's end after somebody else has appended",
+        "trust the known end of the log after another process appended",
         "store/writer.py",
         "            self._position, self._file_digest = file_tip(self._connection)\n",
         "            pass\n",

@@ -20,7 +20,7 @@ from threadlog.store import Changeset, Log
 
 HOUR = 3_600_000_000
 RECOVERY = ("recovered", "superseded")
-"""Written by somebody else, by his clock."""
+"""Changesets written by another process, with its own clock."""
 
 
 def run(seed: int, short: bool, folder: Path) -> Outcome:

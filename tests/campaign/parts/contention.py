@@ -32,7 +32,7 @@ SAMPLE = 500
 """Runs of which each is executed again."""
 Given = Callable[[int], Mapping[str, str]]
 PATIENCE = 300.0
-"""Seconds after which what still goes on does not come to its end."""
+"""Seconds after which work that is still active will not finish."""
 
 
 class Race(NamedTuple):
@@ -100,7 +100,7 @@ def _said(process: Process) -> str:
 
 
 def _come_to_rest(path: Path, outcome: Outcome) -> None:
-    """Return when nothing goes on any more, those included that nobody waits for."""
+    """Return when no run is active any more, including abandoned ones."""
     with Log.open(path, readonly=True) as log:
         for _ in log.changes(timeout=PATIENCE):
             if not (log.open_runs() or log.queued()):

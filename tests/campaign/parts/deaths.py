@@ -33,7 +33,7 @@ from threadlog.store.listing import RunRow
 
 AT_ONCE = 3
 PATIENCE = 15.0
-"""Seconds in which a process that goes on comes to its call."""
+"""Seconds in which a live process reaches its call."""
 
 LATEST = {Kind.WRITE: 600, Kind.SYNC: 60, Kind.LOCK: 1500, Kind.OPEN: 8, Kind.CUT: 2}
 """The last call of a kind at which a process may die."""
@@ -152,7 +152,7 @@ class Deaths:
             assert [one["approved"] for one in given if one["target"] == ticket] == [approved]
 
     def end(self, sample: int) -> Outcome:
-        """Nobody dies any more: all that is left is recovered, and ended."""
+        """No process dies any more: everything left is recovered and finished."""
         with self._finding("at the end"):
             anyio.run(self._ended)
             left = [each.name for each in self.path.parent.iterdir() if each != self.path]

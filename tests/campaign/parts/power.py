@@ -53,7 +53,7 @@ def run(seed: int, short: bool, folder: Path) -> Outcome:
     for number in range(1 if short else ROUNDS):
         for work in WORKS:
             outcome += power_fails(work, seed + number, folder / f"{work}-{number}", library, short)
-    if not outcome.counts["appends lost that nobody had flushed"]:
+    if not outcome.counts["lost appends that were not flushed"]:
         outcome.findings.append("without a flush nothing was lost: the power did not fail")
     return outcome
 
@@ -98,7 +98,7 @@ def look_at(case: Case, files: dict[str, bytes], acknowledged: list[str], folder
     outcome = Outcome(1)
     try:
         lost = check(folder / "log.db", case, acknowledged)
-        outcome.counts["appends lost that nobody had flushed"] += lost
+        outcome.counts["lost appends that were not flushed"] += lost
     except Exception as err:
         outcome.findings.append(f"{case}: {err!r}")
     return outcome

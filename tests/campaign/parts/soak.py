@@ -2,8 +2,8 @@
 
 Memory, file handles, threads, tasks, files beside the log, and every kind of Python object, so that nothing
 the runtime keeps can grow unseen. The write-ahead log is begun anew by SQLite when it has 1,000 pages
-(4 MB) and nobody reads the old ones. A read of ours ends before its caller sees it, so no reader of ours
-holds it back for long, however long he looks; somebody else's that never ends would.
+(4 MB) and no reader needs the old ones. A read of ours ends before its caller sees it, so no reader of ours
+holds it back for long; a foreign reader that never ends would.
 """
 
 import json

@@ -4,7 +4,7 @@
 
 Until its time is over it keeps so many runs going, decides what the runs of the *other* processes ask, and
 appends by itself, to see how long that takes. It says `ready`, begins when it is sent a line, says `over`
-when its runs are, and goes on deciding until it is sent another one. Then it says, as JSON, what it was told.
+when its runs are, and keeps deciding until it receives another line. Then it prints its results as JSON.
 """
 
 import json
@@ -27,7 +27,7 @@ from threadlog.store.changeset import control_stream
 from threadlog.store.errors import NotFound, RunError, RunOver, ThreadlogError
 
 SHARED = 6
-"""Threads on which all processes start runs, one behind the other or in its place."""
+"""Threads on which all processes start runs, queued or superseding."""
 
 PROBES = "probe "
 """How the threads are called to which is appended without a run."""
@@ -47,7 +47,7 @@ class Told:
     noted: list[str] = field(default_factory=list)
     """By the key of its call: the effects that tools have had."""
     outrun: int = 0
-    """How often somebody else has decided first."""
+    """How often another process decided first."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -88,7 +88,7 @@ class Contender:
             async for _ in self._runtime.subscribe(run.run_id):
                 pass
         except NotFound:
-            self._told.problems.append(f"run {run.run_id} never began, and nobody has cancelled it")
+            self._told.problems.append(f"run {run.run_id} never started and was not cancelled")
             return
         result = await run.result()
         self._told.ended[run.run_id] = f"{result.status} {result.termination.type}"

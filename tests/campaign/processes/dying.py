@@ -71,7 +71,7 @@ class Mortal:
             try:
                 await self._runtime.decide(run_id, [Decision(ticket, approved)])
             except RunError:
-                # Somebody else was faster, with another answer.
+                # Another process was faster, with another answer.
                 continue
             say(f"decided {run_id} {ticket} {'yes' if approved else 'no'}")
 

@@ -1,6 +1,6 @@
 """A process whose disk gets full: python -m campaign.processes.filling LOG
 
-It executes runs one after the other, and says each fact that it is told, and `room` when a run has come to
+It executes runs one after the other, and prints each durable event, and `room` when a run reaches
 its end. When the log cannot be opened or written it says `full`, and waits for a line.
 """
 
@@ -39,7 +39,7 @@ async def work(runtime: Runtime) -> None:
 
 
 async def room() -> None:
-    """Return when somebody says that there is some."""
+    """Return when the parent reports that there is room."""
     say("full")
     await anyio.to_thread.run_sync(sys.stdin.readline)
 

@@ -3,7 +3,7 @@
     python -m campaign.processes.longlived LOG DICE MARK…
 
 It says `ready`, and begins when it is sent a line. Whenever it has executed so many runs as one of the marks
-says, and nothing goes on, it says as JSON what it takes up of everything.
+says, and no run is active, it prints its use of resources as JSON.
 """
 
 import gc
@@ -65,7 +65,7 @@ class Worker:
                 await self._answered(run.run_id)
 
     async def _listen(self, run_id: str, events: int) -> None:
-        """Somebody who comes, hears some events, and leaves."""
+        """A subscriber that reads some events and leaves."""
         if self._runtime.log.run(run_id):
             async for _ in self._runtime.subscribe(run_id):
                 events -= 1
@@ -74,12 +74,12 @@ class Worker:
 
     async def _answered(self, run_id: str) -> None:
         for call in self._runtime.pending(run_id):
-            # It may be over by now, or have been answered by somebody else, or otherwise.
+            # It may be finished by now, or another process may have decided it.
             with suppress(RunError):
                 await self._runtime.decide(run_id, [Decision(call.call_id, self._dice.random() < 0.8)])
 
     async def rest(self) -> None:
-        """Return when nothing goes on any more: what was superseded, and what nobody waits for."""
+        """Return when no run is active: superseded ones and abandoned ones included."""
         async with aclosing(changes(self._runtime.log)) as news:
             async for _ in news:
                 if not self._runtime.active_runs():

@@ -1,4 +1,4 @@
-"""Somebody who looks at a log again and again, until it hears something.
+"""A reader that reads a log again and again until it receives a line.
 
     python -m campaign.processes.reading LOG
 

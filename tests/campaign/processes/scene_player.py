@@ -93,7 +93,7 @@ class Hurt:
     def _play(self, scene: Scene, case: Case | None) -> None:
         stage = self._stage(is_first=not scene.is_behind_crash)
         given = case or Case("", Kind.WRITE, Way(How.NOT), 0)
-        # To SQLite a lock that cannot be had is one that somebody else has.
+        # SQLite treats a lock that fails as one that another process holds.
         database.BUSY_SECONDS = 0.2
         stage.is_hopeless = given.way.is_for_ever
         injection.arm(self._path.parent, given.kind, given.way.how, given.number, given.last)

@@ -1,7 +1,7 @@
 """A process whose calls on files are recorded: python -m campaign.processes.writing FOLDER CALLS WORK SEED
 
 FOLDER has the log and `said`, to which each thing is written once it was acknowledged: so it stands among the
-recorded calls in its place. WORK is one of these:
+recorded calls instead. WORK is one of these:
 
 full, normal    appends from three threads, with that durability, the file closed and opened meanwhile
 runs            agents at work: tools, questions that are decided, words, a run that takes another's place

@@ -120,7 +120,7 @@ async def lived_on(stage: Stage, seed: str) -> None:
 
 
 async def decided(stage: Stage, runtime: Runtime, run_id: str, dice: random.Random) -> None:
-    """All that a run asks is answered; whoever is asked about a lost call says one of three things."""
+    """Every question of a run is answered; for a lost call, in one of three ways."""
     row = runtime.log.run(run_id)
     if row is None or row.control < runtime.log.head(control_stream(run_id)):
         return

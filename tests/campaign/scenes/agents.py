@@ -1,6 +1,6 @@
 """The agents of the campaign: what they do next depends on nothing but what was said so far.
 
-So a run that goes on in another process goes on as it would have. Every tool says when it begins to have its
+So a run that resumes in another process continues in the same way. Every tool says when it begins to have its
 effect. Calls have ids that come once in a run.
 """
 

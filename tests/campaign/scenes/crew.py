@@ -34,7 +34,7 @@ LONG = Timeout(3600)
 
 
 class Scripted:
-    """A model that says the turn that comes next in a run, whoever has had the others said."""
+    """A model that gives the next turn of a run, whichever process gave the earlier ones."""
 
     name = "scripted"
 

@@ -1,4 +1,4 @@
-"""What goes on in the log while a call fails, is cut short, or kills: one function for each scene."""
+"""What happens in the log while a call fails, is cut short, or kills: one function for each scene."""
 
 import os
 import signal
@@ -110,7 +110,7 @@ async def crashed(stage: Stage) -> None:
 
 
 class Scene(NamedTuple):
-    """What goes on, on a new log or on one of a process that died."""
+    """A scene on a new log, or on the log of a process that died."""
 
     play: Callable[[Stage], Awaitable[None]]
     is_behind_crash: bool = False

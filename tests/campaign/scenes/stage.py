@@ -1,6 +1,6 @@
 """What a scene is played with: runs are started, followed and told something; what came back is written down.
 
-After an error of the log the scene goes on as a careful user does: it recovers, and does the next thing.
+After an error of the log the scene continues as a careful user would: it recovers, and does the next thing.
 """
 
 import os
@@ -23,12 +23,12 @@ class Stage:
     """One process, on one log."""
 
     def __init__(self, path: Path, witness: Witness, cast: Cast, name: str, *, is_first: bool = True) -> None:
-        """`name` comes in no other case: remote tasks are told apart by it."""
+        """`name` is unique to a case: it distinguishes remote tasks."""
         self.path = path
         self.name = name
         self.witness = witness
         self.is_hopeless = False
-        """Whether the disk stays broken: then nobody waits for long for what may never come."""
+        """Whether the disk stays broken: then do not wait long for something that may never happen."""
         self.cast = cast
         self.cast.enter(witness, is_first=is_first)
         self._listeners = 0
@@ -62,13 +62,13 @@ class Stage:
         await self.ended(await self.start(agent, thread, id, prompt))
 
     async def ended(self, run: Run) -> None:
-        """An epoch of a run, as it is told, and its result."""
+        """The events of one epoch of a run, and its result."""
         with self._patience():
             await self.told(run.run_id, run)
             self.witness.result(await run.result())
 
     async def told(self, run_id: str, events: AsyncIterator[Event] | Run) -> None:
-        """All that somebody is told who listens to a run."""
+        """All events that a subscriber of a run receives."""
         self._listeners += 1
         listener = f"{os.getpid()}-{self._listeners}"
         async for event in events:

@@ -5,7 +5,7 @@ begins when it is sent a line. Behind that, each byte lets one request or call p
 them wait. It says what happens:
 
 started ID   a run is in the log
-asks         a request or a call has come to the gate
+asks         a request or a call is at the gate
 leaves       one is gone that did not pass
 commits      a commit has returned
 """
@@ -47,7 +47,7 @@ class Gate:
             raise
 
     async def follow(self) -> None:
-        """Let pass what may, until nobody is there who could say so."""
+        """Open the gate for what may pass, until the controlling process is gone."""
         while True:
             await anyio.wait_readable(0)
             if not (granted := os.read(0, 100)):
@@ -121,7 +121,7 @@ async def execute(path: str) -> None:
 
 if __name__ == "__main__":
     say("ready")
-    # Unbuffered: what comes behind the line is the gate's.
+    # Unbuffered: input after the line belongs to the gate.
     with open(0, "rb", buffering=0, closefd=False) as stdin:
         begins = stdin.readline()
     if begins:

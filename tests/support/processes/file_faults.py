@@ -79,7 +79,7 @@ def alive(path: Path) -> None:
 
 
 def let_go(path: Path) -> None:
-    """A lock file that cannot be removed is let go of all the same."""
+    """A lock file that cannot be removed is released nevertheless."""
     locks = Liveness(path)
     for liveness.LOCK_KIND in KINDS.values():
         with broken(path, Kind.CUT, How.FAIL):
@@ -100,7 +100,7 @@ def is_over(log: Log, run_id: str) -> bool:
 
 
 async def decided(path: Path) -> None:
-    """A run that was decided, and could not go on then, goes on when it can."""
+    """A decided run that could not continue resumes when it can."""
     arm(path.parent, Kind.WRITE, How.NOT, 0)
     model = GatedModel()
     async with Runtime.open(path, agents=[gated_agent(model)]) as runtime:
@@ -121,7 +121,7 @@ async def decided(path: Path) -> None:
 
 
 async def queued(path: Path) -> None:
-    """A run whose turn has come, and that could not begin then, begins when it can."""
+    """A queued run that could not start when it was due starts when it can."""
     arm(path.parent, Kind.WRITE, How.NOT, 0)
     model = GatedModel()
     async with Runtime.open(path, agents=[gated_agent(model)]) as runtime:
@@ -149,7 +149,7 @@ async def queued(path: Path) -> None:
 
 
 async def asked_for(path: Path) -> None:
-    """Who asks for a run whose commits have failed is told so, and once it is recovered how it ended."""
+    """A caller learns that the commits of a run have failed, and after recovery how it ended."""
     arm(path.parent, Kind.WRITE, How.NOT, 0)
     model = GatedModel()
     async with Runtime.open(path, agents=[gated_agent(model)]) as runtime:

@@ -58,7 +58,7 @@ async def look(context: ToolContext) -> str:
 
 @tool
 async def shielded() -> None:
-    """Be deaf to whoever cancels."""
+    """Ignore cancellation."""
     say("at work")
     with anyio.CancelScope(shield=True):
         await anyio.sleep_forever()
@@ -66,7 +66,7 @@ async def shielded() -> None:
 
 @tool
 def doze() -> str:
-    """Return when somebody has put a file beside the log: time does not count while a process is stopped."""
+    """Return when a file appears beside the log: time does not count while a process is suspended."""
     wait_for_a_file()
     return "awake"
 

@@ -1,6 +1,6 @@
 """A process that follows a remote task, to be killed: remote_run.py LOG URL PROMPT.
 
-It starts the run `run` on thread t1, or goes on with it. It says `ready`, and begins when it is sent a line.
+It starts the run `run` on thread t1, or resumes it. It prints `ready`, and begins when it receives a line.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A process that becomes a server when it is told to: a line of JSON has its environment and its command.
+"""A process that becomes a server on command: a line of JSON has its environment and its arguments.
 
 It says `ready`, when all is imported that a server needs: so that one takes the place of another at once.
 """

@@ -1,4 +1,4 @@
-"""A process that is nobody's, for the tests of what may not be written: to root nothing is refused.
+"""An unprivileged process, for tests of read-only files: root may write anything.
 
 FORBIDDEN PATH read      the notice of the log and the ids in it, as JSON
 FORBIDDEN PATH append    what came of an append

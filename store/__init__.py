@@ -13,6 +13,7 @@ listing     threads, runs and queues, from the derived tables
 derived     the derived tables and their rebuild
 writer      one writer, group commit
 verify      every check of a file
+copying     copying a log that may be in use
 following   waiting for appends
 log         the log: open, append, read, follow
 appender    appending from an event loop
@@ -21,6 +22,7 @@ appender    appending from an event loop
 from .append import ANY, Append, Condition
 from .appender import Appender, Receipt
 from .changeset import ActionRecord, Changeset, Message, ThreadMetadata, ToolCall, TrackedPatch
+from .copying import copy_log
 from .errors import ThreadlogError, VersionConflict
 from .log import Log
 from .verify import Finding, Heads
@@ -42,4 +44,5 @@ __all__ = [
     "ThreadlogError",
     "Heads",
     "Finding",
+    "copy_log",
 ]

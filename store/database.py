@@ -140,6 +140,19 @@ def _connect(path: Path, query: str) -> Connection:
     )
 
 
+def back_up(source: Connection, path: Path) -> Connection:
+    """Copy the database of a connection into an empty file, and return a connection to the copy."""
+    target = _connect(path, "mode=rw")
+    try:
+        source.backup(target)
+        # A copy of a database in memory is not in WAL mode, which the readers of a log rely on.
+        target.execute("pragma journal_mode = wal")
+    except BaseException:
+        target.close()
+        raise
+    return target
+
+
 def memory() -> Connection:
     """Open a private in-memory database, for copies and for rebuilds."""
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)

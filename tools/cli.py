@@ -18,7 +18,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from ..store import errors
 from .act import cancel, decide, recover, run, serve, steer
-from .check import rebuild, replay, stats, verify
+from .check import copy, rebuild, replay, stats, verify
 from .demo import demo
 from .look import diff, follow, log, pending, runs, show, state, threads
 from .terminal import one_line
@@ -49,7 +49,7 @@ def cli(context: click.Context, as_json: bool) -> None:
 
 LOOK = (threads, runs, show, log, state, diff, pending, follow)
 ACT = (run, serve, decide, steer, cancel, recover)
-CHECK = (verify, replay, rebuild, stats)
+CHECK = (verify, replay, rebuild, stats, copy)
 
 for command in (demo, *LOOK, *ACT, *CHECK):
     cli.add_command(command)

@@ -15,6 +15,14 @@ Decorated = Callable[..., Any]
 
 def log_options(function: Decorated) -> Decorated:
     """Add `--db` and `--json` to a command, which receives them as `db` and `as_json`."""
+    file = click.option(
+        "--db", envvar="THREADLOG_DB", required=True, metavar="FILE", help="The log. Default: $THREADLOG_DB."
+    )
+    return file(json_option(function))
+
+
+def json_option(function: Decorated) -> Decorated:
+    """Add `--json` to a command, which receives it as `as_json`."""
 
     def callback(context: click.Context, _: click.Parameter, value: bool) -> bool:
         # --json may also come before the name of the command.
@@ -23,10 +31,7 @@ def log_options(function: Decorated) -> Decorated:
     flag = click.option(
         "--json", "as_json", is_flag=True, callback=callback, help="Print JSON instead of text."
     )
-    file = click.option(
-        "--db", envvar="THREADLOG_DB", required=True, metavar="FILE", help="The log. Default: $THREADLOG_DB."
-    )
-    return file(flag(function))
+    return flag(function)
 
 
 @contextmanager

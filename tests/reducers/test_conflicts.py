@@ -74,8 +74,8 @@ CONFLICTS: list[tuple[list[StateAction], list[StateAction]]] = [
 async def test_a_conflicting_write_fails_the_later_call_and_applies_nothing_of_it(
     path: Path, first: list[StateAction], second: list[StateAction]
 ) -> None:
-    """The run goes on and the other calls count: where a conflict ends the run instead, what tools have
-    done in the world is done and in no record. What was refused is not among the actions of the log."""
+    """The run continues and the other calls count: if a conflict ended the run, no record of the effects of
+    its tools would exist. Refused actions are not in the log."""
     await acted(path, first, [Append("/half", 1), *second, Append("/half", 2)])
 
     later = read_history(path)[3]

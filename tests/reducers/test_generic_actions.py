@@ -262,7 +262,7 @@ REFUSED: list[tuple[Any, GenericAction, str]] = [
 def test_what_does_not_fit_is_refused_in_these_words(document: Any, action: GenericAction, text: str) -> None:
     """What went wrong, with the JSON pointer as a Python string.
 
-    An index that is out of bounds on the way is told with the whole path by every action.
+    Every action reports an index out of bounds with the whole path.
     """
     with pytest.raises(ActionError, match=f"^{re.escape(text)}$"):
         operations(document, action)

@@ -37,8 +37,8 @@ async def test_a_run_waits_when_all_its_calls_do(path: Path) -> None:
 
 
 async def test_a_suspended_call_has_a_ticket_and_a_question_and_no_message(path: Path) -> None:
-    """One record says all of it, the call, where it stands and the question, so that its parts cannot
-    disagree; and that a call waits is told to the model in the request only, so no text is taken for it."""
+    """One record holds the call, its status and its question, so that they cannot disagree. Only the request
+    shows the model that a call waits, so no message is mistaken for a result."""
     result = await run_agent(path, approval_agent(ERASE))
 
     async with open_runtime(path, approval_agent()) as runtime:
@@ -136,9 +136,9 @@ async def test_the_log_says_who_decided_what(path: Path) -> None:
     assert str(decision["id"]).startswith("decision:")
 
 
-async def test_the_events_of_a_call_that_waits_and_goes_on(path: Path) -> None:
-    """Each question is told once, when its commit is durable, with the ticket that the answer may name:
-    that the run then waits, at its end or later, tells none of them again."""
+async def test_the_events_of_a_suspended_and_resumed_call(path: Path) -> None:
+    """Each question is published once, when its commit is durable, with its ticket. It is not published again
+    when the run suspends."""
     planner = approval_agent(ERASE, "gone")
     async with open_runtime(path, planner) as runtime:
         first = [event async for event in await runtime.start("planner", "go", thread="t1")]

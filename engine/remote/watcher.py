@@ -61,13 +61,15 @@ class Watcher:
         """Return whether to read the task at once: the stream announced news, or was silent too long."""
         send, receive = create_memory_object_stream[StreamResponse](math.inf)
         is_announced, silence = False, move_on_after(SILENCE_SECONDS)
-        async with create_task_group() as tasks:
-            tasks.start_soon(self._pump, task_id, send)
-            with receive, silence:
-                async for event in receive:
-                    if is_announced := self._may_be_news(event, task, is_news):
-                        break
-            tasks.cancel_scope.cancel()
+        # `receive` stays open until the pump has ended: it may get another event before it is cancelled.
+        with receive:
+            async with create_task_group() as tasks:
+                tasks.start_soon(self._pump, task_id, send)
+                with silence:
+                    async for event in receive:
+                        if is_announced := self._may_be_news(event, task, is_news):
+                            break
+                tasks.cancel_scope.cancel()
         return is_announced or silence.cancelled_caught
 
     async def _pump(self, task_id: str, send: MemoryObjectSendStream[StreamResponse]) -> None:
